@@ -1,0 +1,2 @@
+//! The program gradus.
+fn main() {}
