@@ -6,6 +6,7 @@
 //! line, and [`error`] is what can go wrong.
 
 pub mod configuration;
+pub mod data;
 pub mod device_choice;
 pub mod duration;
 pub mod error;
