@@ -10,6 +10,7 @@ pub mod data;
 pub mod device_choice;
 pub mod duration;
 pub mod error;
+pub mod run_folder;
 pub mod schedule;
 
 pub use error::{Result, TrainerError};
