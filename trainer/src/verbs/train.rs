@@ -43,7 +43,7 @@ pub struct Arguments {
     /// Seed of the weights and of the order of the data
     #[arg(long, value_name = "N", value_parser = numbers::seed, allow_negative_numbers = true)]
     pub seed: Option<u64>,
-    /// Folder of the run [default: runs/<time>-<model>]
+    /// Folder of the run [default: runs/TIME-MODEL]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Steps between evaluations [default: a tenth of the run]
