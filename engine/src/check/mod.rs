@@ -2,6 +2,8 @@
 
 mod case;
 mod table;
+#[cfg(test)]
+pub(crate) mod test_device;
 
 pub use case::{Case, Draw, Input};
 pub use table::{Row, TABLE};
