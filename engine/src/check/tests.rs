@@ -44,3 +44,39 @@ fn every_planted_mistake_is_reported() {
         }
     }
 }
+
+#[test]
+fn guard_bands_report_a_kernel_that_writes_one_element_too_far() {
+    use crate::device::gpu::{Cost, Dispatch, Options, Workgroups, adapter};
+    use gradus_shaders::{Access, File, Kernel};
+    static STRAY: Kernel = Kernel {
+        name: "stray",
+        files: &[File { path: "stray.wgsl", text: include_str!("stray.wgsl") }],
+        bindings: &[Access::ReadWrite],
+        variants: &[],
+    };
+    if gpu().is_none() {
+        return;
+    }
+    // A device of its own, so that other tests' bands are not verified here.
+    let gpu = adapter::open(0, Options { guard_bands: true, ..Options::default() }).unwrap();
+    let run = |count: u32| {
+        let y = crate::Tensor::on_gpu(&gpu, "stray", &[10], DType::F32).unwrap();
+        gpu.dispatch(&Dispatch {
+            operation: "stray",
+            kernel: &STRAY,
+            trusted: true,
+            element: DType::F32,
+            constants: &[],
+            parameters: bytemuck::bytes_of(&[count, 0, 0, 0]),
+            buffers: &[&y],
+            workgroups: Workgroups::Linear(1),
+            cost: Cost::default(),
+        })
+        .unwrap();
+        gpu.verify_guards()
+    };
+    run(9).unwrap();
+    let error = run(10).unwrap_err().to_string();
+    assert!(error.contains("wrote 1 words behind a tensor of 40 bytes"), "{error}");
+}
