@@ -39,5 +39,22 @@ pub mod arithmetic {
     pub(super) const ALL: &[&Kernel] = &[&ADD, &SUBTRACT, &MULTIPLY, &DIVIDE, &SUM_TO];
 }
 
+/// Rotary position embedding.
+pub mod rotary {
+    use super::*;
+
+    const ROTATE: File = file!("rotary/rotate.wgsl");
+
+    const fn rotate(name: &'static str, files: &'static [File]) -> Kernel {
+        Kernel { name, files, bindings: &[Read, Read, ReadWrite], variants: &[&[]] }
+    }
+
+    /// One pair an invocation, for any even head_dim.
+    pub static SCALAR: Kernel = rotate("rotary/scalar", &[INDEX, file!("rotary/scalar.wgsl"), ROTATE]);
+    /// Four pairs an invocation, for a head_dim that is a multiple of 8.
+    pub static VECTOR: Kernel = rotate("rotary/vector", &[INDEX, file!("rotary/vector.wgsl"), ROTATE]);
+    pub(super) const ALL: &[&Kernel] = &[&SCALAR, &VECTOR];
+}
+
 /// Every program by operation, for the tests that translate and lint them all.
-pub const ALL: &[&[&Kernel]] = &[arithmetic::ALL];
+pub const ALL: &[&[&Kernel]] = &[arithmetic::ALL, rotary::ALL];

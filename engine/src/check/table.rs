@@ -2,6 +2,8 @@
 
 use super::{Case, Draw};
 use crate::ops::arithmetic::{Arithmetic, cases as arithmetic};
+use crate::ops::attention::cases as attention;
+use crate::ops::rotary::cases as rotary;
 
 /// One row: an operation and how its cases are drawn.
 #[derive(Debug, Clone, Copy)]
@@ -18,4 +20,6 @@ pub const TABLE: &[Row] = &[
     Row { name: "subtract", draw: |draw| arithmetic::draw(Arithmetic::Subtract, draw) },
     Row { name: "multiply", draw: |draw| arithmetic::draw(Arithmetic::Multiply, draw) },
     Row { name: "divide", draw: |draw| arithmetic::draw(Arithmetic::Divide, draw) },
+    Row { name: "rotary", draw: rotary::draw },
+    Row { name: "attention", draw: attention::draw },
 ];

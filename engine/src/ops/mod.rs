@@ -2,3 +2,5 @@
 //! `definition.rs` with the naive formula, `cpu.rs` and `gpu.rs` with the two implementations.
 
 pub mod arithmetic;
+pub mod attention;
+pub mod rotary;
