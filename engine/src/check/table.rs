@@ -2,7 +2,9 @@
 
 use super::{Case, Draw};
 use crate::ops::arithmetic::{Arithmetic, cases as arithmetic};
+use crate::ops::attention::cases as attention;
 use crate::ops::matmul::cases as matmul;
+use crate::ops::rotary::cases as rotary;
 
 /// One row: an operation and how its cases are drawn.
 #[derive(Debug, Clone, Copy)]
@@ -20,4 +22,6 @@ pub const TABLE: &[Row] = &[
     Row { name: "multiply", draw: |draw| arithmetic::draw(Arithmetic::Multiply, draw) },
     Row { name: "divide", draw: |draw| arithmetic::draw(Arithmetic::Divide, draw) },
     Row { name: "matmul", draw: matmul::draw },
+    Row { name: "rotary", draw: rotary::draw },
+    Row { name: "attention", draw: attention::draw },
 ];

@@ -2,4 +2,6 @@
 //! `definition.rs` with the naive formula, `cpu.rs` and `gpu.rs` with the two implementations.
 
 pub mod arithmetic;
+pub mod attention;
 pub mod matmul;
+pub mod rotary;
