@@ -2,6 +2,7 @@
 
 use super::{Case, Draw};
 use crate::ops::arithmetic::{Arithmetic, cases as arithmetic};
+use crate::ops::embedding::cases as embedding;
 
 /// One row: an operation and how its cases are drawn.
 #[derive(Debug, Clone, Copy)]
@@ -18,4 +19,5 @@ pub const TABLE: &[Row] = &[
     Row { name: "subtract", draw: |draw| arithmetic::draw(Arithmetic::Subtract, draw) },
     Row { name: "multiply", draw: |draw| arithmetic::draw(Arithmetic::Multiply, draw) },
     Row { name: "divide", draw: |draw| arithmetic::draw(Arithmetic::Divide, draw) },
+    Row { name: "embedding", draw: embedding::draw },
 ];

@@ -2,3 +2,4 @@
 //! `definition.rs` with the naive formula, `cpu.rs` and `gpu.rs` with the two implementations.
 
 pub mod arithmetic;
+pub mod embedding;
