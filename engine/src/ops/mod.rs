@@ -3,3 +3,5 @@
 
 pub mod arithmetic;
 pub mod embedding;
+pub mod matmul;
+pub mod optimizer;
