@@ -3,6 +3,7 @@
 use super::{Case, Draw};
 use crate::ops::arithmetic::{Arithmetic, cases as arithmetic};
 use crate::ops::attention::cases as attention;
+use crate::ops::embedding::cases as embedding;
 use crate::ops::matmul::cases as matmul;
 use crate::ops::rotary::cases as rotary;
 
@@ -21,6 +22,7 @@ pub const TABLE: &[Row] = &[
     Row { name: "subtract", draw: |draw| arithmetic::draw(Arithmetic::Subtract, draw) },
     Row { name: "multiply", draw: |draw| arithmetic::draw(Arithmetic::Multiply, draw) },
     Row { name: "divide", draw: |draw| arithmetic::draw(Arithmetic::Divide, draw) },
+    Row { name: "embedding", draw: embedding::draw },
     Row { name: "matmul", draw: matmul::draw },
     Row { name: "rotary", draw: rotary::draw },
     Row { name: "attention", draw: attention::draw },

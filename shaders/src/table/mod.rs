@@ -11,14 +11,18 @@ macro_rules! file {
 
 const INDEX: File = file!("prelude/index.wgsl");
 
+pub mod adamw;
 pub mod arithmetic;
+pub mod embedding;
 pub mod matmul;
 pub mod rotary;
 
 /// Every program by operation, for the tests that translate and lint them all.
 #[rustfmt::skip] // one a line
 pub const ALL: &[&[&Kernel]] = &[
+    adamw::ALL,
     arithmetic::ALL,
+    embedding::ALL,
     matmul::ALL,
     rotary::ALL,
 ];
