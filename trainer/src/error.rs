@@ -115,6 +115,12 @@ impl TrainerError {
             Self::Data { .. } | Self::RunFolder { .. } | Self::Checkpoint { .. } | Self::Io { .. } => 1,
         }
     }
+
+    /// The message and the hint as the program prints them.
+    pub fn text(&self) -> String {
+        let hint = self.hint().map_or(String::new(), |hint| format!("\n help: {hint}"));
+        format!("error: {self}{hint}")
+    }
 }
 
 #[cfg(test)]
@@ -126,6 +132,10 @@ mod tests {
         let error = TrainerError::io("write", Path::new("runs/a/x"))(io::Error::from(io::ErrorKind::StorageFull));
         assert!(error.to_string().contains("cannot write runs/a/x"), "{error}");
         assert!(error.hint().unwrap().contains("--out"));
+        assert!(
+            error.text().starts_with("error: cannot write runs/a/x")
+                && error.text().contains("\n help: the disk is full")
+        );
         assert_eq!(error.exit_code(), 1);
     }
 

@@ -95,7 +95,7 @@ pub static KEYS: [Key; 49] = {
             Text,
             "text file or folder to train on; unset: Rust sources of this program's own dependencies",
         ),
-        key("data", "validation_fraction", BelowOne, "share of the text held out for validation"),
+        key("data", "validation_fraction", Share, "share of the text held out for validation"),
         key("optimizer", "learning_rate", Positive, "peak learning rate"),
         key("optimizer", "beta1", BelowOne, "AdamW: decay of the first moment"),
         key("optimizer", "beta2", BelowOne, "AdamW: decay of the second moment"),
