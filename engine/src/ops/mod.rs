@@ -5,6 +5,5 @@ pub mod arithmetic;
 pub mod attention;
 pub mod embedding;
 pub mod matmul;
-pub mod matmul;
 pub mod optimizer;
 pub mod rotary;
