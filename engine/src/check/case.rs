@@ -1,0 +1,144 @@
+//! Cases: an operation with inputs, drawn from a seed.
+
+use std::rc::Rc;
+
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+
+use crate::definition::Array;
+use crate::operation::Operation;
+use crate::tensor::Tensor;
+use crate::{DType, Device, Result};
+
+/// One input of a case.
+#[derive(Debug, Clone)]
+pub struct Input {
+    /// The values, each exactly an f32, or indices.
+    pub array: Array,
+    /// Whether these are indices (u32) and not floats.
+    pub index: bool,
+}
+
+impl Input {
+    /// A float input. Values are rounded to f32, so that every type computes with the same numbers.
+    pub fn float(sizes: &[usize], data: Vec<f64>) -> Self {
+        let rounded = data.into_iter().map(|x| f64::from(x as f32)).collect();
+        Self { array: Array::new(sizes, rounded), index: false }
+    }
+
+    /// An index input.
+    pub fn index(sizes: &[usize], data: &[usize]) -> Self {
+        Self { array: Array::new(sizes, data.iter().map(|&x| x as f64).collect()), index: true }
+    }
+
+    /// The input as a tensor; `dtype` is the type of floats.
+    pub(crate) fn tensor(&self, device: &Device, dtype: DType) -> Result<Tensor> {
+        let (sizes, data) = (&self.array.sizes, &self.array.data);
+        match (self.index, dtype) {
+            (true, _) => Tensor::new(device, sizes, &data.iter().map(|&x| x as u32).collect::<Vec<_>>()),
+            (false, DType::F64) => Tensor::new(device, sizes, data),
+            (false, _) => Tensor::new(device, sizes, &data.iter().map(|&x| x as f32).collect::<Vec<_>>()),
+        }
+    }
+}
+
+/// An operation with its inputs.
+#[derive(Debug, Clone)]
+pub struct Case {
+    /// The operation, parameters set.
+    pub operation: Rc<dyn Operation>,
+    /// Its inputs in order.
+    pub inputs: Vec<Input>,
+    /// How many roundings one output goes through beyond the sum that its definition states, as a factor on the bound.
+    /// 1 unless the operation's `cases.rs` says why more.
+    pub slack: f64,
+}
+
+impl Case {
+    /// A case with the standard bound.
+    pub fn new(operation: impl Operation, inputs: Vec<Input>) -> Self {
+        Self { operation: Rc::new(operation), inputs, slack: 1.0 }
+    }
+
+    /// The same with a wider bound. The caller's comment gives the reason and the measured error.
+    pub fn with_slack(self, slack: f64) -> Self {
+        Self { slack, ..self }
+    }
+
+    /// One line that tells the case from others.
+    pub fn describe(&self) -> String {
+        let shapes: Vec<String> = self.inputs.iter().map(|input| format!("{:?}", input.array.sizes)).collect();
+        format!("{:?} on {}", self.operation, shapes.join(" "))
+    }
+}
+
+/// Draws sizes and values for cases: the same seed gives the same case everywhere.
+#[derive(Debug)]
+pub struct Draw {
+    random: SmallRng,
+    /// An upper bound on the elements of one input; sizes shrink to stay near it.
+    pub elements: usize,
+}
+
+impl Draw {
+    /// A source for one case. `elements` bounds the size of an input.
+    pub fn new(seed: u64, elements: usize) -> Self {
+        Self { random: SmallRng::seed_from_u64(seed), elements }
+    }
+
+    /// A size from the classes that break kernels: 1, a small prime, one less than a tile, a tile, one more, three tiles
+    /// and five more; or any up to there. Never above `most`.
+    pub fn size(&mut self, tile: usize, most: usize) -> usize {
+        const PRIMES: [usize; 6] = [2, 3, 5, 7, 13, 31];
+        let size = match self.random.random_range(0..8) {
+            0 => 1,
+            1 => PRIMES[self.random.random_range(0..PRIMES.len())],
+            2 => tile.saturating_sub(1).max(1),
+            3 => tile,
+            4 => tile + 1,
+            5 => 3 * tile + 5,
+            _ => self.random.random_range(1..=3 * tile + 5),
+        };
+        size.min(most.max(1))
+    }
+
+    /// A number from a range.
+    pub fn number(&mut self, range: std::ops::RangeInclusive<usize>) -> usize {
+        self.random.random_range(range)
+    }
+
+    /// One of the given.
+    pub fn choose<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.random.random_range(0..from.len())]
+    }
+
+    /// A coin.
+    pub fn coin(&mut self) -> bool {
+        self.random.random()
+    }
+
+    /// A standard normal number (Box and Muller).
+    pub fn normal(&mut self) -> f64 {
+        let (u, v): (f64, f64) = (self.random.random(), self.random.random());
+        (-2.0 * (1.0 - u).ln()).sqrt() * (std::f64::consts::TAU * v).cos()
+    }
+
+    /// A float input of normal numbers with this mean and deviation.
+    pub fn normals(&mut self, sizes: &[usize], mean: f64, deviation: f64) -> Input {
+        let count = sizes.iter().product();
+        Input::float(sizes, (0..count).map(|_| mean + deviation * self.normal()).collect())
+    }
+
+    /// A float input uniform in a range.
+    pub fn uniform(&mut self, sizes: &[usize], low: f64, high: f64) -> Input {
+        let count = sizes.iter().product();
+        Input::float(sizes, (0..count).map(|_| self.random.random_range(low..=high)).collect())
+    }
+
+    /// An index input with values below `limit`.
+    pub fn indices(&mut self, sizes: &[usize], limit: usize) -> Input {
+        let count: usize = sizes.iter().product();
+        let data: Vec<usize> = (0..count).map(|_| self.random.random_range(0..limit)).collect();
+        Input::index(sizes, &data)
+    }
+}

@@ -1,0 +1,200 @@
+//! Which adapters there are, and opening one.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use super::{Gpu, Shared, lock};
+use crate::error::{Error, Result};
+
+/// How a device is opened.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// Compile our kernels with wgpu's run-time checks too (users' kernels always have them). Slow; for tests.
+    pub checked_kernels: bool,
+    /// Put a band of NaN behind every tensor, inside what is bound, so that [`Gpu::verify_guards`] finds stray writes.
+    pub guard_bands: bool,
+    /// Ask for WebGPU's default limits and no features, as the least device has.
+    pub default_limits: bool,
+}
+
+impl Options {
+    /// The options that the environment asks for: `GRADUS_CHECKED_KERNELS=1`, `GRADUS_DEFAULT_LIMITS=1`.
+    pub fn from_environment() -> Self {
+        let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0");
+        Self {
+            checked_kernels: set("GRADUS_CHECKED_KERNELS"),
+            guard_bands: false,
+            default_limits: set("GRADUS_DEFAULT_LIMITS"),
+        }
+    }
+}
+
+/// A kind of tensor-core product that the adapter offers, as wgpu reports it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cooperative {
+    /// Rows, columns and depth of one product.
+    pub size: [u32; 3],
+    /// Whether the operands are f16.
+    pub f16_operands: bool,
+    /// Whether the sum is f32.
+    pub f32_result: bool,
+}
+
+/// What an adapter is and offers.
+#[derive(Debug, Clone)]
+pub struct AdapterReport {
+    /// Its place in the list, as in `gpu:N`.
+    pub index: usize,
+    /// The product's name.
+    pub name: String,
+    /// Driver name and version.
+    pub driver: String,
+    /// `Vulkan`, `Metal` or `Dx12`.
+    pub backend: String,
+    /// Discrete, integrated, virtual or software.
+    pub kind: &'static str,
+    /// A driver that runs on the CPU, such as lavapipe: right for tests, slower than our own CPU code.
+    pub software: bool,
+    /// 16-bit floats in kernels.
+    pub shader_f16: bool,
+    /// Subgroup operations, and the least and greatest width.
+    pub subgroups: Option<(u32, u32)>,
+    /// Tensor-core products.
+    pub cooperative: Vec<Cooperative>,
+    /// Timestamps of kernels.
+    pub timestamps: bool,
+    /// The limits that the device is opened with.
+    pub limits: wgpu::Limits,
+}
+
+fn instance() -> wgpu::Instance {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.backends = wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12;
+    // Validation layers are for those who ask for them: they slow every call.
+    descriptor.flags = wgpu::InstanceFlags::empty().with_env();
+    wgpu::Instance::new(descriptor)
+}
+
+fn describe(index: usize, adapter: &wgpu::Adapter) -> AdapterReport {
+    let info = adapter.get_info();
+    let features = adapter.features();
+    let cooperative = adapter
+        .cooperative_matrix_properties()
+        .iter()
+        .map(|one| Cooperative {
+            size: [one.m_size, one.n_size, one.k_size],
+            f16_operands: one.ab_type == wgpu::CooperativeScalarType::F16,
+            f32_result: one.cr_type == wgpu::CooperativeScalarType::F32,
+        })
+        .collect();
+    AdapterReport {
+        index,
+        name: info.name,
+        driver: [info.driver, info.driver_info].join(" ").trim().to_owned(),
+        backend: format!("{:?}", info.backend),
+        kind: match info.device_type {
+            wgpu::DeviceType::DiscreteGpu => "discrete",
+            wgpu::DeviceType::IntegratedGpu => "integrated",
+            wgpu::DeviceType::VirtualGpu => "virtual",
+            wgpu::DeviceType::Cpu => "software",
+            wgpu::DeviceType::Other => "other",
+        },
+        software: info.device_type == wgpu::DeviceType::Cpu,
+        shader_f16: features.contains(wgpu::Features::SHADER_F16),
+        subgroups: features
+            .contains(wgpu::Features::SUBGROUP)
+            .then_some((info.subgroup_min_size, info.subgroup_max_size)),
+        cooperative,
+        timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
+        limits: adapter.limits(),
+    }
+}
+
+/// The adapters in a fixed order: real GPUs first (discrete before integrated), software last.
+fn adapters() -> Vec<wgpu::Adapter> {
+    let mut adapters = pollster::block_on(instance().enumerate_adapters(wgpu::Backends::all()));
+    adapters.sort_by_key(|adapter| match adapter.get_info().device_type {
+        wgpu::DeviceType::DiscreteGpu => 0,
+        wgpu::DeviceType::IntegratedGpu => 1,
+        wgpu::DeviceType::VirtualGpu => 2,
+        wgpu::DeviceType::Other => 3,
+        wgpu::DeviceType::Cpu => 4,
+    });
+    adapters
+}
+
+/// Every adapter of this machine, real GPUs first.
+pub fn list() -> Vec<AdapterReport> {
+    adapters().iter().enumerate().map(|(index, adapter)| describe(index, adapter)).collect()
+}
+
+/// Opens adapter `index` of [`list`].
+///
+/// # Errors
+/// [`Error::NoAdapter`] if there is none at that place, or the driver refuses to open it.
+pub fn open(index: usize, options: Options) -> Result<Gpu> {
+    let adapters = adapters();
+    let count = adapters.len();
+    let Some(adapter) = adapters.into_iter().nth(index) else {
+        return Err(Error::NoAdapter(match count {
+            0 => {
+                "no adapter with a Vulkan, Metal or DX12 driver was found. On Linux install your card's Vulkan driver \
+                  (Debian: mesa-vulkan-drivers, or nvidia-driver for NVIDIA), or use --device cpu"
+                    .into()
+            }
+            _ => format!("there is no adapter {index}; this machine has 0 to {}: see `gradus devices`", count - 1),
+        }));
+    };
+    let mut report = describe(index, &adapter);
+    let wanted = wgpu::Features::SHADER_F16
+        | wgpu::Features::SUBGROUP
+        | wgpu::Features::TIMESTAMP_QUERY
+        | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+    let features = if options.default_limits { wgpu::Features::empty() } else { adapter.features() & wanted };
+    if options.default_limits {
+        report.limits = wgpu::Limits::default();
+        report.shader_f16 = false;
+        report.subgroups = None;
+        report.cooperative.clear();
+        report.timestamps = false;
+    }
+    let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
+        label: Some("gradus"),
+        required_features: features,
+        required_limits: report.limits.clone(),
+        // SAFETY: cooperative matrices are the only experimental feature asked for; kernels that use them are checked
+        // against plain ones before they are trusted.
+        experimental_features: unsafe { wgpu::ExperimentalFeatures::enabled() },
+        memory_hints: wgpu::MemoryHints::Performance,
+        trace: wgpu::Trace::Off,
+    }))
+    .map_err(|error| Error::NoAdapter(format!("adapter {index}, {}, cannot be opened: {error}", report.name)))?;
+
+    let fault = Arc::new(Mutex::new(None));
+    let lost = Arc::new(AtomicBool::new(false));
+    let first = fault.clone();
+    device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+        let error = match error {
+            wgpu::Error::OutOfMemory { source } => Error::OutOfMemory(source.to_string()),
+            other => Error::Gpu(other.to_string()),
+        };
+        lock(&first).get_or_insert(error);
+    }));
+    let (flag, first) = (lost.clone(), fault.clone());
+    device.set_device_lost_callback(move |reason, message| {
+        // Dropping the last handle reports the device as destroyed; nobody reads the flag then.
+        flag.store(true, Ordering::SeqCst);
+        lock(&first).get_or_insert(Error::DeviceLost(format!("{message} ({reason:?})")));
+    });
+    Ok(Gpu(Arc::new(Shared {
+        device,
+        queue,
+        report,
+        options,
+        pool: Mutex::default(),
+        kernels: Mutex::default(),
+        recorder: Mutex::default(),
+        fault,
+        lost,
+    })))
+}

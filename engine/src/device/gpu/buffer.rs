@@ -1,0 +1,175 @@
+//! The pool of device buffers.
+//!
+//! A step asks for the same sizes in the same order each time, so a last-in-first-out pool hands out the same buffers in
+//! the same order: bind groups are found in their cache and memory stays flat. Reuse needs no waiting, since one queue
+//! runs everything in the order in which it was recorded.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+use super::{Gpu, Memory, Shared, lock};
+use crate::error::{Error, Result};
+
+/// Bytes of NaN behind each tensor when guard bands are on.
+pub(super) const GUARD_BYTES: u64 = 1024;
+/// The guard's content: a quiet NaN with a payload that no kernel computes.
+pub(super) const GUARD_WORD: u32 = 0x7fc0_5afe;
+
+/// Free buffers by size, and what has been handed out.
+#[derive(Default)]
+pub(crate) struct Pool {
+    free: HashMap<u64, Vec<(wgpu::Buffer, u64)>>,
+    memory: Memory,
+    next_id: u64,
+    /// With guard bands on: every buffer whose band is still to be verified, with its tensor's bytes.
+    pub(super) guarded: Vec<(wgpu::Buffer, u64)>,
+}
+
+impl Pool {
+    pub(super) fn memory(&self) -> Memory {
+        self.memory
+    }
+
+    /// A number that no buffer had before, for the cache of bind groups.
+    pub(super) fn fresh_id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+}
+
+/// A buffer of the pool; it goes back when dropped.
+pub(crate) struct GpuBuffer {
+    pub raw: wgpu::Buffer,
+    pub id: u64,
+    owner: Weak<Shared>,
+}
+
+impl Drop for GpuBuffer {
+    fn drop(&mut self) {
+        let Some(shared) = self.owner.upgrade() else { return };
+        let size = self.raw.size();
+        let mut pool = lock(&shared.pool);
+        pool.memory.in_use -= size;
+        if !shared.options.guard_bands {
+            pool.free.entry(size).or_default().push((self.raw.clone(), self.id));
+        }
+    }
+}
+
+/// Sizes are rounded up a little, so that tensors of nearly the same size share buffers.
+fn size_class(bytes: u64) -> u64 {
+    let step = (bytes.next_power_of_two() / 32).max(256);
+    bytes.max(1).next_multiple_of(step)
+}
+
+impl Gpu {
+    /// A buffer of at least `bytes`, with whatever its last user left in it.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] over what one binding or buffer may have; [`Error::OutOfMemory`] if the driver has no more.
+    pub(crate) fn allocate(&self, operation: &'static str, bytes: u64) -> Result<GpuBuffer> {
+        let limits = &self.0.report.limits;
+        let most = limits.max_buffer_size.min(limits.max_storage_buffer_binding_size);
+        let bytes = bytes.next_multiple_of(4);
+        let guard = if self.0.options.guard_bands { GUARD_BYTES } else { 0 };
+        let size = size_class(bytes + guard).min(most);
+        if bytes + guard > most {
+            return Err(Error::limit(
+                operation,
+                format!(
+                    "a tensor of {bytes} bytes is over the {most} bytes that one buffer of {} may have",
+                    self.0.report.name
+                ),
+            ));
+        }
+        let reused = {
+            let mut pool = lock(&self.0.pool);
+            let reused = pool.free.get_mut(&size).and_then(Vec::pop);
+            if reused.is_some() {
+                pool.memory.in_use += size;
+                pool.memory.peak = pool.memory.peak.max(pool.memory.in_use);
+            }
+            reused
+        };
+        let (raw, id) = match reused {
+            Some(found) => found,
+            None => match self.create(size) {
+                Ok(made) => made,
+                // Free buffers of other sizes may be in the way.
+                Err(_) => {
+                    self.trim()?;
+                    self.create(size)?
+                }
+            },
+        };
+        let buffer = GpuBuffer { raw, id, owner: Arc::downgrade(&self.0) };
+        if guard > 0 {
+            let words = vec![GUARD_WORD; (size / 4) as usize];
+            self.write(&buffer.raw, 0, bytemuck::cast_slice(&words))?;
+            lock(&self.0.pool).guarded.push((buffer.raw.clone(), bytes));
+        }
+        Ok(buffer)
+    }
+
+    fn create(&self, size: u64) -> Result<(wgpu::Buffer, u64)> {
+        let scope = self.0.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let raw = self.0.device.create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size,
+            usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        let failed = pollster::block_on(scope.pop()).is_some();
+        let mut pool = lock(&self.0.pool);
+        if failed {
+            let held = pool.memory;
+            return Err(Error::OutOfMemory(format!(
+                "{size} bytes more were needed beside {} in use on {}; use a smaller batch or context",
+                held.in_use, self.0.report.name
+            )));
+        }
+        pool.memory.in_use += size;
+        pool.memory.reserved += size;
+        pool.memory.peak = pool.memory.peak.max(pool.memory.in_use);
+        let id = pool.fresh_id();
+        Ok((raw, id))
+    }
+
+    /// Gives free buffers back to the driver, once the work that may still use them is done.
+    pub fn trim(&self) -> Result<()> {
+        self.synchronize()?;
+        super::lock(&self.0.recorder).forget_bind_groups();
+        let mut pool = lock(&self.0.pool);
+        let freed: u64 = pool.free.drain().map(|(size, buffers)| size * buffers.len() as u64).sum();
+        pool.memory.reserved -= freed;
+        drop(pool);
+        self.synchronize()
+    }
+
+    /// Starts the count of the peak anew.
+    pub fn reset_peak(&self) {
+        let mut pool = lock(&self.0.pool);
+        pool.memory.peak = pool.memory.in_use;
+    }
+
+    /// With guard bands on: whether every band since the last call is as it was laid.
+    ///
+    /// # Errors
+    /// Any failure of the read-back; [`Error::Gpu`] that says how many words a kernel overwrote.
+    pub fn verify_guards(&self) -> Result<()> {
+        let guarded = std::mem::take(&mut lock(&self.0.pool).guarded);
+        for (raw, bytes) in guarded {
+            let tail = self.read(&raw, bytes, raw.size() - bytes)?.wait()?;
+            let words: &[u32] = bytemuck::cast_slice(&tail);
+            let broken = words.iter().filter(|&&word| word != GUARD_WORD).count();
+            if broken > 0 {
+                let first = words.iter().position(|&word| word != GUARD_WORD).unwrap_or(0);
+                return Err(Error::Gpu(format!(
+                    "a kernel wrote {broken} words behind a tensor of {bytes} bytes, the first {} bytes after its end",
+                    first * 4
+                )));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,270 @@
+//! Recording of kernels, and when they are submitted.
+//!
+//! Dispatches are recorded into one compute pass until somebody reads a result, or until so much work is planned that a
+//! driver's watchdog could take it for a hang. How long work takes is planned from its cost and the rates measured so far.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use gradus_shaders::{Constant, Kernel};
+
+use super::kernel::Compiled;
+use super::{Gpu, lock};
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::tensor::Tensor;
+
+/// A submission is planned to take no longer than this, in seconds.
+const LONGEST_SUBMISSION: f64 = 0.4;
+/// Dispatches a submission: enough that submitting costs little, few enough that the device starts early.
+const MOST_DISPATCHES: usize = 256;
+/// Bind groups and parameter buffers kept; over this the caches start anew.
+const MOST_CACHED: usize = 8192;
+
+/// What a dispatch is counted to do.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Cost {
+    /// Floating-point operations.
+    pub flops: f64,
+    /// Bytes read and written.
+    pub bytes: f64,
+}
+
+/// How many workgroups run.
+#[derive(Debug, Clone, Copy)]
+pub enum Workgroups {
+    /// So many in a row; folded over x and y where there are more than a dimension allows (`flat_workgroup`).
+    Linear(usize),
+    /// A grid in x, y and z.
+    Grid([usize; 3]),
+}
+
+/// One kernel to run.
+pub struct Dispatch<'a> {
+    /// The operation, for messages.
+    pub operation: &'static str,
+    /// The kernel.
+    pub kernel: &'static Kernel,
+    /// Our own kernel, compiled without wgpu's run-time checks; a user's is not.
+    pub trusted: bool,
+    /// What `Element` stands for.
+    pub element: DType,
+    /// The variant.
+    pub constants: &'a [Constant],
+    /// The uniform `parameters`.
+    pub parameters: &'a [u8],
+    /// The storage buffers, in the order of the kernel's bindings.
+    pub buffers: &'a [&'a Tensor],
+    /// The grid.
+    pub workgroups: Workgroups,
+    /// What it costs.
+    pub cost: Cost,
+}
+
+/// The rates by which work is planned; raised by what submissions are seen to reach.
+struct Rates {
+    flops: f64,
+    bytes: f64,
+}
+
+impl Default for Rates {
+    fn default() -> Self {
+        Self { flops: 100e9, bytes: 20e9 }
+    }
+}
+
+impl Rates {
+    fn seconds(&self, cost: Cost) -> f64 {
+        (cost.flops / self.flops).max(cost.bytes / self.bytes)
+    }
+}
+
+type BindGroupKey = [u64; 10];
+
+/// The commands recorded and not yet submitted, and the caches that recording uses.
+#[derive(Default)]
+pub(crate) struct Recorder {
+    // The pass borrows from the encoder inside wgpu and must end first: it is declared first.
+    pass: Option<wgpu::ComputePass<'static>>,
+    encoder: Option<wgpu::CommandEncoder>,
+    dispatches: usize,
+    planned: f64,
+    rates: Rates,
+    /// Cost submitted and not yet known to be done, and since when the device has been busy with it.
+    submitted: Cost,
+    busy_since: Option<Instant>,
+    bind_groups: HashMap<BindGroupKey, wgpu::BindGroup>,
+    parameters: HashMap<Box<[u8]>, (wgpu::Buffer, u64)>,
+    next_parameter: u64,
+}
+
+impl Recorder {
+    /// The encoder, outside any compute pass.
+    pub(super) fn encoder(&mut self, device: &wgpu::Device) -> &mut wgpu::CommandEncoder {
+        self.pass = None;
+        self.encoder.get_or_insert_with(|| device.create_command_encoder(&Default::default()))
+    }
+
+    /// Forgets the bind groups, which keep their buffers alive.
+    pub(super) fn forget_bind_groups(&mut self) {
+        self.bind_groups.clear();
+    }
+
+    /// The cost submitted since the last [`Recorder::done`].
+    pub(super) fn submitted(&self) -> Cost {
+        self.submitted
+    }
+
+    /// Work of this cost is done: it took no longer than since the device became busy, so it is at least this fast.
+    pub(super) fn done(&mut self, cost: Cost) {
+        if let Some(since) = self.busy_since {
+            let seconds = since.elapsed().as_secs_f64().max(1e-6);
+            self.rates.flops = self.rates.flops.max(cost.flops / seconds);
+            self.rates.bytes = self.rates.bytes.max(cost.bytes / seconds);
+        }
+        self.submitted.flops = (self.submitted.flops - cost.flops).max(0.0);
+        self.submitted.bytes = (self.submitted.bytes - cost.bytes).max(0.0);
+        self.busy_since = (self.submitted.bytes > 0.0).then(Instant::now);
+    }
+
+    fn parameters(&mut self, device: &wgpu::Device, content: &[u8]) -> (wgpu::Buffer, u64) {
+        if let Some(found) = self.parameters.get(content) {
+            return found.clone();
+        }
+        if self.parameters.len() >= MOST_CACHED {
+            self.parameters.clear();
+            self.bind_groups.clear();
+        }
+        let buffer = device.create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size: (content.len() as u64).next_multiple_of(16).max(16),
+            usage: wgpu::BufferUsages::UNIFORM,
+            mapped_at_creation: true,
+        });
+        if let Ok(mut view) = buffer.slice(..).get_mapped_range_mut() {
+            view.slice(..content.len()).copy_from_slice(content);
+        }
+        buffer.unmap();
+        self.next_parameter += 1;
+        let entry = (buffer, self.next_parameter);
+        self.parameters.insert(content.into(), entry.clone());
+        entry
+    }
+}
+
+impl Gpu {
+    /// Records a kernel.
+    ///
+    /// # Errors
+    /// A kernel that does not compile, tensors of another device, a grid over the device's limits, and whatever fault the
+    /// driver reported before.
+    pub fn dispatch(&self, dispatch: &Dispatch) -> Result<()> {
+        let groups = self.grid(dispatch)?;
+        if groups.contains(&0) {
+            return Ok(());
+        }
+        let compiled = self.kernel(dispatch.kernel, dispatch.trusted, dispatch.element, dispatch.constants)?;
+        let mut recorder = lock(&self.0.recorder);
+        let recorder = &mut *recorder;
+        let seconds = recorder.rates.seconds(dispatch.cost);
+        let long = !self.0.report.software && recorder.planned + seconds > LONGEST_SUBMISSION;
+        if recorder.dispatches >= MOST_DISPATCHES || (long && recorder.dispatches > 0) {
+            self.submit(recorder);
+        }
+        let bind_group = self.bind_group(recorder, dispatch, &compiled)?;
+        if recorder.pass.is_none() {
+            let encoder = recorder.encoder(&self.0.device);
+            recorder.pass = Some(encoder.begin_compute_pass(&Default::default()).forget_lifetime());
+        }
+        if let Some(pass) = &mut recorder.pass {
+            pass.set_pipeline(&compiled.pipeline);
+            pass.set_bind_group(0, &bind_group, &[]);
+            pass.dispatch_workgroups(groups[0], groups[1], groups[2]);
+        }
+        recorder.dispatches += 1;
+        recorder.planned += recorder.rates.seconds(dispatch.cost);
+        recorder.submitted.flops += dispatch.cost.flops;
+        recorder.submitted.bytes += dispatch.cost.bytes;
+        self.fault()
+    }
+
+    fn grid(&self, dispatch: &Dispatch) -> Result<[u32; 3]> {
+        let most = self.0.report.limits.max_compute_workgroups_per_dimension as usize;
+        let groups = match dispatch.workgroups {
+            Workgroups::Linear(count) => [count.min(most), count.div_ceil(most.min(count).max(1)), 1],
+            Workgroups::Grid(groups) => groups,
+        };
+        if groups.iter().any(|&size| size > most) {
+            return Err(Error::limit(
+                dispatch.operation,
+                format!("a grid of {groups:?} workgroups is over the {most} a dimension of {}", self.0.report.name),
+            ));
+        }
+        Ok(groups.map(|size| size as u32))
+    }
+
+    fn bind_group(&self, recorder: &mut Recorder, dispatch: &Dispatch, compiled: &Compiled) -> Result<wgpu::BindGroup> {
+        let expected = dispatch.kernel.bindings.len();
+        if dispatch.buffers.len() != expected {
+            return Err(Error::Kernel {
+                kernel: dispatch.kernel.name.into(),
+                message: format!("it has {expected} storage bindings, {} tensors were given", dispatch.buffers.len()),
+            });
+        }
+        let (parameters, parameters_id) = recorder.parameters(&self.0.device, dispatch.parameters);
+        let mut key: BindGroupKey = [u64::MAX; 10];
+        key[0] = compiled.id;
+        key[1] = parameters_id;
+        for (slot, tensor) in key[2..].iter_mut().zip(dispatch.buffers) {
+            *slot = tensor.gpu_buffer(dispatch.operation, self)?.id;
+        }
+        if let Some(found) = recorder.bind_groups.get(&key) {
+            return Ok(found.clone());
+        }
+        if recorder.bind_groups.len() >= MOST_CACHED {
+            recorder.bind_groups.clear();
+        }
+        let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: parameters.as_entire_binding() }];
+        for (binding, tensor) in (1..).zip(dispatch.buffers) {
+            let resource = tensor.gpu_buffer(dispatch.operation, self)?.raw.as_entire_binding();
+            entries.push(wgpu::BindGroupEntry { binding, resource });
+        }
+        let group = self.0.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some(dispatch.kernel.name),
+            layout: &compiled.layout,
+            entries: &entries,
+        });
+        recorder.bind_groups.insert(key, group.clone());
+        Ok(group)
+    }
+
+    /// Submits what is recorded; the device starts on it, nobody waits.
+    pub fn flush(&self) {
+        self.submit(&mut lock(&self.0.recorder));
+    }
+
+    pub(super) fn submit(&self, recorder: &mut Recorder) -> Option<wgpu::SubmissionIndex> {
+        recorder.pass = None;
+        let encoder = recorder.encoder.take()?;
+        recorder.busy_since.get_or_insert_with(Instant::now);
+        recorder.dispatches = 0;
+        recorder.planned = 0.0;
+        Some(self.0.queue.submit([encoder.finish()]))
+    }
+
+    /// Submits what is recorded and waits until the device has done everything.
+    ///
+    /// # Errors
+    /// Whatever fault the driver reported.
+    pub fn synchronize(&self) -> Result<()> {
+        let cost = {
+            let mut recorder = lock(&self.0.recorder);
+            self.submit(&mut recorder);
+            recorder.submitted()
+        };
+        let polled = self.0.device.poll(wgpu::PollType::wait_indefinitely());
+        lock(&self.0.recorder).done(cost);
+        self.fault()?;
+        polled.map(|_| ()).map_err(|error| Error::Gpu(error.to_string()))
+    }
+}

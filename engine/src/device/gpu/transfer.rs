@@ -1,0 +1,118 @@
+//! Copies between host and device.
+//!
+//! Uploads are copies from staging buffers, recorded in order with the kernels: `queue.write_buffer` would run before
+//! work that is recorded already and still reads the old content.
+
+use super::{Cost, Gpu, lock};
+use crate::error::{Error, Result};
+
+/// A read-back that has been submitted; the device fills it while the host goes on.
+pub struct Pending {
+    gpu: Gpu,
+    staging: wgpu::Buffer,
+    submission: Option<wgpu::SubmissionIndex>,
+    bytes: u64,
+    /// What the device has been given up to here.
+    cost: Cost,
+}
+
+impl Pending {
+    /// Waits for the bytes.
+    ///
+    /// # Errors
+    /// Whatever fault the driver reported, a lost device among them.
+    pub fn wait(self) -> Result<Vec<u8>> {
+        if self.bytes == 0 {
+            return Ok(Vec::new());
+        }
+        let slice = self.staging.slice(..);
+        let (sender, receiver) = std::sync::mpsc::channel();
+        slice.map_async(wgpu::MapMode::Read, move |result| {
+            // Nobody listens only if the wait below failed, which is reported there.
+            let _ = sender.send(result);
+        });
+        let polled = self.gpu.0.device.poll(wgpu::PollType::Wait { submission_index: self.submission, timeout: None });
+        lock(&self.gpu.0.recorder).done(self.cost);
+        self.gpu.fault()?;
+        polled.map_err(|error| Error::Gpu(error.to_string()))?;
+        match receiver.try_recv() {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(Error::Gpu(error.to_string())),
+            Err(_) => return Err(Error::DeviceLost("a read-back was never answered".into())),
+        }
+        let view = slice.get_mapped_range().map_err(|error| Error::Gpu(error.to_string()))?;
+        Ok(view[..self.bytes as usize].to_vec())
+    }
+}
+
+impl Gpu {
+    /// Records a copy of `content` into a buffer.
+    pub(super) fn write(&self, buffer: &wgpu::Buffer, offset: u64, content: &[u8]) -> Result<()> {
+        if content.is_empty() {
+            return Ok(());
+        }
+        let size = (content.len() as u64).next_multiple_of(4);
+        let staging = self.0.device.create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size,
+            usage: wgpu::BufferUsages::COPY_SRC,
+            mapped_at_creation: true,
+        });
+        {
+            let mut view = staging
+                .slice(..)
+                .get_mapped_range_mut()
+                .map_err(|error| Error::OutOfMemory(format!("no staging memory for {size} bytes: {error}")))?;
+            view.slice(..content.len()).copy_from_slice(content);
+        }
+        staging.unmap();
+        lock(&self.0.recorder).encoder(&self.0.device).copy_buffer_to_buffer(&staging, 0, buffer, offset, size);
+        self.fault()
+    }
+
+    /// Records a copy from one buffer to another, in bytes that are multiples of four.
+    pub(crate) fn copy(&self, source: (&wgpu::Buffer, u64), target: (&wgpu::Buffer, u64), bytes: u64) {
+        if bytes > 0 {
+            lock(&self.0.recorder)
+                .encoder(&self.0.device)
+                .copy_buffer_to_buffer(source.0, source.1, target.0, target.1, bytes);
+        }
+    }
+
+    /// Submits everything recorded and a copy of `bytes` from `offset` on to the host.
+    pub(super) fn read(&self, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> Result<Pending> {
+        self.fault()?;
+        let size = bytes.next_multiple_of(4);
+        let staging = self.0.device.create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size: size.max(4),
+            usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
+            mapped_at_creation: false,
+        });
+        let mut recorder = lock(&self.0.recorder);
+        if bytes > 0 {
+            recorder.encoder(&self.0.device).copy_buffer_to_buffer(buffer, offset, &staging, 0, size);
+        }
+        let submission = self.submit(&mut recorder);
+        let cost = recorder.submitted();
+        drop(recorder);
+        Ok(Pending { gpu: self.clone(), staging, submission, bytes, cost })
+    }
+
+    /// Submits everything recorded and a copy of a tensor's buffer to the host.
+    pub(crate) fn read_buffer(&self, buffer: &super::GpuBuffer, bytes: u64) -> Result<Pending> {
+        self.read(&buffer.raw, 0, bytes)
+    }
+
+    /// Allocates a buffer and records an upload of `content` into it.
+    pub(crate) fn upload(&self, operation: &'static str, content: &[u8]) -> Result<super::GpuBuffer> {
+        let buffer = self.allocate(operation, content.len() as u64)?;
+        self.write(&buffer.raw, 0, content)?;
+        Ok(buffer)
+    }
+
+    /// Records an upload into a buffer that exists.
+    pub(crate) fn overwrite(&self, buffer: &super::GpuBuffer, offset: u64, content: &[u8]) -> Result<()> {
+        self.write(&buffer.raw, offset, content)
+    }
+}

@@ -1,0 +1,98 @@
+//! Arithmetic on the CPU.
+
+use super::Arithmetic;
+use crate::device::Cpu;
+use crate::device::cpu::float::{Float, vectorized};
+use crate::device::cpu::threads::for_rows;
+use crate::error::{Error, Result};
+use crate::tensor::Tensor;
+use crate::{DType, Device, Shape};
+
+pub(super) fn forward(kind: Arithmetic, a: &Tensor, b: &Tensor) -> Result<Vec<Tensor>> {
+    let Device::Cpu(device) = a.device() else {
+        return Err(Error::device("arithmetic", "expected CPU tensors"));
+    };
+    let output = match a.dtype() {
+        DType::F64 => typed::<f64>(kind, &device, a, b),
+        _ => typed::<f32>(kind, &device, a, b),
+    }?;
+    Ok(vec![output])
+}
+
+fn typed<T: Float>(kind: Arithmetic, device: &Cpu, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    match kind {
+        Arithmetic::Add => combine::<T>(device, a, b, |x, y| x + y),
+        Arithmetic::Subtract => combine::<T>(device, a, b, |x, y| x - y),
+        Arithmetic::Multiply => combine::<T>(device, a, b, |x, y| x * y),
+        Arithmetic::Divide => combine::<T>(device, a, b, |x, y| x / y),
+    }
+}
+
+fn combine<T: Float>(device: &Cpu, a: &Tensor, b: &Tensor, with: impl Fn(T, T) -> T + Sync + Copy) -> Result<Tensor> {
+    let shape = Shape::broadcast("arithmetic", a.shape(), b.shape())?;
+    let (left, right) = (a.cpu::<T>("arithmetic")?, b.cpu::<T>("arithmetic")?);
+    if a.shape() == b.shape() {
+        return Tensor::on_cpu(device, shape.sizes(), |output: &mut [T]| {
+            for_rows(output, 1, 1, |first, block| {
+                let (left, right) = (&left[first..][..block.len()], &right[first..][..block.len()]);
+                vectorized(
+                    #[inline(always)]
+                    || {
+                        for ((out, &x), &y) in block.iter_mut().zip(left).zip(right) {
+                            *out = with(x, y);
+                        }
+                    },
+                );
+            });
+        });
+    }
+    let sizes = shape.padded();
+    let (left_strides, right_strides) = (a.shape().broadcast_strides(&shape), b.shape().broadcast_strides(&shape));
+    let width = sizes[4];
+    Tensor::on_cpu(device, shape.sizes(), |output: &mut [T]| {
+        for_rows(output, width, width, |first, block| {
+            for (row, out) in block.chunks_mut(width).enumerate() {
+                let (mut rest, mut x, mut y) = (first + row, 0, 0);
+                for dimension in (0..4).rev() {
+                    let at = rest % sizes[dimension];
+                    rest /= sizes[dimension];
+                    x += at * left_strides[dimension];
+                    y += at * right_strides[dimension];
+                }
+                for (column, out) in out.iter_mut().enumerate() {
+                    *out = with(left[x + column * left_strides[4]], right[y + column * right_strides[4]]);
+                }
+            }
+        });
+    })
+}
+
+pub(super) fn sum_to(device: &Cpu, x: &Tensor, shape: &Shape) -> Result<Tensor> {
+    match x.dtype() {
+        DType::F64 => sum::<f64>(device, x, shape),
+        _ => sum::<f32>(device, x, shape),
+    }
+}
+
+/// Adds each element to its place, in order and on one thread: broadcast inputs of our models are small.
+fn sum<T: Float>(device: &Cpu, x: &Tensor, shape: &Shape) -> Result<Tensor> {
+    let sizes = x.shape().padded();
+    let strides = shape.broadcast_strides(x.shape());
+    let input = x.cpu::<T>("sum_to")?;
+    Tensor::on_cpu(device, shape.sizes(), |output: &mut [T]| {
+        output.fill(T::ZERO);
+        if input.is_empty() {
+            return;
+        }
+        for (row, values) in input.chunks(sizes[4]).enumerate() {
+            let (mut rest, mut place) = (row, 0);
+            for dimension in (0..4).rev() {
+                place += rest % sizes[dimension] * strides[dimension];
+                rest /= sizes[dimension];
+            }
+            for (column, &value) in values.iter().enumerate() {
+                output[place + column * strides[4]] += value;
+            }
+        }
+    })
+}

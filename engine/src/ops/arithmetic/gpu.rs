@@ -1,0 +1,114 @@
+//! Arithmetic on a GPU: bindings and grids.
+
+use bytemuck::{Pod, Zeroable};
+use gradus_shaders::{Kernel, arithmetic as shaders};
+
+use super::Arithmetic;
+use crate::device::Gpu;
+use crate::device::gpu::{Cost, Dispatch, Workgroups};
+use crate::error::Result;
+use crate::operation::Forward;
+use crate::tensor::Tensor;
+use crate::{DType, Shape};
+
+const LANES: usize = 256;
+
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+struct Binary {
+    count: u32,
+    same_shape: u32,
+    _align: [u32; 2],
+    sizes_outer: [u32; 4],
+    size_inner: u32,
+    a_inner: u32,
+    b_inner: u32,
+    _align2: u32,
+    a_outer: [u32; 4],
+    b_outer: [u32; 4],
+}
+
+fn kernel(kind: Arithmetic) -> &'static Kernel {
+    match kind {
+        Arithmetic::Add => &shaders::ADD,
+        Arithmetic::Subtract => &shaders::SUBTRACT,
+        Arithmetic::Multiply => &shaders::MULTIPLY,
+        Arithmetic::Divide => &shaders::DIVIDE,
+    }
+}
+
+/// The first four of five sizes or strides.
+fn outer(all: [usize; 5]) -> [u32; 4] {
+    [all[0] as u32, all[1] as u32, all[2] as u32, all[3] as u32]
+}
+
+pub(super) fn forward(kind: Arithmetic, gpu: &Gpu, a: &Tensor, b: &Tensor) -> Result<Vec<Tensor>> {
+    let shape = Shape::broadcast(kind.name(), a.shape(), b.shape())?;
+    let y = Tensor::on_gpu(gpu, kind.name(), shape.sizes(), DType::F32)?;
+    let (sizes, a_strides, b_strides) =
+        (shape.padded(), a.shape().broadcast_strides(&shape), b.shape().broadcast_strides(&shape));
+    let parameters = Binary {
+        count: y.elements() as u32,
+        same_shape: u32::from(a.shape() == b.shape()),
+        _align: [0; 2],
+        sizes_outer: outer(sizes),
+        size_inner: sizes[4] as u32,
+        a_inner: a_strides[4] as u32,
+        b_inner: b_strides[4] as u32,
+        _align2: 0,
+        a_outer: outer(a_strides),
+        b_outer: outer(b_strides),
+    };
+    gpu.dispatch(&Dispatch {
+        operation: kind.name(),
+        kernel: kernel(kind),
+        trusted: true,
+        element: DType::F32,
+        constants: &[],
+        parameters: bytemuck::bytes_of(&parameters),
+        buffers: &[a, b, &y],
+        workgroups: Workgroups::Linear(y.elements().div_ceil(LANES)),
+        cost: Cost { flops: y.elements() as f64, bytes: 12.0 * y.elements() as f64 },
+    })?;
+    Ok(vec![y])
+}
+
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+struct SumTo {
+    terms: u32,
+    size_inner: u32,
+    summed_inner: u32,
+    count: u32,
+    sizes_outer: [u32; 4],
+    summed_outer: [u32; 4],
+}
+
+pub(super) fn sum_to(gpu: &Gpu, x: &Tensor, shape: &Shape) -> Result<Tensor> {
+    let y = Tensor::on_gpu(gpu, "sum_to", shape.sizes(), DType::F32)?;
+    let (from, to) = (x.shape().padded(), shape.padded());
+    let mut summed = [0; 5];
+    for (flag, (from, to)) in summed.iter_mut().zip(from.iter().zip(to)) {
+        *flag = usize::from(*from != to);
+    }
+    let parameters = SumTo {
+        terms: x.elements().checked_div(y.elements()).unwrap_or(0) as u32,
+        size_inner: from[4] as u32,
+        summed_inner: summed[4] as u32,
+        count: y.elements() as u32,
+        sizes_outer: outer(from),
+        summed_outer: outer(summed),
+    };
+    gpu.dispatch(&Dispatch {
+        operation: "sum_to",
+        kernel: &shaders::SUM_TO,
+        trusted: true,
+        element: DType::F32,
+        constants: &[],
+        parameters: bytemuck::bytes_of(&parameters),
+        buffers: &[x, &y],
+        workgroups: Workgroups::Linear(y.elements()),
+        cost: Cost { flops: x.elements() as f64, bytes: 4.0 * x.elements() as f64 },
+    })?;
+    Ok(y)
+}

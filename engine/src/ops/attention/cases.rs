@@ -1,0 +1,24 @@
+//! Cases for the checks: grouped heads, more keys than queries, unused rows, head sizes around the tiles' classes, large
+//! logits.
+
+use super::{Attention, AttentionOptions};
+use crate::check::{Case, Draw};
+
+pub(crate) fn draw(draw: &mut Draw) -> Case {
+    let classes = [1, 3, 8, 16, 31, 32, 33, 64, 80, 96, 128, 160, 255, 256];
+    let head_dim = draw.choose(&classes).min((draw.elements / 4).max(1));
+    let (kv_heads, group) = (draw.number(1..=2), draw.number(1..=3));
+    let batch = draw.number(1..=2);
+    let most = draw.elements / (head_dim * kv_heads * group * batch);
+    let queries = draw.size(32, most);
+    let earlier = if draw.coin() { 0 } else { draw.number(1..=40).min(most) };
+    let unused = if draw.coin() { 0 } else { draw.number(1..=5) };
+    let keys = queries + earlier;
+    let key_length = (unused > 0).then_some(keys);
+    // Logits have the deviation of the product of both: up to about ±80 in the widest case.
+    let deviation = draw.choose(&[0.5, 1.0, 4.0]);
+    let query = draw.normals(&[batch, queries, kv_heads * group, head_dim], 0.0, deviation);
+    let key = draw.normals(&[batch, keys + unused, kv_heads, head_dim], 0.0, deviation);
+    let value = draw.normals(&[batch, keys + unused, kv_heads, head_dim], 0.0, 1.0);
+    Case::new(Attention { options: AttentionOptions { key_length } }, vec![query, key, value])
+}

@@ -1,0 +1,9 @@
+//! The operations, a folder each: `mod.rs` with the mathematics, the interface, the shape rule and the gradient,
+//! `definition.rs` with the naive formula, `cpu.rs` and `gpu.rs` with the two implementations.
+
+pub mod arithmetic;
+pub mod attention;
+pub mod embedding;
+pub mod matmul;
+pub mod optimizer;
+pub mod rotary;

@@ -1,0 +1,4 @@
+// subtract
+fn combine(a: f32, b: f32) -> f32 {
+    return a - b;
+}

@@ -1,0 +1,2 @@
+// One pair at a time.
+alias Lane = f32;

@@ -1,0 +1,2 @@
+// Four pairs at a time.
+alias Lane = vec4<f32>;
