@@ -44,18 +44,15 @@ fn main(
     let head = batch_head % parameters.heads;
     let tx = lane % TX;
     let ty = lane / TX;
-    left = Rows(
-        query_place(batch, first_row, head),
-        parameters.heads * parameters.head_dim,
-        min(ROWS, parameters.queries - first_row),
-    );
-    let end = first_row + left.count + parameters.offset;
+    let count = min(ROWS, parameters.queries - first_row);
+    left = Rows(query_place(batch, first_row, head), parameters.heads * parameters.head_dim, count);
+    let end = first_row + count + parameters.offset;
     let last_seen = first_row + 4u * ty + parameters.offset + vec4<u32>(0u, 1u, 2u, 3u);
     // Rows that do not exist have terms 0, scores 0 and a gradient do of 0: nothing comes of them.
     var lse = vec4<f32>(0.0);
     var delta = vec4<f32>(0.0);
     for (var r = 0u; r < 4u; r++) {
-        if 4u * ty + r < left.count {
+        if 4u * ty + r < count {
             let term = terms[batch_head * parameters.queries + first_row + 4u * ty + r];
             lse[r] = term.x;
             delta[r] = term.y;
@@ -80,7 +77,7 @@ fn main(
     }
     for (var r = 0u; r < 4u; r++) {
         let row = 4u * ty + r;
-        if row < left.count {
+        if row < count {
             for (var slice = 0u; slice < SLICES; slice++) {
                 let result = sums[4u * slice + r];
                 let column = 4u * (slice * TX + tx);

@@ -42,12 +42,9 @@ fn main(
     let head = batch_head % parameters.heads;
     let tx = lane % TX;
     let ty = lane / TX;
-    left = Rows(
-        query_place(batch, first_row, head),
-        parameters.heads * parameters.head_dim,
-        min(ROWS, parameters.queries - first_row),
-    );
-    let end = first_row + left.count + parameters.offset;
+    let count = min(ROWS, parameters.queries - first_row);
+    left = Rows(query_place(batch, first_row, head), parameters.heads * parameters.head_dim, count);
+    let end = first_row + count + parameters.offset;
     let last_seen = first_row + 4u * ty + parameters.offset + vec4<u32>(0u, 1u, 2u, 3u);
     var most = vec4<f32>(LOWEST);
     var total = vec4<f32>(0.0);  // of this invocation's columns
@@ -95,7 +92,7 @@ fn main(
     }
     for (var r = 0u; r < 4u; r++) {
         let row = 4u * ty + r;
-        if row < left.count {
+        if row < count {
             let place = left.place + row * left.stride;
             for (var slice = 0u; slice < SLICES; slice++) {
                 let result = sums[4u * slice + r] / total[r];

@@ -19,8 +19,6 @@ mod sizes;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
-mod timing;
-#[cfg(test)]
 pub(crate) mod vectors;
 
 use crate::definition::{Array, Defined};
