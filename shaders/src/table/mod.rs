@@ -13,6 +13,7 @@ const INDEX: File = file!("prelude/index.wgsl");
 
 pub mod adamw;
 pub mod arithmetic;
+pub mod attention;
 pub mod embedding;
 pub mod matmul;
 pub mod rotary;
@@ -22,6 +23,7 @@ pub mod rotary;
 pub const ALL: &[&[&Kernel]] = &[
     adamw::ALL,
     arithmetic::ALL,
+    attention::ALL,
     embedding::ALL,
     matmul::ALL,
     rotary::ALL,
