@@ -3,6 +3,7 @@
 use super::{Case, Draw};
 use crate::ops::arithmetic::{Arithmetic, cases as arithmetic};
 use crate::ops::matmul::cases as matmul;
+use crate::ops::norm::{Kind, cases as norm};
 
 /// One row: an operation and how its cases are drawn.
 #[derive(Debug, Clone, Copy)]
@@ -20,4 +21,8 @@ pub const TABLE: &[Row] = &[
     Row { name: "multiply", draw: |draw| arithmetic::draw(Arithmetic::Multiply, draw) },
     Row { name: "divide", draw: |draw| arithmetic::draw(Arithmetic::Divide, draw) },
     Row { name: "matmul", draw: matmul::draw },
+    Row { name: "rms_norm", draw: |draw| norm::draw(Kind::RmsNorm, draw) },
+    Row { name: "layer_norm", draw: |draw| norm::draw(Kind::LayerNorm, draw) },
+    Row { name: "multi_head_norm", draw: |draw| norm::draw(Kind::MultiHeadNorm, draw) },
+    Row { name: "multi_head_norm_gated", draw: |draw| norm::draw(Kind::MultiHeadNormGated, draw) },
 ];

@@ -3,3 +3,6 @@
 
 pub mod arithmetic;
 pub mod matmul;
+pub mod norm;
+mod packs;
+mod rows;
