@@ -5,6 +5,7 @@ use crate::ops::arithmetic::{Arithmetic, cases as arithmetic};
 use crate::ops::attention::cases as attention;
 use crate::ops::embedding::cases as embedding;
 use crate::ops::matmul::cases as matmul;
+use crate::ops::norm::{Kind, cases as norm};
 use crate::ops::rotary::cases as rotary;
 
 /// One row: an operation and how its cases are drawn.
@@ -26,4 +27,8 @@ pub const TABLE: &[Row] = &[
     Row { name: "matmul", draw: matmul::draw },
     Row { name: "rotary", draw: rotary::draw },
     Row { name: "attention", draw: attention::draw },
+    Row { name: "rms_norm", draw: |draw| norm::draw(Kind::RmsNorm, draw) },
+    Row { name: "layer_norm", draw: |draw| norm::draw(Kind::LayerNorm, draw) },
+    Row { name: "multi_head_norm", draw: |draw| norm::draw(Kind::MultiHeadNorm, draw) },
+    Row { name: "multi_head_norm_gated", draw: |draw| norm::draw(Kind::MultiHeadNormGated, draw) },
 ];

@@ -5,5 +5,8 @@ pub mod arithmetic;
 pub mod attention;
 pub mod embedding;
 pub mod matmul;
+pub mod norm;
 pub mod optimizer;
+mod packs;
 pub mod rotary;
+mod rows;

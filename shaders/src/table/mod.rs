@@ -1,7 +1,7 @@
 //! The table of all programs, one file an operation.
 
 use crate::Access::{Read, ReadWrite};
-use crate::{Constant, File, Kernel};
+use crate::{Access, Constant, File, Kernel};
 
 macro_rules! file {
     ($path:literal) => {
@@ -10,11 +10,17 @@ macro_rules! file {
 }
 
 const INDEX: File = file!("prelude/index.wgsl");
+const FLOAT: File = file!("prelude/float.wgsl");
+const PACK_1: File = file!("prelude/pack_1.wgsl");
+const PACK_4: File = file!("prelude/pack_4.wgsl");
+const ROW_SUMS: File = file!("prelude/row_sums.wgsl");
 
 pub mod adamw;
 pub mod arithmetic;
+pub mod attention;
 pub mod embedding;
 pub mod matmul;
+pub mod norm;
 pub mod rotary;
 
 /// Every program by operation, for the tests that translate and lint them all.
@@ -22,6 +28,8 @@ pub mod rotary;
 pub const ALL: &[&[&Kernel]] = &[
     adamw::ALL,
     arithmetic::ALL,
+    norm::ALL,
+    attention::ALL,
     embedding::ALL,
     matmul::ALL,
     rotary::ALL,

@@ -112,7 +112,7 @@ impl<T: Float> Task<'_, T> {
             for (out, sum) in self.output.chunks_mut(width).zip(sums) {
                 let factor = T::ONE / sum;
                 for x in &mut out[at * head_dim..][..head_dim] {
-                    *x = *x * factor;
+                    *x *= factor;
                 }
             }
         }

@@ -1,0 +1,92 @@
+// Causal attention, gradient of the query: dq[t] = sum_j ds[t, j] k[j] over the keys j <= t + offset, with
+// p[t, j] = exp(q[t] . k[j] / sqrt(D) - lse[t]) and ds[t, j] = p[t, j] (do[t] . v[j] - delta[t]) / sqrt(D).
+// Layouts: attention/sizes.wgsl; terms holds (lse, delta) of each query row.
+//
+// One workgroup computes 64 query rows of one head and passes over the keys in tiles of 32, up to the last that a row of
+// its own sees; which invocation owns what is in attention/tile.wgsl. p is computed anew: no exponent is above 0 but by
+// rounding, since lse is at least the largest score.
+
+@group(0) @binding(1) var<storage, read> query: array<Element>;
+@group(0) @binding(2) var<storage, read> key: array<Element>;
+@group(0) @binding(3) var<storage, read> value: array<Element>;
+@group(0) @binding(4) var<storage, read> d_output: array<Element>;
+@group(0) @binding(5) var<storage, read> terms: array<vec2<f32>>;
+@group(0) @binding(6) var<storage, read_write> d_query: array<Element>;
+
+fn read_left(which: u32, place: u32) -> f32 {
+    if which == 0u {
+        return f32(query[place]);
+    }
+    return f32(d_output[place]);
+}
+
+fn read_right(which: u32, place: u32) -> f32 {
+    if which == 0u {
+        return f32(key[place]);
+    }
+    return f32(value[place]);
+}
+
+@compute @workgroup_size(THREADS)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = flat_workgroup(group, groups);
+    if index >= parameters.tiles * parameters.batch_heads {
+        return;
+    }
+    // The last tiles, which see the most keys, come first.
+    let first_row = (parameters.tiles - 1u - index / parameters.batch_heads) * ROWS;
+    let batch_head = index % parameters.batch_heads;
+    let batch = batch_head / parameters.heads;
+    let head = batch_head % parameters.heads;
+    let tx = lane % TX;
+    let ty = lane / TX;
+    let count = min(ROWS, parameters.queries - first_row);
+    left = Rows(query_place(batch, first_row, head), parameters.heads * parameters.head_dim, count);
+    let end = first_row + count + parameters.offset;
+    let last_seen = first_row + 4u * ty + parameters.offset + vec4<u32>(0u, 1u, 2u, 3u);
+    // Rows that do not exist have terms 0, scores 0 and a gradient do of 0: nothing comes of them.
+    var lse = vec4<f32>(0.0);
+    var delta = vec4<f32>(0.0);
+    for (var r = 0u; r < 4u; r++) {
+        if 4u * ty + r < count {
+            let term = terms[batch_head * parameters.queries + first_row + 4u * ty + r];
+            lse[r] = term.x;
+            delta[r] = term.y;
+        }
+    }
+    var sums: array<vec4<f32>, 4u * SLICES>;
+    for (var first_key = 0u; first_key < end; first_key += COLUMNS) {
+        right = Rows(
+            key_place(batch, first_key, head / parameters.group),
+            parameters.kv_heads * parameters.head_dim,
+            min(COLUMNS, end - first_key),
+        );
+        var scores = tile_product(0u, lane);
+        var d_weights = tile_product(1u, lane);
+        for (var j = 0u; j < EACH; j++) {
+            let seen = vec4<u32>(first_key + tx + TX * j) <= last_seen;
+            let score = select(vec4<f32>(LOWEST), scores[j] * parameters.scale, seen);
+            let d_score = exp_rows(score - lse) * (d_weights[j] - delta) * parameters.scale;
+            set_weights(j, d_score, lane);
+        }
+        add_products(0u, &sums, lane);
+    }
+    for (var r = 0u; r < 4u; r++) {
+        let row = 4u * ty + r;
+        if row < count {
+            for (var slice = 0u; slice < SLICES; slice++) {
+                let result = sums[4u * slice + r];
+                let column = 4u * (slice * TX + tx);
+                for (var c = 0u; c < 4u; c++) {
+                    if column + c < parameters.head_dim {
+                        d_query[left.place + row * left.stride + column + c] = Element(result[c]);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,143 @@
+// Causal attention of a single query, first half: a part of the keys. o = sum_j exp(s[j] - lse) v[j] over all keys.
+// Layouts: attention/sizes.wgsl with queries = 1; parts: [batch, heads, tiles, D + 2].
+//
+// One workgroup computes one part of the keys of one head, in chunks of 64 keys, and writes (m, sum_j exp(s[j] - m),
+// sum_j exp(s[j] - m) v[j]), m the part's largest score; step_merge.wgsl joins the parts. 16 invocations take a row of key
+// or value together, each the vectors of four columns `x`, x + 16, ... (SLICES = D / 64 rounded up of them); the 16
+// such groups `y` take the keys y, y + 16, y + 32, y + 48 of the chunk.
+//
+// Stable by the running maximum, as in forward.wgsl.
+
+@group(0) @binding(1) var<storage, read> query: array<Element>;
+@group(0) @binding(2) var<storage, read> key: array<Element>;
+@group(0) @binding(3) var<storage, read> value: array<Element>;
+@group(0) @binding(4) var<storage, read_write> parts: array<f32>;
+
+const CHUNK: u32 = 64u;
+
+var<workgroup> products: array<f32, 1024>;  // [key of the chunk][x]
+var<workgroup> weights: array<f32, 64>;
+var<workgroup> sums: array<vec4<f32>, 256>;
+
+fn load_query(place: u32, column: u32) -> vec4<f32> {
+    var result = vec4<f32>(0.0);
+    let width = parameters.head_dim;
+    if column < width { result.x = f32(query[place + column]); }
+    if column + 1u < width { result.y = f32(query[place + column + 1u]); }
+    if column + 2u < width { result.z = f32(query[place + column + 2u]); }
+    if column + 3u < width { result.w = f32(query[place + column + 3u]); }
+    return result;
+}
+
+fn load_key(place: u32, column: u32) -> vec4<f32> {
+    var result = vec4<f32>(0.0);
+    let width = parameters.head_dim;
+    if column < width { result.x = f32(key[place + column]); }
+    if column + 1u < width { result.y = f32(key[place + column + 1u]); }
+    if column + 2u < width { result.z = f32(key[place + column + 2u]); }
+    if column + 3u < width { result.w = f32(key[place + column + 3u]); }
+    return result;
+}
+
+fn load_value(place: u32, column: u32) -> vec4<f32> {
+    var result = vec4<f32>(0.0);
+    let width = parameters.head_dim;
+    if column < width { result.x = f32(value[place + column]); }
+    if column + 1u < width { result.y = f32(value[place + column + 1u]); }
+    if column + 2u < width { result.z = f32(value[place + column + 2u]); }
+    if column + 3u < width { result.w = f32(value[place + column + 3u]); }
+    return result;
+}
+
+@compute @workgroup_size(256)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = flat_workgroup(group, groups);
+    if index >= parameters.tiles * parameters.batch_heads {
+        return;
+    }
+    let batch_head = index / parameters.tiles;
+    let batch = batch_head / parameters.heads;
+    let head = batch_head % parameters.heads;
+    let kv_head = head / parameters.group;
+    let x = lane % 16u;
+    let y = lane / 16u;
+    let start = (index % parameters.tiles) * parameters.part_keys;
+    let end = min(parameters.keys, start + parameters.part_keys);
+    var q: array<vec4<f32>, SLICES>;
+    for (var slice = 0u; slice < SLICES; slice++) {
+        q[slice] = load_query(query_place(batch, 0u, head), 64u * slice + 4u * x) * parameters.scale;
+    }
+    var most = LOWEST;
+    var total = 0.0;  // of the keys of group y
+    var own: array<vec4<f32>, SLICES>;
+    for (var chunk = start; chunk < end; chunk += CHUNK) {
+        for (var i = y; i < CHUNK; i += 16u) {
+            var product = 0.0;
+            if chunk + i < end {
+                let place = key_place(batch, chunk + i, kv_head);
+                for (var slice = 0u; slice < SLICES; slice++) {
+                    product += dot(q[slice], load_key(place, 64u * slice + 4u * x));
+                }
+            }
+            products[16u * i + x] = product;
+        }
+        workgroupBarrier();  // the products are complete before they are added
+        if lane < CHUNK {
+            var score = 0.0;
+            for (var i = 0u; i < 16u; i++) {
+                score += products[16u * lane + i];
+            }
+            weights[lane] = select(LOWEST, score, chunk + lane < end);
+        }
+        workgroupBarrier();  // the scores are complete before the maximum is taken
+        let before = most;
+        for (var i = 0u; i < CHUNK; i++) {
+            most = max(most, weights[i]);
+        }
+        let factor = safe_exp(before - most);
+        total *= factor;
+        for (var slice = 0u; slice < SLICES; slice++) {
+            own[slice] *= factor;
+        }
+        for (var i = y; i < CHUNK; i += 16u) {
+            if chunk + i < end {
+                let weight = safe_exp(weights[i] - most);
+                total += weight;
+                let place = key_place(batch, chunk + i, kv_head);
+                for (var slice = 0u; slice < SLICES; slice++) {
+                    own[slice] += weight * load_value(place, 64u * slice + 4u * x);
+                }
+            }
+        }
+        workgroupBarrier();  // the scores are read before the next chunk's overwrite them
+    }
+    let result = index * (parameters.head_dim + 2u);
+    if x == 0u {
+        weights[y] = total;
+    }
+    for (var slice = 0u; slice < SLICES; slice++) {
+        sums[lane] = own[slice];
+        workgroupBarrier();  // sums and totals are complete before they are added
+        let column = 64u * slice + lane;
+        if lane < 64u && column < parameters.head_dim {
+            var sum = 0.0;
+            for (var i = 0u; i < 16u; i++) {
+                sum += sums[16u * i + lane / 4u][lane % 4u];
+            }
+            parts[result + 2u + column] = sum;
+        }
+        workgroupBarrier();  // the sums are read before the next slice overwrites them
+    }
+    if lane == 0u {
+        var sum = 0.0;
+        for (var i = 0u; i < 16u; i++) {
+            sum += weights[i];
+        }
+        parts[result] = most;
+        parts[result + 1u] = sum;
+    }
+}

@@ -1,0 +1,123 @@
+// The two products that attention is made of, for one workgroup: 64 rows of the left operand, which stay, against 32 rows
+// of the right one, which pass by.
+//
+// A workgroup is TX x 16 invocations; invocation (tx, ty) owns the rows 4 ty .. 4 ty + 3 and, of a 64 x 32 tile of
+// scores, the columns tx, tx + TX, ...; of a 64 x D tile of sums, the vectors of four columns tx, tx + TX, ... (SLICES of
+// them). Four rows are a vec4. TX is 8 for D <= 32 and 16 above, SLICES = D / (4 TX) rounded up.
+//
+// The kernel that includes this file defines read_left and read_right, with `which` of the operands is read.
+// Rows and columns outside are read as 0, so that tiles may stick out.
+
+const ROWS: u32 = 64u;
+const COLUMNS: u32 = 32u;
+const THREADS: u32 = TX * 16u;
+const EACH: u32 = COLUMNS / TX;  // columns of scores an invocation
+const DEPTH: u32 = 4u;  // vectors of head_dim that are multiplied at a time
+
+// Rows of an operand: the place of the first, the elements from one to the next, and how many there are.
+struct Rows {
+    place: u32,
+    stride: u32,
+    count: u32,
+}
+
+var<private> left: Rows;
+var<private> right: Rows;
+
+// 8 KiB each: all of the 16 KiB that every device has.
+var<workgroup> weights: array<vec4<f32>, 512>;  // [ty][column], four rows each
+var<workgroup> tile: array<vec4<f32>, 512>;  // slices of the operands
+
+fn load_left(which: u32, row: u32, column: u32) -> vec4<f32> {
+    var result = vec4<f32>(0.0);
+    if row < left.count {
+        let place = left.place + row * left.stride + column;
+        let width = parameters.head_dim;
+        if column < width { result.x = read_left(which, place); }
+        if column + 1u < width { result.y = read_left(which, place + 1u); }
+        if column + 2u < width { result.z = read_left(which, place + 2u); }
+        if column + 3u < width { result.w = read_left(which, place + 3u); }
+    }
+    return result;
+}
+
+fn load_right(which: u32, row: u32, column: u32) -> vec4<f32> {
+    var result = vec4<f32>(0.0);
+    if row < right.count {
+        let place = right.place + row * right.stride + column;
+        let width = parameters.head_dim;
+        if column < width { result.x = read_right(which, place); }
+        if column + 1u < width { result.y = read_right(which, place + 1u); }
+        if column + 2u < width { result.z = read_right(which, place + 2u); }
+        if column + 3u < width { result.w = read_right(which, place + 3u); }
+    }
+    return result;
+}
+
+// left . right^T: element [j] holds the invocation's four rows at column tx + TX j.
+fn tile_product(which: u32, lane: u32) -> array<vec4<f32>, EACH> {
+    let tx = lane % TX;
+    let ty = lane / TX;
+    var sums: array<vec4<f32>, EACH>;
+    for (var first = 0u; first < parameters.head_dim; first += 4u * DEPTH) {
+        for (var i = lane; i < ROWS * DEPTH; i += THREADS) {
+            tile[(i % DEPTH) * ROWS + i / DEPTH] = load_left(which, i / DEPTH, first + 4u * (i % DEPTH));
+        }
+        for (var i = lane; i < COLUMNS * DEPTH; i += THREADS) {
+            tile[ROWS * DEPTH + (i % DEPTH) * COLUMNS + i / DEPTH] =
+                load_right(which, i / DEPTH, first + 4u * (i % DEPTH));
+        }
+        workgroupBarrier();  // the slices are complete before they are read
+        for (var d = 0u; d < DEPTH; d++) {
+            let a = d * ROWS + 4u * ty;
+            let a0 = tile[a];
+            let a1 = tile[a + 1u];
+            let a2 = tile[a + 2u];
+            let a3 = tile[a + 3u];
+            for (var j = 0u; j < EACH; j++) {
+                let b = tile[ROWS * DEPTH + d * COLUMNS + tx + TX * j];
+                sums[j] += vec4<f32>(dot(a0, b), dot(a1, b), dot(a2, b), dot(a3, b));
+            }
+        }
+        workgroupBarrier();  // the slices are read before they are overwritten
+    }
+    return sums;
+}
+
+// Puts four rows at column tx + TX j into the weights that add_products multiplies.
+fn set_weights(j: u32, rows: vec4<f32>, lane: u32) {
+    weights[(lane / TX) * COLUMNS + lane % TX + TX * j] = rows;
+}
+
+// sums += weights . right: sums[4 s + r] is row 4 ty + r at the vector of columns tx + TX s.
+fn add_products(which: u32, sums: ptr<function, array<vec4<f32>, 4u * SLICES>>, lane: u32) {
+    let tx = lane % TX;
+    let ty = lane / TX;
+    for (var slice = 0u; slice < SLICES; slice++) {
+        for (var i = lane; i < COLUMNS * TX; i += THREADS) {
+            tile[i] = load_right(which, i / TX, 4u * (slice * TX + i % TX));
+        }
+        workgroupBarrier();  // weights and slice are complete before they are read
+        var s0 = (*sums)[4u * slice];
+        var s1 = (*sums)[4u * slice + 1u];
+        var s2 = (*sums)[4u * slice + 2u];
+        var s3 = (*sums)[4u * slice + 3u];
+        for (var column = 0u; column < COLUMNS; column++) {
+            let weight = weights[ty * COLUMNS + column];
+            let b = tile[column * TX + tx];
+            s0 += weight.x * b;
+            s1 += weight.y * b;
+            s2 += weight.z * b;
+            s3 += weight.w * b;
+        }
+        (*sums)[4u * slice] = s0;
+        (*sums)[4u * slice + 1u] = s1;
+        (*sums)[4u * slice + 2u] = s2;
+        (*sums)[4u * slice + 3u] = s3;
+        workgroupBarrier();  // weights and slice are read before they are overwritten
+    }
+}
+
+fn exp_rows(x: vec4<f32>) -> vec4<f32> {
+    return vec4<f32>(safe_exp(x.x), safe_exp(x.y), safe_exp(x.z), safe_exp(x.w));
+}
