@@ -3,6 +3,7 @@
 use super::{Case, Draw};
 use crate::ops::arithmetic::{Arithmetic, cases as arithmetic};
 use crate::ops::embedding::cases as embedding;
+use crate::ops::linear_cross_entropy::cases as linear_cross_entropy;
 use crate::ops::matmul::cases as matmul;
 
 /// One row: an operation and how its cases are drawn.
@@ -21,5 +22,6 @@ pub const TABLE: &[Row] = &[
     Row { name: "multiply", draw: |draw| arithmetic::draw(Arithmetic::Multiply, draw) },
     Row { name: "divide", draw: |draw| arithmetic::draw(Arithmetic::Divide, draw) },
     Row { name: "embedding", draw: embedding::draw },
+    Row { name: "linear_cross_entropy", draw: linear_cross_entropy::draw },
     Row { name: "matmul", draw: matmul::draw },
 ];

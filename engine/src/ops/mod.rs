@@ -3,5 +3,6 @@
 
 pub mod arithmetic;
 pub mod embedding;
+pub mod linear_cross_entropy;
 pub mod matmul;
 pub mod optimizer;
