@@ -4,6 +4,7 @@ use super::{Case, Draw};
 use crate::ops::arithmetic::{Arithmetic, cases as arithmetic};
 use crate::ops::attention::cases as attention;
 use crate::ops::embedding::cases as embedding;
+use crate::ops::linear_cross_entropy::cases as linear_cross_entropy;
 use crate::ops::matmul::cases as matmul;
 use crate::ops::norm::{Kind, cases as norm};
 use crate::ops::rotary::cases as rotary;
@@ -24,6 +25,7 @@ pub const TABLE: &[Row] = &[
     Row { name: "multiply", draw: |draw| arithmetic::draw(Arithmetic::Multiply, draw) },
     Row { name: "divide", draw: |draw| arithmetic::draw(Arithmetic::Divide, draw) },
     Row { name: "embedding", draw: embedding::draw },
+    Row { name: "linear_cross_entropy", draw: linear_cross_entropy::draw },
     Row { name: "matmul", draw: matmul::draw },
     Row { name: "rotary", draw: rotary::draw },
     Row { name: "attention", draw: attention::draw },

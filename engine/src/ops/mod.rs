@@ -4,6 +4,7 @@
 pub mod arithmetic;
 pub mod attention;
 pub mod embedding;
+pub mod linear_cross_entropy;
 pub mod matmul;
 pub mod norm;
 pub mod optimizer;

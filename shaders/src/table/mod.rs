@@ -18,6 +18,7 @@ const ROW_SUMS: File = file!("prelude/row_sums.wgsl");
 pub mod adamw;
 pub mod arithmetic;
 pub mod attention;
+pub mod cross_entropy;
 pub mod embedding;
 pub mod matmul;
 pub mod norm;
@@ -28,6 +29,7 @@ pub mod rotary;
 pub const ALL: &[&[&Kernel]] = &[
     adamw::ALL,
     arithmetic::ALL,
+    cross_entropy::ALL,
     norm::ALL,
     attention::ALL,
     embedding::ALL,
