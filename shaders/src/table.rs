@@ -4,7 +4,7 @@ use crate::Access::{Read, ReadWrite};
 use crate::{Access, Constant, File, Kernel};
 
 macro_rules! file {
-    ($path:literal) => {
+    ($path:expr) => {
         File { path: $path, text: include_str!(concat!("../", $path)) }
     };
 }
@@ -185,5 +185,147 @@ pub mod norm {
     ];
 }
 
+/// Elementwise functions of one input. Kernels in pairs work on single elements and on fours.
+pub mod unary {
+    use super::*;
+
+    const EACH_1: File = file!("unary/each_1.wgsl");
+    const EACH_4: File = file!("unary/each_4.wgsl");
+
+    /// One function's kernels.
+    #[derive(Debug)]
+    pub struct Unary {
+        /// y from x.
+        pub forward: [Kernel; 2],
+        /// d_x from x or y, and d_y.
+        pub backward: [Kernel; 2],
+    }
+
+    macro_rules! functions {
+        ($(#[$doc:meta] $id:ident $name:literal,)*) => {
+            $(#[$doc] pub static $id: Unary = Unary {
+                forward: [
+                    forward(concat!("unary/", $name, "_forward_1"), &[
+                        INDEX, FLOAT, PACK_1, EACH_1, file!(concat!("unary/", $name, ".wgsl")), file!("unary/forward.wgsl"),
+                    ]),
+                    forward(concat!("unary/", $name, "_forward_4"), &[
+                        INDEX, FLOAT, PACK_4, EACH_4, file!(concat!("unary/", $name, ".wgsl")), file!("unary/forward.wgsl"),
+                    ]),
+                ],
+                backward: [
+                    backward(concat!("unary/", $name, "_backward_1"), &[
+                        INDEX, FLOAT, PACK_1, EACH_1, file!(concat!("unary/", $name, ".wgsl")), file!("unary/backward.wgsl"),
+                    ]),
+                    backward(concat!("unary/", $name, "_backward_4"), &[
+                        INDEX, FLOAT, PACK_4, EACH_4, file!(concat!("unary/", $name, ".wgsl")), file!("unary/backward.wgsl"),
+                    ]),
+                ],
+            };)*
+            pub(super) const ALL: &[&Kernel] =
+                &[$(&$id.forward[0], &$id.forward[1], &$id.backward[0], &$id.backward[1],)*];
+        };
+    }
+
+    const fn forward(name: &'static str, files: &'static [File]) -> Kernel {
+        Kernel { name, files, bindings: &[Read, ReadWrite], variants: &[&[]] }
+    }
+
+    const fn backward(name: &'static str, files: &'static [File]) -> Kernel {
+        Kernel { name, files, bindings: &[Read, Read, ReadWrite], variants: &[&[]] }
+    }
+
+    functions! {
+        /// 1 / (1 + e^−x)
+        SIGMOID "sigmoid",
+        /// c · tanh(x / c)
+        SOFT_CAP "soft_cap",
+        /// tanh x
+        TANH "tanh",
+        /// e^x
+        EXP "exp",
+        /// ln x
+        LOG "log",
+        /// √x
+        SQRT "sqrt",
+        /// x · σ(x)
+        SILU "silu",
+        /// GELU in its tanh form
+        GELU "gelu",
+        /// ln σ(x)
+        LOG_SIGMOID "log_sigmoid",
+        /// ln(1 + e^x)
+        SOFTPLUS "softplus",
+        /// c · x
+        SCALE "scale",
+        /// x²
+        SQUARE "square",
+        /// x^c
+        POWER "power",
+    }
+}
+
+/// SwiGLU. Kernels in pairs work on single elements and on fours.
+pub mod swiglu {
+    use super::*;
+
+    const FORWARD_FILE: File = file!("swiglu/forward.wgsl");
+    const BACKWARD_FILE: File = file!("swiglu/backward.wgsl");
+    const SEPARATE: File = file!("swiglu/separate.wgsl");
+    const SEPARATE_GRADIENTS: File = file!("swiglu/separate_gradients.wgsl");
+    const PACKED: File = file!("swiglu/packed.wgsl");
+    const PACKED_GRADIENTS: File = file!("swiglu/packed_gradients.wgsl");
+
+    const fn kernel(name: &'static str, files: &'static [File], bindings: &'static [Access]) -> Kernel {
+        Kernel { name, files, bindings, variants: &[&[]] }
+    }
+
+    /// y from gate and up.
+    pub static FORWARD: [Kernel; 2] = [
+        kernel("swiglu/forward_1", &[INDEX, FLOAT, PACK_1, SEPARATE, FORWARD_FILE], &[ReadWrite, Read, Read]),
+        kernel("swiglu/forward_4", &[INDEX, FLOAT, PACK_4, SEPARATE, FORWARD_FILE], &[ReadWrite, Read, Read]),
+    ];
+    /// y from gate and up side by side.
+    pub static FORWARD_PACKED: [Kernel; 2] = [
+        kernel("swiglu/forward_packed_1", &[INDEX, FLOAT, PACK_1, PACKED, FORWARD_FILE], &[ReadWrite, Read]),
+        kernel("swiglu/forward_packed_4", &[INDEX, FLOAT, PACK_4, PACKED, FORWARD_FILE], &[ReadWrite, Read]),
+    ];
+    /// d_gate and d_up.
+    pub static BACKWARD: [Kernel; 2] = [
+        kernel(
+            "swiglu/backward_1",
+            &[INDEX, FLOAT, PACK_1, SEPARATE, SEPARATE_GRADIENTS, BACKWARD_FILE],
+            &[Read, Read, Read, ReadWrite, ReadWrite],
+        ),
+        kernel(
+            "swiglu/backward_4",
+            &[INDEX, FLOAT, PACK_4, SEPARATE, SEPARATE_GRADIENTS, BACKWARD_FILE],
+            &[Read, Read, Read, ReadWrite, ReadWrite],
+        ),
+    ];
+    /// d_gate and d_up side by side.
+    pub static BACKWARD_PACKED: [Kernel; 2] = [
+        kernel(
+            "swiglu/backward_packed_1",
+            &[INDEX, FLOAT, PACK_1, PACKED, PACKED_GRADIENTS, BACKWARD_FILE],
+            &[Read, Read, ReadWrite],
+        ),
+        kernel(
+            "swiglu/backward_packed_4",
+            &[INDEX, FLOAT, PACK_4, PACKED, PACKED_GRADIENTS, BACKWARD_FILE],
+            &[Read, Read, ReadWrite],
+        ),
+    ];
+    pub(super) const ALL: &[&Kernel] = &[
+        &FORWARD[0],
+        &FORWARD[1],
+        &FORWARD_PACKED[0],
+        &FORWARD_PACKED[1],
+        &BACKWARD[0],
+        &BACKWARD[1],
+        &BACKWARD_PACKED[0],
+        &BACKWARD_PACKED[1],
+    ];
+}
+
 /// Every program by operation, for the tests that translate and lint them all.
-pub const ALL: &[&[&Kernel]] = &[arithmetic::ALL, matmul::ALL, norm::ALL];
+pub const ALL: &[&[&Kernel]] = &[arithmetic::ALL, matmul::ALL, norm::ALL, unary::ALL, swiglu::ALL];

@@ -5,4 +5,7 @@ pub mod arithmetic;
 pub mod matmul;
 pub mod norm;
 mod packs;
+pub mod reshape;
 mod rows;
+pub mod swiglu;
+pub mod unary;
