@@ -9,5 +9,8 @@ pub mod matmul;
 pub mod norm;
 pub mod optimizer;
 mod packs;
+pub mod reshape;
 pub mod rotary;
 mod rows;
+pub mod swiglu;
+pub mod unary;

@@ -23,12 +23,16 @@ pub mod embedding;
 pub mod matmul;
 pub mod norm;
 pub mod rotary;
+pub mod swiglu;
+pub mod unary;
 
 /// Every program by operation, for the tests that translate and lint them all.
 #[rustfmt::skip] // one a line
 pub const ALL: &[&[&Kernel]] = &[
     adamw::ALL,
     arithmetic::ALL,
+    swiglu::ALL,
+    unary::ALL,
     cross_entropy::ALL,
     norm::ALL,
     attention::ALL,
