@@ -13,6 +13,8 @@ mod table;
 pub(crate) mod test_device;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) mod vectors;
 mod verdict;
 
 pub use case::{Case, Draw, Input};

@@ -3,6 +3,7 @@
 use super::{Case, Draw};
 use crate::ops::arithmetic::{Arithmetic, cases as arithmetic};
 use crate::ops::matmul::cases as matmul;
+use crate::ops::mlstm::cases as mlstm;
 
 /// One row: an operation and how its cases are drawn.
 #[derive(Debug, Clone, Copy)]
@@ -20,4 +21,5 @@ pub const TABLE: &[Row] = &[
     Row { name: "multiply", draw: |draw| arithmetic::draw(Arithmetic::Multiply, draw) },
     Row { name: "divide", draw: |draw| arithmetic::draw(Arithmetic::Divide, draw) },
     Row { name: "matmul", draw: matmul::draw },
+    Row { name: "mlstm", draw: mlstm::draw },
 ];

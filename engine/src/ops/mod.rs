@@ -3,3 +3,4 @@
 
 pub mod arithmetic;
 pub mod matmul;
+pub mod mlstm;
