@@ -6,6 +6,7 @@ use crate::ops::attention::cases as attention;
 use crate::ops::embedding::cases as embedding;
 use crate::ops::linear_cross_entropy::cases as linear_cross_entropy;
 use crate::ops::matmul::cases as matmul;
+use crate::ops::mlstm::cases as mlstm;
 use crate::ops::norm::{Kind, cases as norm};
 use crate::ops::reshape::cases as reshape;
 use crate::ops::rotary::cases as rotary;
@@ -52,4 +53,5 @@ pub const TABLE: &[Row] = &[
     Row { name: "scale", draw: |draw| unary::draw(Unary::Scale(2.0), draw) },
     Row { name: "square", draw: |draw| unary::draw(Unary::Square, draw) },
     Row { name: "power", draw: |draw| unary::draw(Unary::Power(3.0), draw) },
+    Row { name: "mlstm", draw: mlstm::draw },
 ];

@@ -6,6 +6,7 @@ pub mod attention;
 pub mod embedding;
 pub mod linear_cross_entropy;
 pub mod matmul;
+pub mod mlstm;
 pub mod norm;
 pub mod optimizer;
 mod packs;
