@@ -4,7 +4,7 @@ use crate::Access::{Read, ReadWrite};
 use crate::{Access, Constant, File, Kernel};
 
 macro_rules! file {
-    ($path:literal) => {
+    ($path:expr) => {
         File { path: $path, text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $path)) }
     };
 }
