@@ -3,12 +3,13 @@
 // dy: [count, width]; sorted: [count] pairs (id, position), stable; starts: [vocabulary + 1]; d_table: [vocabulary, width],
 // all of it written, rows without positions with 0.
 // One workgroup computes COLUMNS columns of one row. Its invocations are COLUMNS columns × SPLITS splits: split s adds the
-// row's positions s, s + SPLITS, ... in order, then the splits are added from first to last. The order depends on the ids
+// row's positions s, s + SPLITS, ... in order, in short sums so that rounding errors grow slowly; then the splits are added from first to last. The order depends on the ids
 // alone, so every run gives the same bits. Generated constant: SPLITS, 8 for small vocabularies, whose rows have many
 // positions each, and 2 for large ones, most of whose rows have none.
 // The barrier comes between writing `partial` and reading it; all invocations reach it.
 
 const COLUMNS: u32 = 256u / SPLITS;
+const SHORT_SUM: u32 = 16u;
 
 struct Parameters {
     rows: u32,
@@ -40,8 +41,14 @@ fn main(
     var sum = 0.0;
     if column < parameters.width {
         let end = starts[row + 1u];
-        for (var place = starts[row] + split; place < end; place += SPLITS) {
-            sum += dy[sorted[place].y * parameters.width + column];
+        var place = starts[row] + split;
+        while place < end {
+            let stop = min(end, place + SHORT_SUM * SPLITS);
+            var part = 0.0;
+            for (; place < stop; place += SPLITS) {
+                part += dy[sorted[place].y * parameters.width + column];
+            }
+            sum += part;
         }
     }
     partial[lane] = sum;

@@ -3,6 +3,8 @@
 
 use gradus_shaders::{Constant, Kernel};
 
+use crate::device::gpu::Workgroups;
+
 /// Invocations a workgroup.
 const INVOCATIONS: usize = 256;
 /// The fewest invocations that share a row.
@@ -40,5 +42,10 @@ impl Packs {
     /// Workgroups for so many rows.
     pub(crate) fn workgroups(self, rows: usize) -> usize {
         if self.count == 0 { 0 } else { rows.div_ceil(INVOCATIONS / self.span) }
+    }
+
+    /// The grid where each invocation takes one of `count` packs.
+    pub(crate) fn elementwise(count: usize) -> Workgroups {
+        Workgroups::Linear(count.div_ceil(INVOCATIONS))
     }
 }

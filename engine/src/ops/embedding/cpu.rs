@@ -9,6 +9,9 @@ use crate::device::cpu::threads::for_rows;
 use crate::error::{Error, Result};
 use crate::tensor::{Spec, Tensor};
 
+/// Long sums are added up in short ones of so many terms, so that rounding errors grow slowly.
+const SHORT_SUM: usize = 32;
+
 fn device(of: &Tensor) -> Result<Cpu> {
     match of.device() {
         Device::Cpu(cpu) => Ok(cpu),
@@ -63,16 +66,20 @@ fn scatter<T: Float>(table: &Spec, ids: &Tensor, dy: &Tensor) -> Result<Tensor> 
     let mean = ids.len() / vocabulary.max(1) + 1;
     Tensor::on_cpu(&cpu, table.shape.sizes(), |output: &mut [T]| {
         for_rows(output, width, width * mean, |first, block| {
+            let mut partial = vec![T::ZERO; width];
             for (id, row) in (first..).zip(block.chunks_mut(width)) {
                 let places = &order[starts[id]..starts[id + 1]];
                 vectorized(
                     #[inline(always)]
                     || {
                         row.fill(T::ZERO);
-                        for &place in places {
-                            for (sum, &d) in row.iter_mut().zip(&dy[place as usize * width..][..width]) {
-                                *sum += d;
+                        for places in places.chunks(SHORT_SUM) {
+                            partial.fill(T::ZERO);
+                            for &place in places {
+                                let dy = &dy[place as usize * width..][..width];
+                                partial.iter_mut().zip(dy).for_each(|(sum, &d)| *sum += d);
                             }
+                            row.iter_mut().zip(&partial).for_each(|(sum, &part)| *sum += part);
                         }
                     },
                 );

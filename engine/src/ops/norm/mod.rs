@@ -14,6 +14,8 @@ pub(crate) mod cases;
 mod cpu;
 mod definition;
 mod gpu;
+#[cfg(test)]
+mod tests;
 
 use crate::DType;
 use crate::definition::{Array, Defined};
