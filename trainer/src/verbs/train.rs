@@ -46,6 +46,9 @@ pub struct Arguments {
     /// Folder of the run [default: runs/TIME-MODEL]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Go on with an interrupted run: its folder, or one of its steps. Everything else is as it was; --device may differ
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "model", "data", "steps", "max_time", "batch", "context", "learning_rate", "seed", "out", "eval_every"])]
+    pub resume: Option<PathBuf>,
     /// Steps between evaluations [default: a tenth of the run]
     #[arg(long, value_name = "N", value_parser = numbers::count, allow_negative_numbers = true)]
     pub eval_every: Option<u64>,
