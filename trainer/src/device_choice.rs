@@ -27,7 +27,7 @@ impl DeviceChoice {
     /// # Errors
     /// If there is no such GPU or it cannot be opened.
     pub fn open(self, options: gpu::Options) -> Result<(Device, String)> {
-        let open = |index| Ok(Device::Gpu(gpu::adapter::open(index, options)?));
+        let open = |index| gpu::adapter::open(index, options).map(Device::Gpu);
         match self {
             Self::Auto => Ok(Device::auto()),
             Self::Cpu => Ok((Device::cpu(), "asked for with --device cpu".into())),

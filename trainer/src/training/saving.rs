@@ -1,6 +1,5 @@
 //! Checkpoints and the picture, written by a thread of their own so that no step waits for the disk.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
