@@ -125,7 +125,8 @@ impl Run {
             let step = self.setup.position.step;
             let (evaluation, checkpoint) =
                 (&self.setup.configuration.evaluation, &self.setup.configuration.checkpoint);
-            let evaluate = is_due(evaluation.every, evaluation.interval, step, before, now);
+            let evaluate = is_due(evaluation.every, evaluation.interval, step, before, now)
+                && (evaluation.every.is_some() || self.is_worth_evaluating());
             let save = is_due(checkpoint.every, checkpoint.interval, step, before, now);
             if evaluate {
                 self.evaluate()?;
@@ -148,9 +149,20 @@ impl Run {
         let (step, evaluation) = (self.setup.position.step, &self.setup.configuration.evaluation);
         let Some(steps) = self.setup.configuration.run_length().steps.filter(|_| step > 0) else { return Ok(()) };
         let share = |step: u64| step as f64 / steps as f64;
-        let due = is_due(evaluation.every, evaluation.interval, step, share(step - 1), share(step));
+        let due = is_due(evaluation.every, evaluation.interval, step, share(step - 1), share(step))
+            && (evaluation.every.is_some() || self.is_worth_evaluating());
         let done = self.setup.rows.iter().any(|row| matches!(row, Row::Evaluation(row) if row.step == step));
         if due && !done { self.evaluate() } else { Ok(()) }
+    }
+
+    /// Evaluations at intervals of a short run would take longer than its training: between two of them there are as many
+    /// steps as an evaluation has batches.
+    fn is_worth_evaluating(&self) -> bool {
+        let last = self.setup.rows.iter().rev().find_map(|row| match row {
+            Row::Evaluation(row) => Some(row.step),
+            Row::Train(_) => None,
+        });
+        self.setup.position.step >= last.unwrap_or(0) + self.setup.evaluation.len() as u64
     }
 
     fn training_length(&self) -> RunLength {
