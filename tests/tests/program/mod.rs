@@ -29,7 +29,8 @@ pub fn program() -> &'static Path {
 /// A command of the program in a folder.
 pub fn gradus(folder: &Path, line: &str) -> Command {
     let mut command = Command::new(program());
-    command.current_dir(folder).args(line.split_whitespace());
+    // Without a session's folder some drivers complain on standard error.
+    command.current_dir(folder).env("XDG_RUNTIME_DIR", folder).args(line.split_whitespace());
     command
 }
 

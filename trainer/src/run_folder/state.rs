@@ -118,6 +118,15 @@ mod tests {
     }
 
     #[test]
+    fn any_time_is_read_to_the_last_bit() {
+        for number in 0..20_000u32 {
+            let mut state = state();
+            state.position.seconds = f64::from(number).sqrt() * 1.234_567_891_234_5;
+            assert_eq!(State::parse(&state.text().unwrap()).unwrap(), state);
+        }
+    }
+
+    #[test]
     fn every_flipped_bit_that_changes_the_meaning_is_found() {
         let text = state().text().unwrap();
         let meaning: Value = serde_json::from_str(&text).unwrap();
