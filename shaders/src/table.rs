@@ -40,19 +40,19 @@ pub mod arithmetic {
     pub(super) const ALL: &[&Kernel] = &[&ADD, &SUBTRACT, &MULTIPLY, &DIVIDE, &SUM_TO];
 }
 
-/// Causal attention. Constants: `TX`, 8 for a head_dim up to 32 and 16 above, and `SLICES`, head_dim / (4 TX) rounded up;
-/// for single steps `SLICES` alone, head_dim / 64 rounded up.
+/// Causal attention. Constants of the kernels that work in tiles: `TX` invocations across, `SLICES` of 4 TX columns that
+/// cover head_dim, of which `SPAN`, 16 / TX at most, at a time; of single steps: `SLICES` of 64 columns.
 pub mod attention {
     use super::*;
 
     const SIZES: File = file!("attention/sizes.wgsl");
     const TILE: File = file!("attention/tile.wgsl");
     const TILES: &[&[Constant]] = &[
-        &[("TX", 8), ("SLICES", 1)],
-        &[("TX", 16), ("SLICES", 1)],
-        &[("TX", 16), ("SLICES", 2)],
-        &[("TX", 16), ("SLICES", 3)],
-        &[("TX", 16), ("SLICES", 4)],
+        &[("TX", 8), ("SPAN", 1), ("SLICES", 1)],
+        &[("TX", 8), ("SPAN", 2), ("SLICES", 2)],
+        &[("TX", 8), ("SPAN", 2), ("SLICES", 4)],
+        &[("TX", 16), ("SPAN", 1), ("SLICES", 3)],
+        &[("TX", 16), ("SPAN", 1), ("SLICES", 4)],
     ];
 
     /// Output and log-sum-exp of every row.

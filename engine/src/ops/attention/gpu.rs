@@ -54,10 +54,15 @@ impl Sizes {
         }
     }
 
-    /// The variant of the kernels that work in tiles.
-    fn tile_constants(&self) -> [Constant; 2] {
-        let threads_across = if self.head_dim <= 32 { 8 } else { 16 };
-        [("TX", threads_across as u32), ("SLICES", self.head_dim.div_ceil(4 * threads_across) as u32)]
+    /// The variant of the kernels that work in tiles; see `attention/tile.wgsl`.
+    fn tile_constants(&self) -> [Constant; 3] {
+        let (across, span) = match self.head_dim {
+            0..=32 => (8, 1),
+            33..=128 => (8, 2),
+            _ => (16, 1),
+        };
+        let slices = self.head_dim.div_ceil(4 * across).next_multiple_of(span);
+        [("TX", across as u32), ("SPAN", span as u32), ("SLICES", slices as u32)]
     }
 
     /// The cost of `products` multiply-adds for each element of each row that a query sees.
