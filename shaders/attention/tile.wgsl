@@ -6,8 +6,7 @@
 // them, multiplied SPAN at a time). Four rows are a vec4. Fewer and fuller invocations read less of workgroup memory for
 // each multiplication, until the sums no longer fit into registers: TX is 8 for D <= 128 and 16 above.
 //
-// The kernel that includes this file defines read_left and read_right, with `which` of the operands is read.
-// Rows and columns outside are read as 0, so that tiles may stick out.
+// Operands are read through attention/rows.wgsl: what sticks out of them is 0.
 
 const ROWS: u32 = 64u;
 const COLUMNS: u32 = 32u;
@@ -15,45 +14,9 @@ const THREADS: u32 = TX * 16u;
 const EACH: u32 = COLUMNS / TX;  // columns of scores an invocation
 const DEPTH: u32 = 4u;  // vectors of head_dim that are multiplied at a time
 
-// Rows of an operand: the place of the first, the elements from one to the next, and how many there are.
-struct Rows {
-    place: u32,
-    stride: u32,
-    count: u32,
-}
-
-var<private> left: Rows;
-var<private> right: Rows;
-
 // 8 KiB each: all of the 16 KiB that every device has.
 var<workgroup> weights: array<vec4<f32>, 512>;  // [ty][column], four rows each, see weight_place
 var<workgroup> tile: array<vec4<f32>, 512>;  // slices of the operands
-
-fn load_left(which: u32, row: u32, column: u32) -> vec4<f32> {
-    var result = vec4<f32>(0.0);
-    if row < left.count {
-        let place = left.place + row * left.stride + column;
-        let width = parameters.head_dim;
-        if column < width { result.x = read_left(which, place); }
-        if column + 1u < width { result.y = read_left(which, place + 1u); }
-        if column + 2u < width { result.z = read_left(which, place + 2u); }
-        if column + 3u < width { result.w = read_left(which, place + 3u); }
-    }
-    return result;
-}
-
-fn load_right(which: u32, row: u32, column: u32) -> vec4<f32> {
-    var result = vec4<f32>(0.0);
-    if row < right.count {
-        let place = right.place + row * right.stride + column;
-        let width = parameters.head_dim;
-        if column < width { result.x = read_right(which, place); }
-        if column + 1u < width { result.y = read_right(which, place + 1u); }
-        if column + 2u < width { result.z = read_right(which, place + 2u); }
-        if column + 3u < width { result.w = read_right(which, place + 3u); }
-    }
-    return result;
-}
 
 // left . right^T: element [j] holds the invocation's four rows at column tx + TX j.
 fn tile_product(which: u32, lane: u32) -> array<vec4<f32>, EACH> {
