@@ -87,6 +87,11 @@ impl Var {
     pub fn sizes(&self) -> &[usize] {
         self.tensor.sizes()
     }
+
+    /// Whether the value is on a tape, so that a gradient may flow to it.
+    pub fn needs_gradient(&self) -> bool {
+        self.link.is_some()
+    }
 }
 
 impl From<Tensor> for Var {

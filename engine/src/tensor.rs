@@ -292,34 +292,37 @@ impl Tensor {
     }
 }
 
-/// Copies all of `source` into `target` from element `first` on, on the device. Only for a target that nobody else holds.
+/// Copies `count` elements of `source` from `source_first` on into `target` from `first` on, on the device. Only for a
+/// target that nobody else holds.
 ///
 /// # Errors
-/// Other types or devices, more elements than there is room for, or a target that is shared.
-pub fn copy_into(target: &mut Tensor, first: usize, source: &Tensor) -> Result<()> {
+/// Other types or devices, ranges that reach beyond a tensor, or a target that is shared.
+pub fn copy_range(target: &mut Tensor, first: usize, source: &Tensor, source_first: usize, count: usize) -> Result<()> {
+    const NAME: &str = "copy_range";
     if source.dtype() != target.dtype() {
-        return Err(Error::dtype("copy_into", format!("{source:?} cannot be copied into {target:?}")));
+        return Err(Error::dtype(NAME, format!("{source:?} cannot be copied into {target:?}")));
     }
-    if first + source.elements() > target.elements() {
-        return Err(Error::shape("copy_into", format!("{source:?} from {first} on does not fit into {target:?}")));
+    if first + count > target.elements() || source_first + count > source.elements() {
+        let message =
+            format!("{count} elements of {source:?} from {source_first} on do not fit into {target:?} at {first}");
+        return Err(Error::shape(NAME, message));
     }
-    target.exclusive("copy_into")?;
+    target.exclusive(NAME)?;
+    let width = source.dtype().bytes();
+    let (from, to, bytes) = (source_first * width, first * width, count * width);
     match (Arc::get_mut(&mut target.storage), &*source.storage) {
-        (Some(Storage::Cpu(to, _)), Storage::Cpu(from, _)) => {
-            let bytes = source.dtype().bytes();
-            let (start, length) = (first * bytes, source.spec.bytes());
-            to.bytes_mut()[start..start + length].copy_from_slice(&from.bytes()[..length]);
+        (Some(Storage::Cpu(target, _)), Storage::Cpu(source, _)) => {
+            target.bytes_mut()[to..to + bytes].copy_from_slice(&source.bytes()[from..from + bytes]);
             Ok(())
         }
-        (Some(Storage::Gpu(to, gpu)), Storage::Gpu(from, other)) if gpu == other => {
-            let bytes = source.dtype().bytes();
-            if !(first * bytes).is_multiple_of(4) || !source.spec.bytes().is_multiple_of(4) {
-                return Err(Error::shape("copy_into", "on a GPU, whole 32-bit words only"));
+        (Some(Storage::Gpu(target, gpu)), Storage::Gpu(source, other)) if gpu == other => {
+            if [from, to, bytes].iter().any(|size| !size.is_multiple_of(4)) {
+                return Err(Error::shape(NAME, "on a GPU, whole 32-bit words only"));
             }
-            gpu.copy((&from.raw, 0), (&to.raw, (first * bytes) as u64), source.spec.bytes() as u64);
+            gpu.copy((&source.raw, from as u64), (&target.raw, to as u64), bytes as u64);
             Ok(())
         }
-        _ => Err(Error::device("copy_into", format!("{source:?} and {target:?} are on different devices"))),
+        _ => Err(Error::device(NAME, format!("{source:?} and {target:?} are on different devices"))),
     }
 }
 

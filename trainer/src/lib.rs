@@ -1,1 +1,21 @@
-//! trainer
+//! The trainer: everything of the program `gradus`.
+//!
+//! In reading order: [`verbs`] are the words of the command line, [`configuration`] says what a
+//! run does, [`data`] turns text into batches, [`schedule`] gives the learning rate,
+//! [`run_folder`] keeps what a run leaves behind, [`progress`] and [`interrupt`] talk with the
+//! user, and [`error`] is what can go wrong.
+
+pub mod configuration;
+pub mod data;
+pub mod device_choice;
+pub mod duration;
+pub mod error;
+pub mod figures;
+pub mod interrupt;
+pub mod model_source;
+pub mod progress;
+pub mod run_folder;
+pub mod schedule;
+pub mod verbs;
+
+pub use error::{Result, TrainerError};

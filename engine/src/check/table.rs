@@ -3,7 +3,15 @@
 use super::{Case, Draw};
 use crate::ops::arithmetic::{Arithmetic, cases as arithmetic};
 use crate::ops::attention::cases as attention;
+use crate::ops::embedding::cases as embedding;
+use crate::ops::linear_cross_entropy::cases as linear_cross_entropy;
+use crate::ops::matmul::cases as matmul;
+use crate::ops::mlstm::cases as mlstm;
+use crate::ops::norm::{Kind, cases as norm};
+use crate::ops::reshape::cases as reshape;
 use crate::ops::rotary::cases as rotary;
+use crate::ops::swiglu::{SwiGlu, cases as swiglu};
+use crate::ops::unary::{Unary, cases as unary};
 
 /// One row: an operation and how its cases are drawn.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +28,30 @@ pub const TABLE: &[Row] = &[
     Row { name: "subtract", draw: |draw| arithmetic::draw(Arithmetic::Subtract, draw) },
     Row { name: "multiply", draw: |draw| arithmetic::draw(Arithmetic::Multiply, draw) },
     Row { name: "divide", draw: |draw| arithmetic::draw(Arithmetic::Divide, draw) },
+    Row { name: "embedding", draw: embedding::draw },
+    Row { name: "linear_cross_entropy", draw: linear_cross_entropy::draw },
+    Row { name: "matmul", draw: matmul::draw },
     Row { name: "rotary", draw: rotary::draw },
     Row { name: "attention", draw: attention::draw },
+    Row { name: "rms_norm", draw: |draw| norm::draw(Kind::RmsNorm, draw) },
+    Row { name: "layer_norm", draw: |draw| norm::draw(Kind::LayerNorm, draw) },
+    Row { name: "multi_head_norm", draw: |draw| norm::draw(Kind::MultiHeadNorm, draw) },
+    Row { name: "multi_head_norm_gated", draw: |draw| norm::draw(Kind::MultiHeadNormGated, draw) },
+    Row { name: "swiglu", draw: |draw| swiglu::draw(SwiGlu::Separate, draw) },
+    Row { name: "swiglu_packed", draw: |draw| swiglu::draw(SwiGlu::Packed, draw) },
+    Row { name: "reshape", draw: reshape::draw },
+    Row { name: "sigmoid", draw: |draw| unary::draw(Unary::Sigmoid, draw) },
+    Row { name: "soft_cap", draw: |draw| unary::draw(Unary::SoftCap(15.0), draw) },
+    Row { name: "tanh", draw: |draw| unary::draw(Unary::Tanh, draw) },
+    Row { name: "exp", draw: |draw| unary::draw(Unary::Exp, draw) },
+    Row { name: "log", draw: |draw| unary::draw(Unary::Log, draw) },
+    Row { name: "sqrt", draw: |draw| unary::draw(Unary::Sqrt, draw) },
+    Row { name: "silu", draw: |draw| unary::draw(Unary::Silu, draw) },
+    Row { name: "gelu", draw: |draw| unary::draw(Unary::Gelu, draw) },
+    Row { name: "log_sigmoid", draw: |draw| unary::draw(Unary::LogSigmoid, draw) },
+    Row { name: "softplus", draw: |draw| unary::draw(Unary::Softplus, draw) },
+    Row { name: "scale", draw: |draw| unary::draw(Unary::Scale(2.0), draw) },
+    Row { name: "square", draw: |draw| unary::draw(Unary::Square, draw) },
+    Row { name: "power", draw: |draw| unary::draw(Unary::Power(3.0), draw) },
+    Row { name: "mlstm", draw: mlstm::draw },
 ];

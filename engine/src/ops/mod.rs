@@ -3,4 +3,15 @@
 
 pub mod arithmetic;
 pub mod attention;
+pub mod embedding;
+pub mod linear_cross_entropy;
+pub mod matmul;
+pub mod mlstm;
+pub mod norm;
+pub mod optimizer;
+mod packs;
+pub mod reshape;
 pub mod rotary;
+mod rows;
+pub mod swiglu;
+pub mod unary;

@@ -55,10 +55,11 @@ pub trait Float:
     /// ln(1 + x) for 0 ≤ x ≤ 1, accurate near 0.
     fn ln_1p_unit(self) -> Self;
 
-    /// σ(x) = 1 / (1 + e^−x).
+    /// σ(x) = 1 / (1 + e^−x), from e^−|x| so that nothing overflows.
     #[inline(always)]
     fn sigmoid(self) -> Self {
-        Self::ONE / (Self::ONE + (-self).exp())
+        let e = (-self.abs()).exp();
+        (if self < Self::ZERO { e } else { Self::ONE }) / (Self::ONE + e)
     }
 
     /// ln σ(x) = min(x, 0) − ln(1 + e^−|x|), accurate for large x, where e^−x must not be rounded away.

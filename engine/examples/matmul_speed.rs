@@ -1,0 +1,61 @@
+//! Times matrix products on a GPU: `cargo run --release -p gradus-engine --example matmul_speed [adapter]`.
+//!
+//! The card is warmed first; each figure is the best of several batches of products, recorded together and waited for once.
+
+use std::time::Instant;
+
+use gradus_engine::ops::matmul::MatMul;
+use gradus_engine::tape::apply_one;
+use gradus_engine::{Device, Result, Tensor, Var};
+
+fn main() -> Result<()> {
+    let index = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(0);
+    let device = Device::gpu(index)?;
+    println!("{}", device.name());
+    for (rows, columns, depth, left, right) in [
+        (1024, 1024, 1024, false, false),
+        (2048, 2048, 2048, false, false),
+        (4096, 4096, 4096, false, false),
+        (4096, 4096, 4096, false, true),
+        (4096, 4096, 4096, true, false),
+        (8192, 2048, 512, false, true),
+        (8192, 512, 2048, false, false),
+        (512, 2048, 8192, true, false),
+        (512, 512, 8192, true, false),
+        (8192, 512, 512, false, true),
+    ] {
+        let filled = |rows: usize, columns: usize, transposed: bool| -> Result<Var> {
+            let values: Vec<f32> = (0..rows * columns).map(|at| ((at * 7919) % 1021) as f32 / 1021.0 - 0.5).collect();
+            let sizes = if transposed { [columns, rows] } else { [rows, columns] };
+            Ok(Tensor::new(&device, &sizes, &values)?.into())
+        };
+        let (a, b) = (filled(rows, depth, left)?, filled(depth, columns, right)?);
+        let operation = MatMul { transpose_left: left, transpose_right: right };
+        let flops = 2.0 * (rows * columns * depth) as f64;
+        let products = ((2e12 / flops) as usize).clamp(2, 400);
+        let batch = || -> Result<f64> {
+            let start = Instant::now();
+            for _ in 0..products {
+                apply_one(operation, &[&a, &b])?;
+            }
+            device.synchronize()?;
+            Ok(start.elapsed().as_secs_f64() / products as f64)
+        };
+        let warm = Instant::now();
+        while warm.elapsed().as_secs_f64() < 0.5 {
+            batch()?;
+        }
+        let mut seconds: Vec<f64> = (0..7).map(|_| batch()).collect::<Result<_>>()?;
+        seconds.sort_by(f64::total_cmp);
+        let (best, median) = (seconds[0], seconds[3]);
+        println!(
+            "{rows} x {columns} x {depth} A{} B{}: median {:.1} us, {:.2} TFLOP/s; best {:.2}",
+            if left { "t" } else { " " },
+            if right { "t" } else { " " },
+            median * 1e6,
+            flops / median / 1e12,
+            flops / best / 1e12
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,190 @@
+//! Runs one case: on a device, by its definition, backward in f64, and by finite differences.
+
+use super::{Case, Draw};
+use crate::definition::Defined;
+use crate::operation::{Context, run, run_backward};
+use crate::tensor::{Spec, Tensor};
+use crate::{DType, Device, Error, Result};
+
+/// Visible outputs and gradients of the float inputs, as f64.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// The visible outputs.
+    pub outputs: Vec<Vec<f64>>,
+    /// The gradient of each float input, `None` where the operation gives none.
+    pub gradients: Vec<Option<Vec<f64>>>,
+}
+
+impl Case {
+    /// Random gradients of the visible outputs, exact f32 numbers.
+    pub(crate) fn upstream(&self, seed: u64) -> Result<Vec<Vec<f64>>> {
+        let mut draw = Draw::new(seed ^ 0x5eed, 0);
+        let specs = self.output_specs()?;
+        let visible = specs.len() - self.operation.auxiliary();
+        Ok(specs[..visible].iter().map(|spec| draw.normals(spec.shape.sizes(), 0.3, 1.0).array.data).collect())
+    }
+
+    fn output_specs(&self) -> Result<Vec<Spec>> {
+        let specs: Result<Vec<Spec>> = self
+            .inputs
+            .iter()
+            .map(|input| Spec::new(&input.array.sizes, if input.index { DType::U32 } else { DType::F32 }))
+            .collect();
+        self.operation.outputs(&specs?)
+    }
+
+    /// Forward and backward on a device in a type.
+    ///
+    /// # Errors
+    /// What the operation meets; outputs whose specs are not those of the shape rule.
+    pub fn evaluate(&self, device: &Device, dtype: DType, upstream: &[Vec<f64>]) -> Result<Outcome> {
+        let inputs: Result<Vec<Tensor>> = self.inputs.iter().map(|input| input.tensor(device, dtype)).collect();
+        let inputs = inputs?;
+        let outputs = run(&*self.operation, &inputs.iter().collect::<Vec<_>>())?;
+        let visible = outputs.len() - self.operation.auxiliary();
+        self.expect_specs(&inputs, &outputs)?;
+        let gradients = self.backward(device, dtype, &inputs, &outputs, upstream)?;
+        Ok(Outcome { outputs: outputs[..visible].iter().map(Tensor::to_f64).collect::<Result<_>>()?, gradients })
+    }
+
+    fn expect_specs(&self, inputs: &[Tensor], outputs: &[Tensor]) -> Result<()> {
+        let specs: Vec<Spec> = inputs.iter().map(Tensor::spec).collect();
+        let expected = self.operation.outputs(&specs)?;
+        let got: Vec<Spec> = outputs.iter().map(Tensor::spec).collect();
+        if got == expected {
+            return Ok(());
+        }
+        Err(Error::shape(self.operation.name(), format!("the shape rule says {expected:?}, the forward gave {got:?}")))
+    }
+
+    fn backward(
+        &self,
+        device: &Device,
+        dtype: DType,
+        inputs: &[Tensor],
+        outputs: &[Tensor],
+        upstream: &[Vec<f64>],
+    ) -> Result<Vec<Option<Vec<f64>>>> {
+        let saves = self.operation.saves();
+        let keep = |tensors: &[Tensor], places: &[usize]| -> Vec<Option<Tensor>> {
+            tensors.iter().enumerate().map(|(at, tensor)| places.contains(&at).then(|| tensor.clone())).collect()
+        };
+        let d_outputs: Result<Vec<Option<Tensor>>> = upstream
+            .iter()
+            .zip(outputs)
+            .map(|(data, output)| {
+                let input = super::Input::float(output.sizes(), data.clone());
+                input.tensor(device, dtype).map(Some)
+            })
+            .collect();
+        let context = Context {
+            operation: self.operation.name(),
+            input_specs: &inputs.iter().map(Tensor::spec).collect::<Vec<_>>(),
+            inputs: &keep(inputs, saves.inputs),
+            outputs: &keep(outputs, saves.outputs),
+            d_outputs: &d_outputs?,
+            needs: &self.inputs.iter().map(|input| !input.index).collect::<Vec<_>>(),
+        };
+        let gradients = run_backward(&*self.operation, &context)?;
+        if gradients.len() != inputs.len() {
+            return Err(Error::shape(self.operation.name(), "the backward must return one entry for each input"));
+        }
+        gradients
+            .iter()
+            .zip(inputs)
+            .map(|(gradient, input)| {
+                let Some(gradient) = gradient else { return Ok(None) };
+                if gradient.spec() != input.spec() {
+                    let message = format!("the gradient of {input:?} is {gradient:?}");
+                    return Err(Error::shape(self.operation.name(), message));
+                }
+                gradient.to_f64().map(Some)
+            })
+            .collect()
+    }
+
+    /// The visible outputs by the definition.
+    pub fn define(&self) -> Vec<Defined> {
+        self.operation.definition(&self.inputs.iter().map(|input| input.array.clone()).collect::<Vec<_>>())
+    }
+
+    /// Forward and backward in f64 on the CPU: the yardstick of gradients once finite differences have confirmed it.
+    ///
+    /// # Errors
+    /// As [`Case::evaluate`].
+    pub fn exact(&self, upstream: &[Vec<f64>]) -> Result<Outcome> {
+        self.evaluate(&Device::cpu(), DType::F64, upstream)
+    }
+
+    /// For each gradient element the l2 size of what it is made of; see `compare.rs`.
+    pub(crate) fn gradient_magnitudes(&self, upstream: &[Vec<f64>], exact: &Outcome) -> Result<Vec<Option<Vec<f64>>>> {
+        const PROBES: usize = 6;
+        const MOVE: f64 = 1e-6;
+        let mut draw = Draw::new(0xf11b, 0);
+        let mut squares: Vec<Option<Vec<f64>>> =
+            exact.gradients.iter().map(|g| g.as_ref().map(|g| vec![0.0; g.len()])).collect();
+        let mut add = |outcome: &Outcome, from: Option<&Outcome>, weight: f64| {
+            for (place, (sum, gradient)) in squares.iter_mut().zip(&outcome.gradients).enumerate() {
+                let (Some(sum), Some(gradient)) = (sum, gradient) else { continue };
+                let base = from.and_then(|outcome| outcome.gradients[place].as_ref());
+                for (at, (sum, &value)) in sum.iter_mut().zip(gradient).enumerate() {
+                    let difference = (value - base.map_or(0.0, |base| base[at])) * weight;
+                    *sum += difference * difference / PROBES as f64;
+                }
+            }
+        };
+        add(exact, None, (PROBES as f64).sqrt() * 0.5);
+        for _ in 0..PROBES {
+            let flipped: Vec<Vec<f64>> =
+                upstream.iter().map(|data| data.iter().map(|&x| if draw.coin() { x } else { -x }).collect()).collect();
+            add(&self.exact(&flipped)?, None, 1.0);
+            let mut moved = self.clone();
+            for input in moved.inputs.iter_mut().filter(|input| !input.index) {
+                input.array.data.iter_mut().for_each(|x| *x *= 1.0 + MOVE * draw.normal());
+            }
+            add(&moved.exact(upstream)?, Some(exact), 1.0 / MOVE);
+        }
+        Ok(squares.into_iter().map(|sum| sum.map(|sum| sum.into_iter().map(f64::sqrt).collect())).collect())
+    }
+
+    /// The worst relative difference between the f64 gradients and fourth-order central differences of the definition, at
+    /// up to `samples` elements of each input.
+    ///
+    /// # Errors
+    /// As [`Case::evaluate`].
+    pub fn finite_differences(&self, upstream: &[Vec<f64>], samples: usize, seed: u64) -> Result<f64> {
+        let exact = self.exact(upstream)?;
+        let magnitudes = self.gradient_magnitudes(upstream, &exact)?;
+        let mut draw = Draw::new(seed, 0);
+        let mut worst = 0.0f64;
+        for (place, (gradient, magnitude)) in exact.gradients.iter().zip(magnitudes).enumerate() {
+            let (Some(gradient), Some(magnitude)) = (gradient, magnitude) else { continue };
+            let scale = magnitude.iter().copied().fold(0.0, f64::max) * 1e-3;
+            for sample in 0..samples.min(gradient.len()) {
+                let at = if gradient.len() <= samples { sample } else { draw.number(0..=gradient.len() - 1) };
+                let difference = self.difference(place, at, upstream);
+                let error =
+                    (difference - gradient[at]).abs() / (magnitude[at].max(scale).max(gradient[at].abs()) + 1e-30);
+                worst = if error.is_nan() { f64::INFINITY } else { worst.max(error) };
+            }
+        }
+        Ok(worst)
+    }
+
+    /// d Σ ⟨output, upstream⟩ / d input, from the definition at x ± h and x ± 2h.
+    fn difference(&self, place: usize, at: usize, upstream: &[Vec<f64>]) -> f64 {
+        let x = self.inputs[place].array.data[at];
+        let h = 1e-3 * x.abs().clamp(0.1, 10.0);
+        let value = |moved: f64| {
+            let mut case = self.clone();
+            case.inputs[place].array.data[at] = moved;
+            let outputs = case.define();
+            outputs.iter().zip(upstream).map(|(output, up)| dot(&output.value.data, up)).sum::<f64>()
+        };
+        (8.0 * (value(x + h) - value(x - h)) - (value(x + 2.0 * h) - value(x - 2.0 * h))) / (12.0 * h)
+    }
+}
+
+fn dot(left: &[f64], right: &[f64]) -> f64 {
+    left.iter().zip(right).map(|(x, y)| x * y).sum()
+}

@@ -1,0 +1,77 @@
+//! What the table of checks does not show: repeated and missing ids on every device, and ids out of range.
+
+use super::{NAME, embedding};
+use crate::check::test_device;
+use crate::check::vectors::{Vectors, relative_error};
+use crate::{Device, Tape, Tensor, Var};
+
+/// d_table for `count` ids drawn by a fixed rule, with dy[i, k] a small integer, so that sums are exact in any order.
+fn check(device: &Device, vocabulary: usize, width: usize, count: usize) {
+    let ids: Vec<u32> = (0..count as u32).map(|i| (i * i + 3 * i) % 97 % vocabulary as u32).collect();
+    let value = |i: usize, k: usize| ((i * 31 + k * 7) % 23) as f32 - 11.0;
+    let data: Vec<f32> = (0..vocabulary * width).map(|at| value(at / width, at % width)).collect();
+    let tape = Tape::new();
+    let table = tape.leaf(Tensor::new(device, &[vocabulary, width], &data).unwrap());
+    let y = embedding(&table, &Tensor::new(device, &[count], &ids).unwrap().into()).unwrap();
+    let expected: Vec<f32> = ids.iter().flat_map(|&id| (0..width).map(move |k| value(id as usize, k))).collect();
+    assert_eq!(y.tensor().to_vec::<f32>().unwrap(), expected);
+    let dy: Vec<f32> = (0..count * width).map(|at| value(at % width, at / width)).collect();
+    let mut expected = vec![0f32; vocabulary * width];
+    for (at, d) in dy.iter().enumerate() {
+        expected[ids[at / width] as usize * width + at % width] += d;
+    }
+    let seed = Tensor::new(device, &[count, width], &dy).unwrap();
+    let mut gradients = tape.backward_from(vec![(y, seed)]).unwrap();
+    assert_eq!(gradients.take(&table).unwrap().to_vec::<f32>().unwrap(), expected, "{vocabulary} {width} {count}");
+}
+
+#[test]
+fn gradients_add_up_over_equal_ids() {
+    for device in std::iter::once(Device::cpu()).chain(test_device::gpu()) {
+        for (vocabulary, width, count) in
+            [(5, 3, 7), (3, 40, 1100), (1000, 129, 257), (1, 300, 64), (7, 1, 1), (4, 2, 0)]
+        {
+            check(&device, vocabulary, width, count);
+        }
+    }
+}
+
+#[test]
+fn an_id_out_of_range_is_refused_or_gives_nan() {
+    let table = [1f32, 2.0, 3.0, 4.0];
+    let on = |device: &Device| {
+        let tape = Tape::new();
+        let table = tape.leaf(Tensor::new(device, &[2, 2], &table).unwrap());
+        let ids = Var::constant(Tensor::new(device, &[3], &[1u32, 2, u32::MAX]).unwrap());
+        embedding(&table, &ids).map(|y| (tape, table, y))
+    };
+    let message = on(&Device::cpu()).unwrap_err().to_string();
+    assert_eq!(message, format!("{NAME}: id 2 at place 1 is not below the table's 2 rows"));
+    let Some(gpu) = test_device::gpu() else { return };
+    let (tape, table, y) = on(&gpu).unwrap();
+    let values = y.tensor().to_vec::<f32>().unwrap();
+    assert_eq!(values[..2], [3.0, 4.0]);
+    assert!(values[2..].iter().all(|value| value.is_nan()));
+    let seed = Tensor::new(&gpu, &[3, 2], &[1f32; 6]).unwrap();
+    let mut gradients = tape.backward_from(vec![(y, seed)]).unwrap();
+    assert_eq!(gradients.take(&table).unwrap().to_vec::<f32>().unwrap(), [0.0, 0.0, 1.0, 1.0]);
+}
+
+#[test]
+fn the_reference_is_reproduced() {
+    let vectors = Vectors::new(include_bytes!("../../../../tests/vectors/ops/embedding.safetensors"));
+    let ids: Vec<u32> = vectors.get("ids").1.iter().map(|&id| id as u32).collect();
+    for device in std::iter::once(Device::cpu()).chain(test_device::gpu()) {
+        let float = |name: &str| {
+            let (sizes, data) = vectors.get(name);
+            Tensor::new(&device, sizes, &data.iter().map(|&x| x as f32).collect::<Vec<_>>()).unwrap()
+        };
+        let tape = Tape::new();
+        let table = tape.leaf(float("w"));
+        let y = embedding(&table, &Tensor::new(&device, vectors.get("ids").0, &ids).unwrap().into()).unwrap();
+        assert_eq!(y.tensor().to_f64().unwrap(), vectors.get("y").1);
+        let mut gradients = tape.backward_from(vec![(y, float("dy"))]).unwrap();
+        let d_table = gradients.take(&table).unwrap().to_f64().unwrap();
+        assert!(relative_error(&d_table, vectors.get("dw").1) < 1e-6, "{device:?}");
+    }
+}

@@ -1,0 +1,24 @@
+//! Cases for the checks: with and without a cap, ignored rows, all rows ignored, more rows than one block.
+
+use super::{IGNORED, LinearCrossEntropy};
+use crate::check::{Case, Draw};
+
+/// A case.
+pub(crate) fn draw(draw: &mut Draw) -> Case {
+    let depth = draw.size(16, 80);
+    let vocabulary = draw.size(64, (draw.elements / depth).max(1));
+    let rows = draw.size(32, (draw.elements / depth.max(vocabulary)).max(1));
+    // Logits of some units, in part well over the cap.
+    let cap = draw.coin().then(|| draw.choose(&[2.0, 15.0, 30.0]));
+    let deviation = draw.choose(&[0.5, 2.0]) / (depth as f64).sqrt();
+    let hidden = draw.normals(&[1, rows, depth], 0.1, 1.0);
+    let weight = draw.normals(&[vocabulary, depth], 0.0, deviation);
+    let mut targets = draw.indices(&[1, rows], vocabulary);
+    let ignored = draw.choose(&[0, 0, 4, 1]);
+    for target in &mut targets.array.data {
+        if ignored > 0 && draw.number(1..=ignored) == 1 {
+            *target = f64::from(IGNORED);
+        }
+    }
+    Case::new(LinearCrossEntropy { cap, gradients: true }, vec![hidden, weight, targets])
+}

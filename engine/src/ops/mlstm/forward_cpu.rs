@@ -1,0 +1,278 @@
+//! The chunkwise forward on the CPU: one task a recurrence, from its first chunk to its last.
+
+use super::gates_cpu::{Chunk, Gates, Place};
+use super::{Mlstm, Sizes};
+use crate::device::Cpu;
+use crate::device::cpu::float::{Float, vectorized};
+use crate::device::cpu::gemm::{Layout, Sizes as Product, product};
+use crate::device::cpu::threads::for_items;
+use crate::error::{Error, Result};
+use crate::tensor::Tensor;
+use crate::{DType, Device};
+
+/// Multiply-adds below which all recurrences stay on one thread.
+const WORTH_THREADS: usize = 1 << 16;
+
+pub(super) fn cpu_of(tensor: &Tensor) -> Result<Cpu> {
+    match tensor.device() {
+        Device::Cpu(cpu) => Ok(cpu),
+        Device::Gpu(_) => Err(Error::device("mlstm", "expected CPU tensors")),
+    }
+}
+
+pub(super) fn worth_threads(sizes: Sizes) -> bool {
+    sizes.cells() * sizes.sequence * (sizes.state() + sizes.chunk_size * (sizes.qk_dim + sizes.v_dim)) > WORTH_THREADS
+}
+
+/// A tensor that the caller fills.
+pub(super) fn unfilled<T: Float>(cpu: &Cpu, sizes: &[usize]) -> Result<Tensor> {
+    Tensor::on_cpu(cpu, sizes, |_: &mut [T]| {})
+}
+
+/// Cuts [batch, sequence, heads, width] into the rows of each recurrence.
+pub(super) fn rows_of_cells<T>(sizes: Sizes, data: &mut [T], width: usize) -> Vec<Vec<&mut [T]>> {
+    let mut cells: Vec<Vec<&mut [T]>> = (0..sizes.cells()).map(|_| Vec::with_capacity(sizes.sequence)).collect();
+    let mut rows = data.chunks_mut(width);
+    for batch in 0..sizes.batch {
+        for _ in 0..sizes.sequence {
+            for (cell, row) in cells[batch * sizes.heads..][..sizes.heads].iter_mut().zip(&mut rows) {
+                cell.push(row);
+            }
+        }
+    }
+    cells
+}
+
+/// Partial sums side by side, so that sums are vectorised; 16 fill the widest vector of `f32`.
+const PARTS: usize = 16;
+
+/// Σ x, in a fixed order.
+#[inline(always)]
+pub(super) fn total<T: Float>(x: &[T]) -> T {
+    let mut parts = [T::ZERO; PARTS];
+    let blocks = x.chunks_exact(PARTS);
+    let rest: T = blocks.remainder().iter().copied().sum();
+    for block in blocks {
+        for (part, &x) in parts.iter_mut().zip(block) {
+            *part += x;
+        }
+    }
+    parts.into_iter().sum::<T>() + rest
+}
+
+/// Σ x·y, in a fixed order.
+#[inline(always)]
+pub(super) fn dot<T: Float>(x: &[T], y: &[T]) -> T {
+    let mut parts = [T::ZERO; PARTS];
+    let (xs, ys) = (x.chunks_exact(PARTS), y.chunks_exact(PARTS));
+    let rest: T = xs.remainder().iter().zip(ys.remainder()).map(|(&x, &y)| x * y).sum();
+    for (x, y) in xs.zip(ys) {
+        for ((part, &x), &y) in parts.iter_mut().zip(x).zip(y) {
+            *part += x * y;
+        }
+    }
+    parts.into_iter().sum::<T>() + rest
+}
+
+/// The inputs as slices; the initial state is `None` if there is none.
+pub(super) struct Slices<'a, T> {
+    pub query: &'a [T],
+    pub key: &'a [T],
+    pub value: &'a [T],
+    pub input_gate: &'a [T],
+    pub forget_gate: &'a [T],
+    pub initial: Option<[&'a [T]; 3]>,
+}
+
+impl<'a, T: Float> Slices<'a, T> {
+    pub(super) fn new(inputs: &[&'a Tensor]) -> Result<Self> {
+        let slice = |place: usize| inputs[place].cpu::<T>("mlstm");
+        Ok(Self {
+            query: slice(0)?,
+            key: slice(1)?,
+            value: slice(2)?,
+            input_gate: slice(3)?,
+            forget_gate: slice(4)?,
+            initial: if inputs.len() == 8 { Some([slice(5)?, slice(6)?, slice(7)?]) } else { None },
+        })
+    }
+
+    pub(super) fn gates(&self, place: Place, cell: usize) -> Gates<T> {
+        let m = self.initial.map_or(T::ZERO, |[_, _, m]| m[cell]);
+        Gates::new(place, self.input_gate, self.forget_gate, m)
+    }
+
+    /// Copies the initial state of a recurrence into C and n.
+    pub(super) fn start(&self, cell: usize, memory: &mut [T], normalizer: &mut [T]) {
+        match self.initial {
+            Some([c, n, _]) => {
+                memory.copy_from_slice(&c[cell * memory.len()..][..memory.len()]);
+                normalizer.copy_from_slice(&n[cell * normalizer.len()..][..normalizer.len()]);
+            }
+            None => {
+                memory.fill(T::ZERO);
+                normalizer.fill(T::ZERO);
+            }
+        }
+    }
+}
+
+/// One recurrence's query, key and value, row after row.
+pub(super) struct Rows<T> {
+    pub query: Vec<T>,
+    pub key: Vec<T>,
+    pub value: Vec<T>,
+}
+
+impl<T: Float> Rows<T> {
+    pub(super) fn new(place: Place, slices: &Slices<T>) -> Self {
+        Self {
+            query: place.gather(slices.query, place.sizes.qk_dim),
+            key: place.gather(slices.key, place.sizes.qk_dim),
+            value: place.gather(slices.value, place.sizes.v_dim),
+        }
+    }
+}
+
+/// C, n ← the state after the chunk. `weighted` is room for rows of keys.
+pub(super) fn advance<T: Float>(
+    sizes: Sizes,
+    chunk: &Chunk<T>,
+    rows: &Rows<T>,
+    weighted: &mut [T],
+    (memory, normalizer): (&mut [T], &mut [T]),
+) {
+    let (qk_dim, v_dim) = (sizes.qk_dim, sizes.v_dim);
+    let key = &rows.key[chunk.first * qk_dim..][..chunk.rows * qk_dim];
+    let weighted = &mut weighted[..chunk.rows * qk_dim];
+    vectorized(
+        #[inline(always)]
+        || {
+            for n in normalizer.iter_mut() {
+                *n *= chunk.carry;
+            }
+            for ((out, key), &weight) in weighted.chunks_mut(qk_dim).zip(key.chunks(qk_dim)).zip(&chunk.write) {
+                for ((out, n), &k) in out.iter_mut().zip(normalizer.iter_mut()).zip(key) {
+                    *out = weight * k;
+                    *n += *out;
+                }
+            }
+        },
+    );
+    product(
+        Product { rows: qk_dim, columns: v_dim, depth: chunk.rows },
+        T::ONE,
+        (weighted, Layout::row_major(qk_dim).transposed()),
+        (&rows.value[chunk.first * v_dim..], Layout::row_major(v_dim)),
+        chunk.carry,
+        (memory, Layout::row_major(v_dim)),
+    );
+}
+
+pub(super) fn forward(operation: &Mlstm, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
+    match inputs[0].dtype() {
+        DType::F64 => typed::<f64>(operation, inputs),
+        _ => typed::<f32>(operation, inputs),
+    }
+}
+
+/// What one recurrence writes.
+struct Target<'a, T> {
+    h: Vec<&'a mut [T]>,
+    den: Vec<&'a mut [T]>,
+    memory: &'a mut [T],
+    normalizer: &'a mut [T],
+    stabilizer: &'a mut T,
+}
+
+fn typed<T: Float>(operation: &Mlstm, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
+    let (cpu, sizes) = (cpu_of(inputs[0])?, operation.sizes_of(inputs)?);
+    let slices = Slices::<T>::new(inputs)?;
+    let mut h = unfilled::<T>(&cpu, &sizes.value())?;
+    let mut den = unfilled::<T>(&cpu, &sizes.gate())?;
+    let mut memory = unfilled::<T>(&cpu, &sizes.memory())?;
+    let mut normalizer = unfilled::<T>(&cpu, &sizes.normalizer())?;
+    let mut stabilizer = unfilled::<T>(&cpu, &sizes.stabilizer())?;
+    let targets = rows_of_cells(sizes, h.cpu_mut("mlstm")?, sizes.v_dim)
+        .into_iter()
+        .zip(rows_of_cells(sizes, den.cpu_mut("mlstm")?, 1))
+        .zip(memory.cpu_mut::<T>("mlstm")?.chunks_mut(sizes.state()))
+        .zip(normalizer.cpu_mut::<T>("mlstm")?.chunks_mut(sizes.qk_dim))
+        .zip(stabilizer.cpu_mut::<T>("mlstm")?)
+        .map(|((((h, den), memory), normalizer), stabilizer)| Target { h, den, memory, normalizer, stabilizer })
+        .collect();
+    for_items(targets, worth_threads(sizes), |cell, target| recurrence(operation, sizes, &slices, cell, target));
+    Ok(if operation.final_state { vec![h, memory, normalizer, stabilizer, den] } else { vec![h, den] })
+}
+
+fn recurrence<T: Float>(operation: &Mlstm, sizes: Sizes, slices: &Slices<T>, cell: usize, mut target: Target<T>) {
+    let place = Place::new(sizes, cell);
+    let (qk_dim, v_dim, length) = (sizes.qk_dim, sizes.v_dim, sizes.chunk_size.min(sizes.sequence));
+    let (scale, epsilon) = (T::from_f64(sizes.scale()), T::from_f64(operation.epsilon));
+    let gates = slices.gates(place, cell);
+    let rows = Rows::new(place, slices);
+    slices.start(cell, target.memory, target.normalizer);
+    let mut scores = vec![T::ZERO; length * length];
+    let mut weighted = vec![T::ZERO; length * qk_dim];
+    let mut sums = vec![T::ZERO; length * v_dim];
+    let mut den = vec![T::ZERO; length];
+    for first in (0..sizes.sequence).step_by(sizes.chunk_size) {
+        let chunk = gates.chunk(first, sizes.chunk_size.min(sizes.sequence - first), scale);
+        let count = chunk.rows;
+        let query = &rows.query[first * qk_dim..][..count * qk_dim];
+        let key = (&rows.key[first * qk_dim..], Layout::row_major(qk_dim).transposed());
+        let score_layout = Layout::row_major(count);
+        product(
+            Product { rows: count, columns: count, depth: qk_dim },
+            T::ONE,
+            (query, Layout::row_major(qk_dim)),
+            key,
+            T::ZERO,
+            (&mut scores, score_layout),
+        );
+        vectorized(
+            #[inline(always)]
+            || {
+                gates.for_decays(
+                    &chunk,
+                    scale,
+                    #[inline(always)]
+                    |t, decay| {
+                        let (row, masked) = scores[t * count..][..count].split_at_mut(t + 1);
+                        for (score, &decay) in row.iter_mut().zip(decay) {
+                            *score *= decay;
+                        }
+                        masked.fill(T::ZERO);
+                        let read = chunk.read[t];
+                        let weighted = &mut weighted[t * qk_dim..][..qk_dim];
+                        for (out, &q) in weighted.iter_mut().zip(&query[t * qk_dim..]) {
+                            *out = read * q;
+                        }
+                        den[t] = total(row) + dot(weighted, target.normalizer);
+                    },
+                );
+            },
+        );
+        let output = Product { rows: count, columns: v_dim, depth: count };
+        let value = (&rows.value[first * v_dim..], Layout::row_major(v_dim));
+        let wide = Layout::row_major(v_dim);
+        product(output, T::ONE, (&scores, score_layout), value, T::ZERO, (&mut sums, wide));
+        let state = (&*target.memory, wide);
+        let depth = Product { depth: qk_dim, ..output };
+        product(depth, T::ONE, (&weighted, Layout::row_major(qk_dim)), state, T::ONE, (&mut sums, wide));
+        vectorized(
+            #[inline(always)]
+            || {
+                for t in 0..count {
+                    let divisor = den[t].abs().max((-gates.stabilizer[first + t]).exp()) + epsilon;
+                    for (h, &sum) in target.h[first + t].iter_mut().zip(&sums[t * v_dim..]) {
+                        *h = sum / divisor;
+                    }
+                    target.den[first + t][0] = den[t];
+                }
+            },
+        );
+        advance(sizes, &chunk, &rows, &mut weighted, (target.memory, target.normalizer));
+    }
+    *target.stabilizer = gates.after(sizes.sequence);
+}

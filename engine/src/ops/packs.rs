@@ -1,0 +1,51 @@
+//! How GPU kernels that work row by row divide a row: into packs of four elements where the length allows it, and those
+//! among the invocations of a workgroup.
+
+use gradus_shaders::{Constant, Kernel};
+
+use crate::device::gpu::Workgroups;
+
+/// Invocations a workgroup.
+const INVOCATIONS: usize = 256;
+/// The fewest invocations that share a row.
+const LEAST_SPAN: usize = 8;
+
+/// A row divided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Packs {
+    /// Packs in a row.
+    pub count: usize,
+    /// Whether a pack is four elements, not one.
+    pub four: bool,
+    /// Invocations that share a row: a power of two.
+    pub span: usize,
+}
+
+impl Packs {
+    /// For rows of `columns` elements.
+    pub(crate) fn of(columns: usize) -> Self {
+        let four = columns.is_multiple_of(4);
+        let count = if four { columns / 4 } else { columns };
+        Self { count, four, span: count.next_power_of_two().clamp(LEAST_SPAN, INVOCATIONS) }
+    }
+
+    /// The constants of the variant: invocations that share a row, and the packs that each holds.
+    pub(crate) fn constants(self) -> [Constant; 2] {
+        [("SPAN", self.span as u32), ("KEPT", self.count.div_ceil(self.span).max(1) as u32)]
+    }
+
+    /// Of a kernel's two versions, by single elements and by fours, the one that fits.
+    pub(crate) fn pick(self, kernels: &'static [Kernel; 2]) -> &'static Kernel {
+        &kernels[usize::from(self.four)]
+    }
+
+    /// Workgroups for so many rows.
+    pub(crate) fn workgroups(self, rows: usize) -> usize {
+        if self.count == 0 { 0 } else { rows.div_ceil(INVOCATIONS / self.span) }
+    }
+
+    /// The grid where each invocation takes one of `count` packs.
+    pub(crate) fn elementwise(count: usize) -> Workgroups {
+        Workgroups::Linear(count.div_ceil(INVOCATIONS))
+    }
+}

@@ -1,0 +1,17 @@
+//! Cases for the checks: rows of all sizes, by ones and by fours, gates far on both sides.
+
+use super::SwiGlu;
+use crate::check::{Case, Draw};
+
+/// Cases of one layout.
+pub(crate) fn draw(layout: SwiGlu, draw: &mut Draw) -> Case {
+    let columns = if draw.coin() { draw.size(64, draw.elements) } else { 4 * draw.size(16, draw.elements / 4) };
+    let rows = draw.size(16, (draw.elements / columns).max(1));
+    let inputs = match layout {
+        SwiGlu::Separate => {
+            vec![draw.normals(&[1, rows, columns], 0.0, 3.0), draw.normals(&[1, rows, columns], 0.0, 1.0)]
+        }
+        SwiGlu::Packed => vec![draw.normals(&[rows, 2 * columns], 0.0, 3.0)],
+    };
+    Case::new(layout, inputs)
+}

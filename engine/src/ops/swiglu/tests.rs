@@ -1,0 +1,26 @@
+//! Against vectors made with PyTorch.
+
+use super::swiglu;
+use crate::check::vector_case::expect;
+use crate::{Device, Tensor, Var};
+
+#[test]
+fn swiglu_agrees_with_the_reference() {
+    expect(
+        include_bytes!("../../../../tests/vectors/ops/swiglu.safetensors"),
+        &["gate", "up"],
+        |inputs| Ok(vec![swiglu(&inputs[0], &inputs[1])?]),
+        &[("y", "dy")],
+        &["dgate", "dup"],
+    );
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let ones = |sizes: &[usize]| {
+        Var::constant(Tensor::new(&Device::cpu(), sizes, &vec![1f32; sizes.iter().product()]).unwrap())
+    };
+    let error = swiglu(&ones(&[2, 3]), &ones(&[3, 2])).unwrap_err().to_string();
+    assert_eq!(error, "swiglu: takes gate and up of equal shape, got [[2, 3], [3, 2]]");
+    assert!(super::swiglu_packed(&ones(&[2, 3])).unwrap_err().to_string().contains("[[2, 3]]"));
+}

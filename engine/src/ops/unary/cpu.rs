@@ -1,0 +1,117 @@
+//! Elementwise functions on the CPU.
+
+use super::Unary;
+use crate::DType;
+use crate::device::Device;
+use crate::device::cpu::float::{Float, vectorized};
+use crate::device::cpu::threads::for_rows;
+use crate::error::{Error, Result};
+use crate::operation::Forward;
+use crate::tensor::Tensor;
+
+/// Elementary steps that the dearest of them cost.
+const COST: usize = 16;
+
+pub(super) fn forward(function: Unary, x: &Tensor) -> Result<Tensor> {
+    match x.dtype() {
+        DType::F64 => values::<f64>(function, x),
+        _ => values::<f32>(function, x),
+    }
+}
+
+pub(super) fn backward(function: Unary, saved: &Tensor, d_y: &Tensor) -> Result<Tensor> {
+    match saved.dtype() {
+        DType::F64 => slopes::<f64>(function, saved, d_y),
+        _ => slopes::<f32>(function, saved, d_y),
+    }
+}
+
+/// 2u of GELU's tanh form, and its derivative.
+#[inline(always)]
+fn gelu_argument<T: Float>(x: T) -> (T, T) {
+    let two_root = T::from_f64(2.0 * (2.0 / std::f64::consts::PI).sqrt());
+    let square = T::from_f64(0.044715) * x * x;
+    (two_root * x * (T::ONE + square), two_root * (T::ONE + T::from_f64(3.0) * square))
+}
+
+fn values<T: Float>(function: Unary, x: &Tensor) -> Result<Tensor> {
+    let c = T::from_f64(function.constant());
+    match function {
+        Unary::Sigmoid => map::<T>(function, x, |x| x.sigmoid()),
+        Unary::SoftCap(_) => map::<T>(function, x, |x| c * (x / c).tanh()),
+        Unary::Tanh => map::<T>(function, x, |x| x.tanh()),
+        Unary::Exp => map::<T>(function, x, |x| x.exp()),
+        Unary::Log => map::<T>(function, x, |x| x.ln()),
+        Unary::Sqrt => map::<T>(function, x, |x| x.sqrt()),
+        Unary::Silu => map::<T>(function, x, |x| x * x.sigmoid()),
+        Unary::Gelu => map::<T>(function, x, |x| x * gelu_argument(x).0.sigmoid()),
+        Unary::LogSigmoid => map::<T>(function, x, |x| x.log_sigmoid()),
+        Unary::Softplus => map::<T>(function, x, |x| x.max(T::ZERO) + (-x.abs()).exp().ln_1p_unit()),
+        Unary::Scale(_) => map::<T>(function, x, |x| c * x),
+        Unary::Square => map::<T>(function, x, |x| x * x),
+        Unary::Power(_) => map::<T>(function, x, |x| (c * x.ln()).exp()),
+    }
+}
+
+fn slopes<T: Float>(function: Unary, saved: &Tensor, d_y: &Tensor) -> Result<Tensor> {
+    let (c, one) = (T::from_f64(function.constant()), T::ONE);
+    let (half, two) = (T::from_f64(0.5), T::from_f64(2.0));
+    match function {
+        Unary::Sigmoid => multiply::<T>(function, saved, d_y, |y| y * (one - y)),
+        Unary::SoftCap(_) => multiply::<T>(function, saved, d_y, |y| (one - y / c) * (one + y / c)),
+        Unary::Tanh => multiply::<T>(function, saved, d_y, |y| (one - y) * (one + y)),
+        Unary::Exp => multiply::<T>(function, saved, d_y, |y| y),
+        Unary::Log => multiply::<T>(function, saved, d_y, |x| one / x),
+        Unary::Sqrt => multiply::<T>(function, saved, d_y, |y| half / y),
+        Unary::Silu => multiply::<T>(function, saved, d_y, |x| {
+            let s = x.sigmoid();
+            s * (one + x * (one - s))
+        }),
+        Unary::Gelu => multiply::<T>(function, saved, d_y, |x| {
+            let (argument, slope) = gelu_argument(x);
+            let s = argument.sigmoid();
+            s * (one + x * (one - s) * slope)
+        }),
+        Unary::LogSigmoid => multiply::<T>(function, saved, d_y, |x| (-x).sigmoid()),
+        Unary::Softplus => multiply::<T>(function, saved, d_y, |x| x.sigmoid()),
+        Unary::Scale(_) => multiply::<T>(function, saved, d_y, |_| c),
+        Unary::Square => multiply::<T>(function, saved, d_y, |x| two * x),
+        Unary::Power(_) => multiply::<T>(function, saved, d_y, |x| c * ((c - one) * x.ln()).exp()),
+    }
+}
+
+fn map<T: Float>(function: Unary, x: &Tensor, of: impl Fn(T) -> T + Sync) -> Result<Tensor> {
+    multiply_or_map(function, x, None, |x, _| of(x))
+}
+
+fn multiply<T: Float>(function: Unary, saved: &Tensor, d_y: &Tensor, slope: impl Fn(T) -> T + Sync) -> Result<Tensor> {
+    multiply_or_map(function, saved, Some(d_y), |saved, d_y| d_y * slope(saved))
+}
+
+/// of(x, other) element by element; without another tensor, x stands for it.
+fn multiply_or_map<T: Float>(
+    function: Unary,
+    x: &Tensor,
+    other: Option<&Tensor>,
+    of: impl Fn(T, T) -> T + Sync,
+) -> Result<Tensor> {
+    let Device::Cpu(cpu) = x.device() else {
+        return Err(Error::device(function.name(), "expected CPU tensors"));
+    };
+    let sizes = x.sizes();
+    let other = other.unwrap_or(x).cpu::<T>(function.name())?;
+    let x = x.cpu::<T>(function.name())?;
+    Tensor::on_cpu(&cpu, sizes, |output: &mut [T]| {
+        for_rows(output, 1, COST, |first, block| {
+            let (x, other) = (&x[first..][..block.len()], &other[first..][..block.len()]);
+            vectorized(
+                #[inline(always)]
+                || {
+                    for ((out, &x), &other) in block.iter_mut().zip(x).zip(other) {
+                        *out = of(x, other);
+                    }
+                },
+            );
+        });
+    })
+}

@@ -1,0 +1,156 @@
+//! A model: configuration and weights, its loss and its logits.
+
+use gradus_engine::ops::linear_cross_entropy::linear_cross_entropy;
+use gradus_engine::ops::matmul::linear;
+use gradus_engine::ops::unary::soft_cap;
+use gradus_engine::tensor::copy_range;
+use gradus_engine::{DType, Device, Spec, Tensor, Var};
+
+use crate::configuration::{Architecture, ModelConfiguration};
+use crate::parameters::{self, Parameter};
+use crate::state::State;
+use crate::{Error, Result, transformer, xlstm};
+
+/// A model on a device.
+#[derive(Debug)]
+pub struct Model {
+    configuration: ModelConfiguration,
+    parameters: Vec<Parameter>,
+    /// The weights, in the order of [`Model::parameters`].
+    pub weights: Vec<Tensor>,
+}
+
+impl Model {
+    /// A model with fresh weights.
+    ///
+    /// # Errors
+    /// A configuration that no model can have; an allocation that the device refuses.
+    pub fn new(configuration: ModelConfiguration, device: &Device, seed: u64) -> Result<Self> {
+        configuration.validate()?;
+        let parameters = parameters::list(&configuration);
+        let weights = parameters::initialise(&parameters, device, seed)?;
+        Ok(Self { configuration, parameters, weights })
+    }
+
+    /// A model with given weights.
+    ///
+    /// # Errors
+    /// Weights whose number or shapes are not those of [`parameters::list`].
+    pub fn with_weights(configuration: ModelConfiguration, weights: Vec<Tensor>) -> Result<Self> {
+        configuration.validate()?;
+        let parameters = parameters::list(&configuration);
+        if weights.len() != parameters.len() {
+            let message = format!("the model has {} weights, {} were given", parameters.len(), weights.len());
+            return Err(Error::Request(message));
+        }
+        for (parameter, tensor) in parameters.iter().zip(&weights) {
+            if tensor.sizes() != parameter.sizes || tensor.dtype() != DType::F32 {
+                let message = format!("{}: expected f32 {:?}, got {tensor:?}", parameter.name, parameter.sizes);
+                return Err(Error::Request(message));
+            }
+        }
+        Ok(Self { configuration, parameters, weights })
+    }
+
+    /// What the model is.
+    pub fn configuration(&self) -> &ModelConfiguration {
+        &self.configuration
+    }
+
+    /// The weights' names, shapes and roles.
+    pub fn parameters(&self) -> &[Parameter] {
+        &self.parameters
+    }
+
+    /// The device of the weights.
+    pub fn device(&self) -> Device {
+        self.weights[0].device()
+    }
+
+    /// The weights as constants.
+    pub fn constants(&self) -> Vec<Var> {
+        self.weights.iter().cloned().map(Var::constant).collect()
+    }
+
+    /// The last hidden states [batch, sequence, embedding_dim] of tokens [batch, sequence] (u32), after the final norm.
+    /// `weights` are the model's as constants or as leaves of a tape. With a state, goes on from it.
+    ///
+    /// # Errors
+    /// What the operations meet; a state without room.
+    pub fn hidden(&self, weights: &[Var], tokens: &Tensor, state: Option<&mut State>) -> Result<Var> {
+        let &[_, sequence] = tokens.sizes() else {
+            return Err(Error::Request(format!("tokens must be [batch, sequence], they are {:?}", tokens.shape())));
+        };
+        let tokens = Var::constant(tokens.clone());
+        let forward = match self.configuration.architecture {
+            Architecture::Xlstm => xlstm::forward,
+            Architecture::Transformer => transformer::forward,
+        };
+        match state {
+            None => forward(&self.configuration, weights, &tokens, None),
+            Some(state) => {
+                state.room_for(sequence)?;
+                let hidden = forward(&self.configuration, weights, &tokens, Some(state))?;
+                state.advance(sequence);
+                Ok(hidden)
+            }
+        }
+    }
+
+    fn head<'a>(&self, weights: &'a [Var]) -> &'a Var {
+        if self.configuration.tie_word_embeddings { &weights[0] } else { &weights[weights.len() - 1] }
+    }
+
+    /// The mean cross entropy, in nats a token, of predicting `targets` from `tokens`, both [batch, sequence] (u32).
+    /// Targets of `u32::MAX` do not count.
+    ///
+    /// # Errors
+    /// What the operations meet.
+    pub fn loss(&self, weights: &[Var], tokens: &Tensor, targets: &Tensor) -> Result<Var> {
+        let hidden = self.hidden(weights, tokens, None)?;
+        let targets = Var::constant(targets.clone());
+        let cap = self.configuration.output_logit_soft_cap;
+        Ok(linear_cross_entropy(&hidden, self.head(weights), &targets, cap)?)
+    }
+
+    /// The logits [batch, sequence, vocab_size] of tokens [batch, sequence].
+    ///
+    /// # Errors
+    /// What the operations meet.
+    pub fn logits(&self, tokens: &Tensor, state: Option<&mut State>) -> Result<Tensor> {
+        let weights = self.constants();
+        let hidden = self.hidden(&weights, tokens, state)?;
+        self.project(&weights, &hidden)
+    }
+
+    /// The logits [batch, vocab_size] of the token that follows tokens [batch, sequence].
+    ///
+    /// # Errors
+    /// What the operations meet; a state without room.
+    pub fn next_logits(&self, tokens: &Tensor, state: &mut State) -> Result<Tensor> {
+        let weights = self.constants();
+        let hidden = self.hidden(&weights, tokens, Some(state))?;
+        let &[batch, sequence, width] = hidden.sizes() else {
+            return Err(Error::Request(format!("hidden states {:?} are not [batch, sequence, width]", hidden.sizes())));
+        };
+        let last = if sequence == 1 {
+            hidden.tensor().reshaped(&[batch, width])?
+        } else {
+            let mut last = Tensor::zeros(&self.device(), Spec::new(&[batch, width], DType::F32)?)?;
+            for row in 0..batch {
+                copy_range(&mut last, row * width, hidden.tensor(), ((row + 1) * sequence - 1) * width, width)?;
+            }
+            last
+        };
+        self.project(&weights, &Var::constant(last))
+    }
+
+    fn project(&self, weights: &[Var], hidden: &Var) -> Result<Tensor> {
+        let logits = linear(hidden, self.head(weights))?;
+        let logits = match self.configuration.output_logit_soft_cap {
+            Some(cap) => soft_cap(&logits, cap)?,
+            None => logits,
+        };
+        Ok(logits.into_tensor())
+    }
+}

@@ -1,0 +1,71 @@
+//! The Llama-style Transformer (Touvron et al., arXiv 2307.09288), in the order of the forward pass.
+//!
+//! Per block: x += attention(RMSNorm(x)); x += SwiGLU layer(RMSNorm(x)). Queries and keys are turned by the rotary embedding
+//! (half rotation, as in Hugging Face files); a key-value head serves a group of query heads.
+
+use gradus_engine::Var;
+use gradus_engine::ops::arithmetic::add;
+use gradus_engine::ops::attention::{attention, attention_cached};
+use gradus_engine::ops::embedding::embedding;
+use gradus_engine::ops::matmul::linear;
+use gradus_engine::ops::reshape::reshape;
+use gradus_engine::ops::rms_norm::rms_norm;
+use gradus_engine::ops::rotary::rotary;
+use gradus_engine::ops::swiglu::swiglu;
+
+use crate::Result;
+use crate::configuration::ModelConfiguration;
+use crate::parameters::TRANSFORMER_BLOCK;
+use crate::state::{Cache, Layer, State};
+
+/// The last hidden states [batch, sequence, embedding_dim], after the final norm, of tokens [batch, sequence]. With a state,
+/// goes on from it and leaves in it the new keys and values too.
+///
+/// # Errors
+/// What the operations meet.
+pub fn forward(model: &ModelConfiguration, weights: &[Var], tokens: &Var, state: Option<&mut State>) -> Result<Var> {
+    let position = state.as_ref().map_or(0, |state| state.position());
+    let mut layers = state.map(|state| state.layers.iter_mut());
+    let mut x = embedding(&weights[0], tokens)?;
+    for block in weights[1..=model.num_blocks * TRANSFORMER_BLOCK].chunks(TRANSFORMER_BLOCK) {
+        let layer = layers.as_mut().and_then(Iterator::next);
+        x = forward_block(model, block, &x, position, layer)?;
+    }
+    Ok(rms_norm(&x, &weights[1 + model.num_blocks * TRANSFORMER_BLOCK], model.norm_eps)?)
+}
+
+fn forward_block(
+    model: &ModelConfiguration,
+    weights: &[Var],
+    x: &Var,
+    position: usize,
+    layer: Option<&mut Layer>,
+) -> Result<Var> {
+    let [norm_attention, q, k, v, out, norm_mlp, gate, up, down] = weights else {
+        let message = format!("a Transformer block has {TRANSFORMER_BLOCK} weights, not {}", weights.len());
+        return Err(crate::Error::Request(message));
+    };
+    let (batch, sequence) = (x.sizes()[0], x.sizes()[1]);
+    let heads = |x: Var, heads: usize| reshape(&x, &[batch, sequence, heads, model.qk_head_dim]);
+    let turn = |x: Var| rotary(&x, model.rope_theta, position);
+
+    let normed = rms_norm(x, norm_attention, model.norm_eps)?;
+    let query = turn(heads(linear(&normed, q)?, model.num_heads)?)?;
+    let key = turn(heads(linear(&normed, k)?, model.num_key_value_heads)?)?;
+    let value = heads(linear(&normed, v)?, model.num_key_value_heads)?;
+    let mixed = match layer {
+        Some(Layer::Cache(cache)) => {
+            Cache::append(&mut cache.key, position, key.tensor())?;
+            Cache::append(&mut cache.value, position, value.tensor())?;
+            let (keys, values) = (cache.key.clone().into(), cache.value.clone().into());
+            attention_cached(&query, &keys, &values, position + sequence)?
+        }
+        _ => attention(&query, &key, &value)?,
+    };
+    let mixed = reshape(&mixed, &[batch, sequence, model.num_heads * model.v_head_dim])?;
+    let x = add(x, &linear(&mixed, out)?)?;
+
+    let normed = rms_norm(&x, norm_mlp, model.norm_eps)?;
+    let hidden = swiglu(&linear(&normed, gate)?, &linear(&normed, up)?)?;
+    Ok(add(&x, &linear(&hidden, down)?)?)
+}

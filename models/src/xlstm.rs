@@ -1,0 +1,80 @@
+//! The xLSTM with the block of xLSTM 7B (Beck et al., arXiv 2503.13427), in the order of the forward pass.
+//!
+//! Per block: x += mLSTM layer(RMSNorm(x)); x += SwiGLU layer(RMSNorm(x)).
+//!
+//! The mLSTM layer projects its input to query, key, value, output gate, and, with bias, to one input and one forget gate a
+//! head, which are soft-capped. The cell's output is normalised by head (LayerNorm without bias), gated by σ(output gate),
+//! and projected back.
+
+use gradus_engine::Var;
+use gradus_engine::ops::arithmetic::add;
+use gradus_engine::ops::embedding::embedding;
+use gradus_engine::ops::matmul::linear;
+use gradus_engine::ops::mlstm::{self, mlstm, mlstm_step, mlstm_with_state};
+use gradus_engine::ops::multi_head_norm::multi_head_norm_gated;
+use gradus_engine::ops::reshape::reshape;
+use gradus_engine::ops::rms_norm::rms_norm;
+use gradus_engine::ops::swiglu::swiglu;
+use gradus_engine::ops::unary::soft_cap;
+
+use crate::Result;
+use crate::configuration::ModelConfiguration;
+use crate::parameters::XLSTM_BLOCK;
+use crate::state::{Layer, Recurrent, State};
+
+/// The last hidden states [batch, sequence, embedding_dim], after the final norm, of tokens [batch, sequence]. With a state,
+/// goes on from it and leaves in it what comes after.
+///
+/// # Errors
+/// What the operations meet.
+pub fn forward(model: &ModelConfiguration, weights: &[Var], tokens: &Var, state: Option<&mut State>) -> Result<Var> {
+    let mut layers = state.map(|state| state.layers.iter_mut());
+    let mut x = embedding(&weights[0], tokens)?;
+    for block in weights[1..=model.num_blocks * XLSTM_BLOCK].chunks(XLSTM_BLOCK) {
+        let layer = layers.as_mut().and_then(Iterator::next);
+        x = forward_block(model, block, &x, layer)?;
+    }
+    Ok(rms_norm(&x, &weights[1 + model.num_blocks * XLSTM_BLOCK], model.norm_eps)?)
+}
+
+fn forward_block(model: &ModelConfiguration, weights: &[Var], x: &Var, layer: Option<&mut Layer>) -> Result<Var> {
+    let [norm_mlstm, q, k, v, o, i, i_bias, f, f_bias, head_norm, out, norm_ffn, up_gate, up, down] = weights else {
+        return Err(crate::Error::Request(format!("an xLSTM block has {XLSTM_BLOCK} weights, not {}", weights.len())));
+    };
+    let (batch, sequence) = (x.sizes()[0], x.sizes()[1]);
+    let heads = |x: Var, head_dim: usize| reshape(&x, &[batch, sequence, model.num_heads, head_dim]);
+    let gate = |x: &Var, weight: &Var, bias: &Var| soft_cap(&add(&linear(x, weight)?, bias)?, model.gate_soft_cap);
+
+    let normed = rms_norm(x, norm_mlstm, model.norm_eps)?;
+    let query = heads(linear(&normed, q)?, model.qk_head_dim)?;
+    let key = heads(linear(&normed, k)?, model.qk_head_dim)?;
+    let value = heads(linear(&normed, v)?, model.v_head_dim)?;
+    let output_gate = linear(&normed, o)?;
+    let (input_gate, forget_gate) = (gate(&normed, i, i_bias)?, gate(&normed, f, f_bias)?);
+
+    let options = mlstm::Options { chunk_size: model.chunk_size, ..Default::default() };
+    let cell = match layer {
+        Some(Layer::Recurrent(state)) => {
+            let before = mlstm::State {
+                memory: state.memory.clone().into(),
+                normalizer: state.normalizer.clone().into(),
+                stabilizer: state.stabilizer.clone().into(),
+            };
+            let run = if sequence == 1 { mlstm_step } else { mlstm_with_state };
+            let (cell, after) = run(&query, &key, &value, &input_gate, &forget_gate, &before, options)?;
+            *state = Recurrent {
+                memory: after.memory.into_tensor(),
+                normalizer: after.normalizer.into_tensor(),
+                stabilizer: after.stabilizer.into_tensor(),
+            };
+            cell
+        }
+        _ => mlstm(&query, &key, &value, &input_gate, &forget_gate, options)?,
+    };
+    let gated = multi_head_norm_gated(&cell, head_norm, &output_gate, model.norm_eps)?;
+    let x = add(x, &linear(&gated, out)?)?;
+
+    let normed = rms_norm(&x, norm_ffn, model.norm_eps)?;
+    let hidden = swiglu(&linear(&normed, up_gate)?, &linear(&normed, up)?)?;
+    Ok(add(&x, &linear(&hidden, down)?)?)
+}

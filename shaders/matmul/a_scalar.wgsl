@@ -1,0 +1,14 @@
+// Four neighbours of operand a one by one, for rows of any length.
+
+@group(0) @binding(1) var<storage, read> a: array<f32>;
+
+// Elements first .. first + 3 of the stored row at `row_start`, which has `length` elements; zeros beyond it.
+fn load_a(row_start: u32, first: u32, length: u32) -> vec4<f32> {
+    var value = vec4<f32>();
+    for (var i = 0u; i < 4u; i++) {
+        if first + i < length {
+            value[i] = a[row_start + first + i];
+        }
+    }
+    return value;
+}

@@ -1,0 +1,4 @@
+// The normalised row is the output.
+fn finish(scaled: Pack, place: u32) -> Pack {
+    return scaled;
+}

@@ -1,0 +1,11 @@
+// Rows are read one element at a time: their length is not a multiple of 4.
+
+alias Pack = f32;
+
+fn total(x: Pack) -> f32 {
+    return x;
+}
+
+fn sigmoid_pack(x: Pack) -> Pack {
+    return sigmoid(x);
+}

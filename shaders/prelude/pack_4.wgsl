@@ -1,0 +1,11 @@
+// Rows are read four elements at a time: their length is a multiple of 4.
+
+alias Pack = vec4<f32>;
+
+fn total(x: Pack) -> f32 {
+    return (x.x + x.y) + (x.z + x.w);
+}
+
+fn sigmoid_pack(x: Pack) -> Pack {
+    return Pack(sigmoid(x.x), sigmoid(x.y), sigmoid(x.z), sigmoid(x.w));
+}

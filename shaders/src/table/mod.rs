@@ -1,0 +1,42 @@
+//! The table of all programs, one file an operation.
+
+use crate::Access::{Read, ReadWrite};
+use crate::{Access, Constant, File, Kernel};
+
+macro_rules! file {
+    ($path:expr) => {
+        File { path: $path, text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $path)) }
+    };
+}
+
+const INDEX: File = file!("prelude/index.wgsl");
+const FLOAT: File = file!("prelude/float.wgsl");
+const PACK_1: File = file!("prelude/pack_1.wgsl");
+const PACK_4: File = file!("prelude/pack_4.wgsl");
+const ROW_SUMS: File = file!("prelude/row_sums.wgsl");
+
+pub mod adamw;
+pub mod arithmetic;
+pub mod attention;
+pub mod cross_entropy;
+pub mod embedding;
+pub mod matmul;
+pub mod norm;
+pub mod rotary;
+pub mod swiglu;
+pub mod unary;
+
+/// Every program by operation, for the tests that translate and lint them all.
+#[rustfmt::skip] // one a line
+pub const ALL: &[&[&Kernel]] = &[
+    adamw::ALL,
+    arithmetic::ALL,
+    swiglu::ALL,
+    unary::ALL,
+    cross_entropy::ALL,
+    norm::ALL,
+    attention::ALL,
+    embedding::ALL,
+    matmul::ALL,
+    rotary::ALL,
+];

@@ -1,0 +1,18 @@
+// x · sigmoid(2u) with u = sqrt(2 / pi) · (x + 0.044715 x³): the tanh form, 0.5 x (1 + tanh u), without its cancellation.
+const TWO_ROOT: f32 = 1.5957691216;  // 2 · sqrt(2 / pi)
+const CUBIC: f32 = 0.044715;
+
+// 2u
+fn gelu_argument(x: f32) -> f32 {
+    return TWO_ROOT * (x + CUBIC * x * x * x);
+}
+
+fn value(x: f32) -> f32 {
+    return x * sigmoid(gelu_argument(x));
+}
+
+fn slope(x: f32) -> f32 {
+    let s = sigmoid(gelu_argument(x));
+    let argument_slope = TWO_ROOT * (1.0 + 3.0 * CUBIC * x * x);
+    return s * (1.0 + x * (1.0 - s) * argument_slope);
+}

@@ -1,0 +1,60 @@
+//! Which device the user asked for: `auto`, `cpu`, `gpu` or `gpu:N`.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// The value of `--device` and of the key `device` in `[train]`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// The first GPU that is not a software adapter, else the CPU.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// A GPU: the adapter of this number as `gradus devices` lists them, or the best one. A
+    /// software adapter may be chosen.
+    Gpu(Option<usize>),
+}
+
+impl FromStr for DeviceChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "cpu" => Ok(Self::Cpu),
+            "gpu" => Ok(Self::Gpu(None)),
+            _ => match text.strip_prefix("gpu:").map(str::parse) {
+                Some(Ok(index)) => Ok(Self::Gpu(Some(index))),
+                Some(Err(_)) => Err(format!("`{text}` has no number after the colon; `gradus devices` lists them")),
+                None => Err(format!("`{text}` is not a device; give auto, cpu, gpu or gpu:N")),
+            },
+        }
+    }
+}
+
+impl fmt::Display for DeviceChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Gpu(None) => f.write_str("gpu"),
+            Self::Gpu(Some(index)) => write!(f, "gpu:{index}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_is_read() {
+        for text in ["auto", "cpu", "gpu", "gpu:0", "gpu:12"] {
+            assert_eq!(text.parse::<DeviceChoice>().unwrap().to_string(), text);
+        }
+        for text in ["", "GPU0", "gpu:", "gpu:-1", "gpu:x", "cuda"] {
+            assert!(text.parse::<DeviceChoice>().is_err(), "{text}");
+        }
+    }
+}

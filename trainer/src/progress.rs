@@ -1,0 +1,279 @@
+//! What the user sees of a run: the first screen, then a bar, or lines where there is no terminal.
+//!
+//! All of it goes to standard error; standard output is for the text that a model writes.
+
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::figures;
+use crate::run_folder::{EvaluationRow, TrainRow};
+use crate::schedule::RunLength;
+
+/// What is said before the first step.
+#[derive(Clone, Debug)]
+pub struct FirstScreen {
+    /// The device's name.
+    pub device: String,
+    /// Why it was chosen.
+    pub why: String,
+    /// The model's name.
+    pub model: String,
+    /// Number of parameters.
+    pub parameters: u64,
+    /// Bytes of device memory that the run will need.
+    pub memory: u64,
+    /// Where the text is from.
+    pub data: String,
+    /// Bytes to train on, and held out.
+    pub data_bytes: (usize, usize),
+    /// Sequences of a step, and tokens of each.
+    pub batch: (usize, usize),
+    /// When the run ends.
+    pub length: RunLength,
+    /// The run's folder.
+    pub folder: String,
+    /// What else the user should know.
+    pub notes: Vec<String>,
+}
+
+impl FirstScreen {
+    /// Its lines.
+    pub fn text(&self) -> String {
+        let size = |bytes: usize| figures::bytes(bytes as u64);
+        let (train, held_out) = self.data_bytes;
+        let (batch, context) = self.batch;
+        let steps = self.length.steps.map(|steps| format!("{steps} steps"));
+        let time = self.length.seconds.map(figures::time);
+        let length = [steps, time].into_iter().flatten().collect::<Vec<_>>().join(" or ");
+        let mut lines = vec![
+            format!("device   {} ({})", self.device, self.why),
+            format!("model    {}, {} parameters", self.model, figures::count(self.parameters as f64)),
+            format!("memory   {} planned", figures::bytes(self.memory)),
+            format!("data     {}: {} to train on, {} held out", self.data, size(train), size(held_out)),
+            format!("steps    {batch} x {context} tokens; the run ends after {length}"),
+            format!("folder   {}", self.folder),
+        ];
+        lines.extend(self.notes.iter().map(|note| format!("note     {note}")));
+        lines.join("\n") + "\n"
+    }
+}
+
+/// The bar or the lines of a run.
+pub struct Progress {
+    length: RunLength,
+    show: Show,
+    log_every: u64,
+    first_step: Option<(u64, f64)>,
+    validation: Option<f64>,
+}
+
+enum Show {
+    Bar(ProgressBar),
+    Lines(Box<dyn Write + Send>),
+}
+
+/// The bar counts thousandths of the run, which has no known number of steps if it ends by time.
+const BAR_LENGTH: f64 = 1000.0;
+
+impl Progress {
+    /// A bar if standard error is a terminal, else a line every `log_every` steps.
+    pub fn new(length: RunLength, log_every: u64) -> Self {
+        if !std::io::stderr().is_terminal() {
+            return Self::lines(length, log_every, Box::new(std::io::stderr()));
+        }
+        let bar = ProgressBar::with_draw_target(Some(BAR_LENGTH as u64), ProgressDrawTarget::stderr_with_hz(10));
+        if let Ok(style) = ProgressStyle::with_template("{wide_bar} {percent:>3}%\n{msg}") {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(Duration::from_millis(500));
+        Self { length, show: Show::Bar(bar), log_every, first_step: None, validation: None }
+    }
+
+    /// Lines, to anything that takes text.
+    pub fn lines(length: RunLength, log_every: u64, out: Box<dyn Write + Send>) -> Self {
+        Self { length, show: Show::Lines(out), log_every: log_every.max(1), first_step: None, validation: None }
+    }
+
+    /// Text above the bar, or among the lines.
+    pub fn say(&mut self, text: &str) {
+        match &mut self.show {
+            Show::Bar(bar) => bar.println(text),
+            // Nobody may be reading any more; the run goes on and its files tell the rest.
+            Show::Lines(out) => _ = writeln!(out, "{text}"),
+        }
+    }
+
+    /// A training step is done.
+    pub fn step(&mut self, row: &TrainRow) {
+        let line = self.line(row);
+        match &mut self.show {
+            Show::Bar(bar) => {
+                bar.set_position((self.length.progress(row.step.saturating_sub(1), row.seconds) * BAR_LENGTH) as u64);
+                bar.set_message(line);
+            }
+            Show::Lines(out) => {
+                if row.step == 1 || row.step.is_multiple_of(self.log_every) {
+                    _ = writeln!(out, "{line}");
+                }
+            }
+        }
+    }
+
+    /// An evaluation is done.
+    pub fn evaluation(&mut self, row: &EvaluationRow) {
+        self.validation = Some(row.validation_bits_per_byte);
+        let (loss, bits) = (row.validation_loss, row.validation_bits_per_byte);
+        self.say(&format!("step {}: validation loss {loss:.4}, {bits:.4} bits per byte", row.step));
+    }
+
+    /// The last word: the bar goes away.
+    pub fn finish(&mut self) {
+        if let Show::Bar(bar) = &self.show {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn line(&mut self, row: &TrainRow) -> String {
+        let (first, started) = *self.first_step.get_or_insert((row.step, row.seconds));
+        let speed = figures::count(row.tokens_per_second);
+        let left =
+            self.left(row, first, started).map_or(String::new(), |left| format!(", {} left", figures::time(left)));
+        let of = self.length.steps.map_or(String::new(), |steps| format!("/{steps}"));
+        let validation = self.validation.map_or(String::new(), |bits| format!(" (validation {bits:.3})"));
+        let skipped = if row.skipped { ", skipped: not finite" } else { "" };
+        format!(
+            "step {}{of}, loss {:.4}, {:.3} bits per byte{validation}, {speed} tokens/s{left}{skipped}",
+            row.step, row.loss, row.bits_per_byte
+        )
+    }
+
+    /// Seconds until the run ends: by the clock, by the steps at the speed so far, or the less of both.
+    fn left(&self, row: &TrainRow, first: u64, started: f64) -> Option<f64> {
+        let by_time = self.length.seconds.map(|limit| limit - row.seconds);
+        let by_steps = self.length.steps.filter(|_| row.step > first).map(|steps| {
+            let pace = (row.seconds - started) / (row.step - first) as f64;
+            steps.saturating_sub(row.step) as f64 * pace
+        });
+        [by_time, by_steps].into_iter().flatten().reduce(f64::min)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Default)]
+    struct Shared(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Shared {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn row(step: u64, seconds: f64) -> TrainRow {
+        TrainRow {
+            step,
+            tokens: step * 2048,
+            loss: 1.5,
+            bits_per_byte: 1.5 / std::f64::consts::LN_2,
+            learning_rate: 1e-3,
+            gradient_norm: 1.0,
+            loss_scale: 1.0,
+            skipped: false,
+            seconds,
+            tokens_per_second: 16_345.0,
+        }
+    }
+
+    fn said(length: RunLength, log_every: u64, act: impl FnOnce(&mut Progress)) -> Vec<String> {
+        let out = Shared::default();
+        act(&mut Progress::lines(length, log_every, Box::new(out.clone())));
+        let bytes = out.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap().lines().map(String::from).collect()
+    }
+
+    #[test]
+    fn lines_say_step_loss_bits_speed_and_time_left() {
+        let length = RunLength { steps: Some(40), seconds: None };
+        let lines = said(length, 10, |progress| {
+            for step in 1..=20 {
+                progress.step(&row(step, 2.0 * step as f64));
+            }
+            progress.evaluation(&EvaluationRow { step: 20, validation_loss: 1.25, validation_bits_per_byte: 1.8034 });
+            progress.step(&row(30, 60.0));
+        });
+        assert_eq!(lines[0], "step 1/40, loss 1.5000, 2.164 bits per byte, 16.3 k tokens/s");
+        assert_eq!(lines[1], "step 10/40, loss 1.5000, 2.164 bits per byte, 16.3 k tokens/s, 1m00s left");
+        assert_eq!(lines[3], "step 20: validation loss 1.2500, 1.8034 bits per byte");
+        assert!(lines[4].contains("(validation 1.803)") && lines[4].ends_with("20s left"), "{}", lines[4]);
+        assert_eq!(lines.len(), 5);
+    }
+
+    #[test]
+    fn the_nearer_of_both_limits_counts() {
+        let length = RunLength { steps: Some(1000), seconds: Some(300.0) };
+        let lines = said(length, 1, |progress| {
+            progress.step(&row(1, 1.0));
+            progress.step(&row(2, 2.0));
+            let mut bad = row(999, 250.0);
+            bad.skipped = true;
+            progress.step(&bad);
+        });
+        assert!(lines[1].ends_with("4m58s left"), "{}", lines[1]);
+        assert!(lines[2].ends_with(", 0s left, skipped: not finite"), "{}", lines[2]);
+    }
+
+    #[test]
+    fn the_first_screen_says_everything() {
+        let screen = FirstScreen {
+            device: "CPU, 2 threads".into(),
+            why: "no GPU found".into(),
+            model: "xlstm-tiny".into(),
+            parameters: 867_104,
+            memory: 64 << 20,
+            data: "a.txt".into(),
+            data_bytes: (20 << 20, 1 << 20),
+            batch: (8, 256),
+            length: RunLength { steps: None, seconds: Some(300.0) },
+            folder: "runs/x".into(),
+            notes: vec!["one thing".into()],
+        };
+        let text = screen.text();
+        for part in [
+            "CPU, 2 threads (no GPU found)",
+            "867 k parameters",
+            "64 MiB planned",
+            "20 MiB to train on, 1 MiB held out",
+            "8 x 256 tokens; the run ends after 5m00s",
+            "runs/x",
+            "note     one thing",
+        ] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+    }
+
+    #[test]
+    fn a_closed_pipe_does_not_stop_the_run() {
+        struct Closed;
+        impl Write for Closed {
+            fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+                Err(std::io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Err(std::io::ErrorKind::BrokenPipe.into())
+            }
+        }
+        let mut progress = Progress::lines(RunLength { steps: Some(2), seconds: None }, 1, Box::new(Closed));
+        progress.step(&row(1, 1.0));
+        progress.say("text");
+        progress.finish();
+    }
+}

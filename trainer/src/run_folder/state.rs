@@ -1,0 +1,150 @@
+//! `state.json` of a checkpoint: where the run stood, and what the other files must be.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::data::tokens::hexadecimal;
+
+/// The version of the format; a reader refuses any other.
+const FORMAT: u32 = 1;
+
+/// Where a run stood when it was saved.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Position {
+    /// Optimizer steps done.
+    pub step: u64,
+    /// Tokens trained on.
+    pub tokens: u64,
+    /// Position in the sequence of windows: of the first one not yet used.
+    pub window: u64,
+    /// Seed from which the weights and the order of the windows follow. With `window` it is the
+    /// whole state of the random numbers, which are computed from counters.
+    pub seed: u64,
+    /// Seconds of training so far.
+    pub seconds: f64,
+}
+
+/// A file of the checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileRecord {
+    /// Length.
+    pub bytes: u64,
+    /// SHA-256 in hexadecimal digits.
+    pub sha256: String,
+}
+
+/// The whole of `state.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct State {
+    format: u32,
+    /// Where the run stood.
+    pub position: Position,
+    /// The other files by name.
+    pub files: BTreeMap<String, FileRecord>,
+}
+
+impl State {
+    /// A state in the current format.
+    pub fn new(position: Position, files: BTreeMap<String, FileRecord>) -> Self {
+        Self { format: FORMAT, position, files }
+    }
+
+    /// The text of the file: the fields, and a checksum over them.
+    ///
+    /// # Errors
+    /// If a number has no form in JSON, which no state of a run holds.
+    pub fn text(&self) -> Result<String, String> {
+        let mut value = serde_json::to_value(self).map_err(|error| error.to_string())?;
+        let checksum = checksum(&value);
+        if let Value::Object(fields) = &mut value {
+            fields.insert("checksum".into(), Value::String(checksum));
+        }
+        serde_json::to_string_pretty(&value).map(|text| text + "\n").map_err(|error| error.to_string())
+    }
+
+    /// Reads the text and checks it against its checksum.
+    ///
+    /// # Errors
+    /// Says what is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut value: Value = serde_json::from_str(text).map_err(|error| format!("is not JSON: {error}"))?;
+        let stated = value.as_object_mut().and_then(|fields| fields.remove("checksum"));
+        let stated = stated.as_ref().and_then(Value::as_str).ok_or("has no checksum")?;
+        if stated != checksum(&value) {
+            return Err("does not match its checksum: it was changed or damaged".into());
+        }
+        let state: Self = serde_json::from_value(value).map_err(|error| error.to_string())?;
+        if state.format != FORMAT {
+            return Err(format!("has format {}, and this program reads format {FORMAT}", state.format));
+        }
+        match state.files.keys().find(|name| !is_plain(name)) {
+            Some(name) => Err(format!("names a file `{name}` outside the checkpoint")),
+            None => Ok(state),
+        }
+    }
+}
+
+/// Over the compact text, whose keys are sorted: white space does not count.
+fn checksum(value: &Value) -> String {
+    hexadecimal(&Sha256::digest(value.to_string().as_bytes()))
+}
+
+/// Whether a name is one of a file in the folder itself.
+pub(super) fn is_plain(name: &str) -> bool {
+    !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', ':'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state() -> State {
+        let position = Position { step: 400, tokens: 819_200, window: 3_200, seed: u64::MAX, seconds: 12.3456789 };
+        let record = FileRecord { bytes: 12, sha256: "ab".repeat(32) };
+        State::new(position, [("model.safetensors".to_string(), record)].into())
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        assert_eq!(State::parse(&state().text().unwrap()).unwrap(), state());
+    }
+
+    #[test]
+    fn every_flipped_bit_that_changes_the_meaning_is_found() {
+        let text = state().text().unwrap();
+        let meaning: Value = serde_json::from_str(&text).unwrap();
+        for at in 0..text.len() {
+            for bit in 0..8 {
+                let mut bytes = text.clone().into_bytes();
+                bytes[at] ^= 1 << bit;
+                let Ok(damaged) = String::from_utf8(bytes) else { continue };
+                if serde_json::from_str::<Value>(&damaged).is_ok_and(|value| value == meaning) {
+                    continue;
+                }
+                assert!(State::parse(&damaged).is_err(), "byte {at} bit {bit}");
+            }
+        }
+        for length in 0..text.len() - 1 {
+            assert!(State::parse(&text[..length]).is_err(), "cut to {length}");
+        }
+    }
+
+    #[test]
+    fn other_formats_and_foreign_paths_are_refused() {
+        let mut other = state();
+        other.format = 2;
+        assert!(State::parse(&other.text().unwrap()).unwrap_err().contains("format 2"));
+        for name in ["../x", "/etc/passwd", "a\\b", ".", "C:x", ""] {
+            let mut foreign = state();
+            let record = foreign.files["model.safetensors"].clone();
+            foreign.files.insert(name.into(), record);
+            assert!(State::parse(&foreign.text().unwrap()).unwrap_err().contains("outside"), "{name}");
+        }
+    }
+}

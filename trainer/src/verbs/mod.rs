@@ -1,0 +1,137 @@
+//! The command line: `gradus [VERB] [FLAGS]`. With no verb it trains.
+
+pub mod check;
+pub mod devices;
+pub mod generate;
+pub mod numbers;
+pub mod train;
+
+use clap::{Parser, Subcommand};
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "gradus",
+    version,
+    about = "Trains and runs xLSTM and Transformer language models on any GPU, or the CPU"
+)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, max_term_width = 100)]
+pub struct CommandLine {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+    /// Flags of `train`, which need no verb.
+    #[command(flatten)]
+    pub train: train::Arguments,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Train a model on text (also with no verb at all)
+    Train(train::Arguments),
+    /// Continue a text with a trained model
+    Generate(generate::Arguments),
+    /// List the devices of this machine, and what each can do
+    Devices(devices::Arguments),
+    /// Check every operation on a device against its definition
+    Check(check::Arguments),
+}
+
+impl CommandLine {
+    /// The verb, which is `train` where none was given.
+    pub fn verb(self) -> Verb {
+        self.verb.unwrap_or(Verb::Train(self.train))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+
+    fn parse(line: &str) -> Result<Verb, clap::Error> {
+        CommandLine::try_parse_from(std::iter::once("gradus").chain(line.split_whitespace())).map(CommandLine::verb)
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn no_verb_is_train() {
+        for (line, steps) in [("", None), ("--steps 5", Some(5)), ("train --steps 6", Some(6))] {
+            let Verb::Train(arguments) = parse(line).unwrap() else { panic!("{line}") };
+            assert_eq!(arguments.steps, steps, "{line}");
+        }
+    }
+
+    #[test]
+    fn unknown_verbs_and_flags_suggest_the_nearest() {
+        for (line, suggestion) in [
+            ("trian", "train"),
+            ("train --step 5", "--steps"),
+            ("generate --modle x", "--model"),
+            ("devices --jsn", "--json"),
+        ] {
+            let error = parse(line).unwrap_err();
+            assert!(error.to_string().contains(suggestion), "{line}: {error}");
+            assert_eq!(error.exit_code(), 2);
+        }
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_errors() {
+        for line in [
+            "--steps 0",
+            "--steps -3",
+            "--steps 1.5",
+            "--batch 0",
+            "--batch 9999999999",
+            "--context 0",
+            "--learning-rate 0",
+            "--learning-rate -1e-3",
+            "--learning-rate nan",
+            "--learning-rate -inf",
+            "--learning-rate inf",
+            "--learning-rate 1e999",
+            "--seed -1",
+            "--eval-every 0",
+            "--max-time 0s",
+            "--max-time never",
+            "--device tpu",
+            "generate --model m --prompt p --temperature -0.1",
+            "generate --model m --prompt p --temperature inf",
+            "generate --model m --prompt p --top-p 0",
+            "generate --model m --prompt p --top-p 1.1",
+            "generate --model m --prompt p --top-k 0",
+            "generate --model m --prompt p --max-tokens 0",
+            "check --cases 0",
+        ] {
+            let error = parse(line).unwrap_err();
+            assert!(matches!(error.kind(), ErrorKind::ValueValidation | ErrorKind::InvalidValue), "{line}: {error}");
+            let flag = line.split_whitespace().rev().nth(1).unwrap();
+            assert!(error.to_string().contains(flag), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn every_verb_takes_its_flags() {
+        let train = "train --config c.toml --model llama-tiny --data d --device gpu:1 --steps 5 --max-time 5m --batch 4 --context 64 \
+                     --learning-rate 1e-3 --seed 1 --out o --eval-every 10";
+        for line in [
+            train,
+            "train --checkpoint runs/a",
+            "generate --model m --prompt p --max-tokens 10 --temperature 0 --top-k 5 --top-p 0.9 --seed 3 --device cpu",
+            "generate --checkpoint m",
+            "devices --json",
+            "check --device gpu --operation matmul --cases 10 --seed 4",
+        ] {
+            parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+        assert!(parse("generate --prompt p").is_err(), "generate needs a model");
+        assert!(parse("--steps 5 devices").is_err(), "train's flags are not for other verbs");
+    }
+}

@@ -1,0 +1,111 @@
+//! `gradus train`: its flags, and the run that they ask for.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::numbers;
+use crate::configuration::{Flags, Layers};
+use crate::device_choice::DeviceChoice;
+use crate::error::Result;
+use crate::model_source::ModelSource;
+
+/// The flags of `train`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Arguments {
+    /// Configuration file; the flags below override it
+    #[arg(long, value_name = "FILE.toml")]
+    pub config: Option<PathBuf>,
+    /// A preset, a TOML file, or a folder with weights to go on from
+    #[arg(long, alias = "checkpoint", value_name = "PRESET|FILE|DIR")]
+    pub model: Option<String>,
+    /// Text file or folder to train on [default: Rust sources of this program's dependencies]
+    #[arg(long, value_name = "PATH")]
+    pub data: Option<PathBuf>,
+    /// auto, cpu, gpu or gpu:N
+    #[arg(long)]
+    pub device: Option<DeviceChoice>,
+    /// End after this many steps
+    #[arg(long, value_name = "N", value_parser = numbers::count, allow_negative_numbers = true)]
+    pub steps: Option<u64>,
+    /// End after this time, as 90s, 5m or 1h30m [default: 5m, unless --steps is given]
+    #[arg(long, value_name = "TIME", value_parser = numbers::time)]
+    pub max_time: Option<String>,
+    /// Sequences of one step
+    #[arg(long, value_name = "N", value_parser = numbers::size, allow_negative_numbers = true)]
+    pub batch: Option<u64>,
+    /// Tokens of one sequence
+    #[arg(long, value_name = "N", value_parser = numbers::size, allow_negative_numbers = true)]
+    pub context: Option<u64>,
+    /// Peak learning rate
+    #[arg(long, value_name = "RATE", value_parser = numbers::positive, allow_hyphen_values = true)]
+    pub learning_rate: Option<f64>,
+    /// Seed of the weights and of the order of the data
+    #[arg(long, value_name = "N", value_parser = numbers::seed, allow_negative_numbers = true)]
+    pub seed: Option<u64>,
+    /// Folder of the run [default: runs/<time>-<model>]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Steps between evaluations [default: a tenth of the run]
+    #[arg(long, value_name = "N", value_parser = numbers::count, allow_negative_numbers = true)]
+    pub eval_every: Option<u64>,
+}
+
+impl Arguments {
+    /// The configuration file and the flags over it.
+    ///
+    /// # Errors
+    /// If the file cannot be read or has errors.
+    pub fn layers(&self) -> Result<Layers> {
+        let flags = Flags {
+            data: self.data.clone(),
+            device: self.device,
+            steps: self.steps,
+            max_time: self.max_time.clone(),
+            batch: self.batch,
+            context: self.context,
+            learning_rate: self.learning_rate,
+            seed: self.seed,
+            eval_every: self.eval_every,
+        };
+        Layers::read(self.config.as_deref(), flags)
+    }
+
+    /// What `--model` names, if it was given.
+    ///
+    /// # Errors
+    /// As [`ModelSource::find`].
+    pub fn model_source(&self) -> Result<Option<ModelSource>> {
+        self.model.as_deref().map(ModelSource::find).transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::configuration::ModelBase;
+
+    #[test]
+    fn flags_reach_the_configuration() {
+        let arguments = Arguments {
+            data: Some("text".into()),
+            device: Some(DeviceChoice::Gpu(Some(1))),
+            steps: Some(5),
+            max_time: Some("1m".into()),
+            batch: Some(3),
+            context: Some(32),
+            learning_rate: Some(0.5),
+            seed: Some(11),
+            eval_every: Some(2),
+            ..Arguments::default()
+        };
+        let layers = arguments.layers().unwrap();
+        assert_eq!(layers.device(), DeviceChoice::Gpu(Some(1)));
+        let configuration = layers.resolve(ModelBase::FileOr("xlstm-tiny")).unwrap();
+        let train = &configuration.train;
+        assert_eq!((train.steps, train.max_time.as_deref(), train.batch, train.seed), (Some(5), Some("1m"), 3, 11));
+        assert_eq!((train.device, configuration.model.context_length), (DeviceChoice::Gpu(Some(1)), 32));
+        assert_eq!((configuration.optimizer.learning_rate, configuration.evaluation.every), (0.5, Some(2)));
+        assert_eq!(configuration.data.path, Some("text".into()));
+    }
+}
