@@ -73,7 +73,11 @@ fn main(
                 let seen = (rows <= vec4<u32>(first + column + parameters.offset))
                     & vec4<bool>(column < right.count);
                 let weight = exp_rows(select(vec4<f32>(LOWEST), scores[j] * parameters.scale - term.x, seen));
-                scores[j] = weight * (d_weights[j] - term.y) * parameters.scale;  // ds from here on
+                // ds from here on; 0 for a query that sees one key alone: its weight is 1 whatever its score.
+                scores[j] = weight * (d_weights[j] - term.y) * parameters.scale;
+                if first + column + parameters.offset == 0u {
+                    scores[j] = vec4<f32>(0.0);
+                }
                 set_weights(j, weight, lane);
             }
             add_products(1u, &d_values, lane);

@@ -71,7 +71,8 @@ fn main(
             let seen = vec4<u32>(first_key + tx + TX * j) <= last_seen;
             let score = select(vec4<f32>(LOWEST), scores[j] * parameters.scale, seen);
             let d_score = exp_rows(score - lse) * (d_weights[j] - delta) * parameters.scale;
-            set_weights(j, d_score, lane);
+            // A row that sees one key alone has the weight 1 whatever its score: rounding must leave nothing.
+            set_weights(j, select(d_score, vec4<f32>(0.0), last_seen == vec4<u32>(0u)), lane);
         }
         add_products(0u, &sums, lane);
     }
