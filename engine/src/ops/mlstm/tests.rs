@@ -263,6 +263,37 @@ fn a_sequence_split_in_two_gives_the_same() {
 }
 
 #[test]
+fn heads_one_wide() {
+    let mut draw = Draw::new(11, 0);
+    for (qk_dim, v_dim, sequence) in [(1, 1, 1), (1, 1, 70), (1, 65, 33), (66, 1, 65)] {
+        let inputs = vec![
+            draw.normals(&[2, sequence, 3, qk_dim], 0.5, 1.0),
+            draw.normals(&[2, sequence, 3, qk_dim], 0.5, 1.0),
+            draw.normals(&[2, sequence, 3, v_dim], 0.0, 1.0),
+            draw.normals(&[2, sequence, 3], 0.0, 1.0),
+            draw.normals(&[2, sequence, 3], 3.0, 1.0),
+        ];
+        let upstream = [draw.normals(&[2, sequence, 3, v_dim], 0.0, 1.0)];
+        let operation = Mlstm { chunk_size: 32, epsilon: 0.0, final_state: false };
+        let defined = operation.definition(&inputs.iter().map(|input| input.array.clone()).collect::<Vec<_>>());
+        let (_, exact) = evaluate((&Device::cpu(), DType::F64), operation, &inputs, &upstream);
+        // With one key dimension the query's gradient is what rounding leaves of 0: errors on the scale of the largest.
+        let scale = exact.iter().flatten().fold(0.0, |most: f64, x| most.max(x.abs()));
+        for (device, dtype, tolerance) in targets() {
+            let (outputs, gradients) = evaluate((&device, dtype), operation, &inputs, &upstream);
+            assert!(relative_error(&outputs[0].to_f64().unwrap(), &defined[0].value.data) <= tolerance);
+            for (place, (gradient, exact)) in gradients.iter().zip(&exact).enumerate() {
+                let error = gradient.iter().zip(exact).fold(0.0, |worst: f64, (a, b)| worst.max((a - b).abs())) / scale;
+                assert!(
+                    error <= tolerance,
+                    "{device:?} {dtype} {qk_dim} {v_dim} {sequence} gradient {place}: {error:e}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn what_does_not_fit_is_refused_with_all_shapes() {
     let cpu = Device::cpu();
     let var = |sizes: &[usize]| Var::constant(Tensor::zeros(&cpu, Spec::new(sizes, DType::F32).unwrap()).unwrap());
