@@ -21,6 +21,7 @@ pub mod attention;
 pub mod cross_entropy;
 pub mod embedding;
 pub mod matmul;
+pub mod mlstm;
 pub mod norm;
 pub mod rotary;
 pub mod swiglu;
@@ -31,6 +32,7 @@ pub mod unary;
 pub const ALL: &[&[&Kernel]] = &[
     adamw::ALL,
     arithmetic::ALL,
+    mlstm::ALL,
     swiglu::ALL,
     unary::ALL,
     cross_entropy::ALL,
