@@ -14,6 +14,7 @@ const FLOAT: File = file!("prelude/float.wgsl");
 const PACK_1: File = file!("prelude/pack_1.wgsl");
 const PACK_4: File = file!("prelude/pack_4.wgsl");
 const ROW_SUMS: File = file!("prelude/row_sums.wgsl");
+const ROW_HIGHEST: File = file!("prelude/row_highest.wgsl");
 
 /// Arithmetic with broadcasting, and the sum that is broadcasting's gradient.
 pub mod arithmetic {
@@ -327,5 +328,63 @@ pub mod swiglu {
     ];
 }
 
+/// Sums and means. Kernels in pairs read by single elements and by fours.
+pub mod reduction {
+    use super::*;
+
+    const SUM_FILE: File = file!("reduction/sum.wgsl");
+    const SPREAD_FILE: File = file!("reduction/spread.wgsl");
+
+    const fn sum(name: &'static str, files: &'static [File]) -> Kernel {
+        Kernel { name, files, bindings: &[Read, ReadWrite], variants: &[&[("SPAN", 8)], &[("SPAN", 256)]] }
+    }
+
+    const fn spread(name: &'static str, files: &'static [File]) -> Kernel {
+        Kernel { name, files, bindings: &[Read, ReadWrite], variants: &[&[]] }
+    }
+
+    /// The sum of each row, times a factor.
+    pub static SUM: [Kernel; 2] = [
+        sum("reduction/sum_1", &[INDEX, FLOAT, PACK_1, ROW_SUMS, SUM_FILE]),
+        sum("reduction/sum_4", &[INDEX, FLOAT, PACK_4, ROW_SUMS, SUM_FILE]),
+    ];
+    /// Its gradient.
+    pub static SPREAD: [Kernel; 2] = [
+        spread("reduction/spread_1", &[INDEX, FLOAT, PACK_1, SPREAD_FILE]),
+        spread("reduction/spread_4", &[INDEX, FLOAT, PACK_4, SPREAD_FILE]),
+    ];
+    pub(super) const ALL: &[&Kernel] = &[&SUM[0], &SUM[1], &SPREAD[0], &SPREAD[1]];
+}
+
+/// Softmax and its logarithm over rows. Kernels in pairs read by single elements and by fours.
+pub mod softmax {
+    use super::*;
+
+    const FORWARD_FILE: File = file!("softmax/forward.wgsl");
+    const BACKWARD_FILE: File = file!("softmax/backward.wgsl");
+    const VARIANTS: &[&[Constant]] = &[
+        &[("SPAN", 8), ("KEPT", 1), ("LOGARITHM", 0)],
+        &[("SPAN", 256), ("KEPT", 1), ("LOGARITHM", 1)],
+        &[("SPAN", 256), ("KEPT", 16), ("LOGARITHM", 0)],
+    ];
+
+    const fn kernel(name: &'static str, files: &'static [File], bindings: &'static [Access]) -> Kernel {
+        Kernel { name, files, bindings, variants: VARIANTS }
+    }
+
+    /// y from x.
+    pub static FORWARD: [Kernel; 2] = [
+        kernel("softmax/forward_1", &[INDEX, FLOAT, PACK_1, ROW_SUMS, ROW_HIGHEST, FORWARD_FILE], &[Read, ReadWrite]),
+        kernel("softmax/forward_4", &[INDEX, FLOAT, PACK_4, ROW_SUMS, ROW_HIGHEST, FORWARD_FILE], &[Read, ReadWrite]),
+    ];
+    /// d_x from y and d_y.
+    pub static BACKWARD: [Kernel; 2] = [
+        kernel("softmax/backward_1", &[INDEX, FLOAT, PACK_1, ROW_SUMS, BACKWARD_FILE], &[Read, Read, ReadWrite]),
+        kernel("softmax/backward_4", &[INDEX, FLOAT, PACK_4, ROW_SUMS, BACKWARD_FILE], &[Read, Read, ReadWrite]),
+    ];
+    pub(super) const ALL: &[&Kernel] = &[&FORWARD[0], &FORWARD[1], &BACKWARD[0], &BACKWARD[1]];
+}
+
 /// Every program by operation, for the tests that translate and lint them all.
-pub const ALL: &[&[&Kernel]] = &[arithmetic::ALL, matmul::ALL, norm::ALL, unary::ALL, swiglu::ALL];
+pub const ALL: &[&[&Kernel]] =
+    &[arithmetic::ALL, matmul::ALL, norm::ALL, unary::ALL, swiglu::ALL, reduction::ALL, softmax::ALL];

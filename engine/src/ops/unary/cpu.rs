@@ -34,6 +34,14 @@ fn gelu_argument<T: Float>(x: T) -> (T, T) {
     (two_root * x * (T::ONE + square), two_root * (T::ONE + T::from_f64(3.0) * square))
 }
 
+/// 1 − tanh² x = 4e / (1 + e)² with e = e^−2|x|, which does not cancel.
+#[inline(always)]
+fn tanh_slope<T: Float>(x: T) -> T {
+    let e = (T::from_f64(-2.0) * x.abs()).exp();
+    let sum = T::ONE + e;
+    T::from_f64(4.0) * e / (sum * sum)
+}
+
 fn values<T: Float>(function: Unary, x: &Tensor) -> Result<Tensor> {
     let c = T::from_f64(function.constant());
     match function {
@@ -57,9 +65,9 @@ fn slopes<T: Float>(function: Unary, saved: &Tensor, d_y: &Tensor) -> Result<Ten
     let (c, one) = (T::from_f64(function.constant()), T::ONE);
     let (half, two) = (T::from_f64(0.5), T::from_f64(2.0));
     match function {
-        Unary::Sigmoid => multiply::<T>(function, saved, d_y, |y| y * (one - y)),
-        Unary::SoftCap(_) => multiply::<T>(function, saved, d_y, |y| (one - y / c) * (one + y / c)),
-        Unary::Tanh => multiply::<T>(function, saved, d_y, |y| (one - y) * (one + y)),
+        Unary::Sigmoid => multiply::<T>(function, saved, d_y, |x| x.sigmoid() * (-x).sigmoid()),
+        Unary::SoftCap(_) => multiply::<T>(function, saved, d_y, |x| tanh_slope(x / c)),
+        Unary::Tanh => multiply::<T>(function, saved, d_y, |x| tanh_slope(x)),
         Unary::Exp => multiply::<T>(function, saved, d_y, |y| y),
         Unary::Log => multiply::<T>(function, saved, d_y, |x| one / x),
         Unary::Sqrt => multiply::<T>(function, saved, d_y, |y| half / y),
@@ -69,8 +77,7 @@ fn slopes<T: Float>(function: Unary, saved: &Tensor, d_y: &Tensor) -> Result<Ten
         }),
         Unary::Gelu => multiply::<T>(function, saved, d_y, |x| {
             let (argument, slope) = gelu_argument(x);
-            let s = argument.sigmoid();
-            s * (one + x * (one - s) * slope)
+            argument.sigmoid() * (one + x * (-argument).sigmoid() * slope)
         }),
         Unary::LogSigmoid => multiply::<T>(function, saved, d_y, |x| (-x).sigmoid()),
         Unary::Softplus => multiply::<T>(function, saved, d_y, |x| x.sigmoid()),
