@@ -385,6 +385,20 @@ pub mod softmax {
     pub(super) const ALL: &[&Kernel] = &[&FORWARD[0], &FORWARD[1], &BACKWARD[0], &BACKWARD[1]];
 }
 
+/// Parts along a dimension.
+pub mod slice {
+    use super::*;
+
+    /// A window of columns, with zeros where there are none.
+    pub static WINDOW: Kernel = Kernel {
+        name: "slice/window",
+        files: &[INDEX, file!("slice/window.wgsl")],
+        bindings: &[Read, ReadWrite],
+        variants: &[&[]],
+    };
+    pub(super) const ALL: &[&Kernel] = &[&WINDOW];
+}
+
 /// Every program by operation, for the tests that translate and lint them all.
 pub const ALL: &[&[&Kernel]] =
-    &[arithmetic::ALL, matmul::ALL, norm::ALL, unary::ALL, swiglu::ALL, reduction::ALL, softmax::ALL];
+    &[arithmetic::ALL, matmul::ALL, norm::ALL, unary::ALL, swiglu::ALL, reduction::ALL, softmax::ALL, slice::ALL];

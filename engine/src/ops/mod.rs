@@ -8,6 +8,7 @@ mod packs;
 pub mod reduction;
 pub mod reshape;
 mod rows;
+pub mod slice;
 pub mod softmax;
 pub mod swiglu;
 pub mod unary;

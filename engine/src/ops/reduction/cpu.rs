@@ -40,36 +40,41 @@ fn row_sum<T: Float>(x: &[T]) -> T {
 
 fn typed_forward<T: Float>(reduction: Reduction, tensor: &Tensor) -> Result<Tensor> {
     let cpu = cpu_of(reduction, tensor)?;
-    let [_, columns] = reduction.extent(tensor.sizes());
+    let columns = tensor.shape().last();
     let factor = T::from_f64(reduction.factor(columns));
     let sizes = reduction.outputs(&[tensor.spec()])?[0].shape;
     let x = tensor.cpu::<T>(reduction.name())?;
-    Tensor::on_cpu(&cpu, sizes.sizes(), |y: &mut [T]| match reduction {
-        Reduction::SumAll | Reduction::MeanAll => {
-            let parts = map_blocks(x.len(), 1, |range| row_sum(&x[range]));
-            y[0] = factor * parts.into_iter().fold(T::ZERO, |sum, part| sum + part);
+    Tensor::on_cpu(&cpu, sizes.sizes(), |y: &mut [T]| {
+        if let [y] = y {
+            // One long row: the threads share it.
+            let parts = map_blocks(columns, 1, |range| row_sum(&x[range]));
+            *y = factor * parts.into_iter().fold(T::ZERO, |sum, part| sum + part);
+            return;
         }
-        Reduction::SumLast | Reduction::MeanLast => for_rows(y, 1, columns, |first, y| {
+        for_rows(y, 1, columns, |first, y| {
             for (row, y) in (first..).zip(y) {
                 *y = factor * row_sum(&x[row * columns..][..columns]);
             }
-        }),
+        });
     })
 }
 
 fn typed_backward<T: Float>(reduction: Reduction, context: &Context) -> Result<Tensor> {
     let d_y = context.d_output(0)?;
     let cpu = cpu_of(reduction, d_y)?;
-    let sizes = context.input_specs[0].shape.sizes();
-    let [_, columns] = reduction.extent(sizes);
+    let shape = context.input_specs[0].shape;
+    let columns = shape.last();
     let factor = T::from_f64(reduction.factor(columns));
     let d_y = d_y.cpu::<T>(reduction.name())?;
-    Tensor::on_cpu(&cpu, sizes, |d_x: &mut [T]| match reduction {
-        Reduction::SumAll | Reduction::MeanAll => for_rows(d_x, 1, 1, |_, d_x| d_x.fill(factor * d_y[0])),
-        Reduction::SumLast | Reduction::MeanLast => for_rows(d_x, columns, columns, |first, d_x| {
+    Tensor::on_cpu(&cpu, shape.sizes(), |d_x: &mut [T]| {
+        if let [d_y] = d_y {
+            for_rows(d_x, 1, 1, |_, d_x| d_x.fill(factor * *d_y));
+            return;
+        }
+        for_rows(d_x, columns, columns, |first, d_x| {
             for (d_x, &d_y) in d_x.chunks_exact_mut(columns).zip(&d_y[first..]) {
                 d_x.fill(factor * d_y);
             }
-        }),
+        });
     })
 }

@@ -1,4 +1,4 @@
-//! Sums and means on a GPU: bindings and grids. A sum over everything goes in two stages, segments and then their sums.
+//! Sums and means on a GPU: bindings and grids. The sum of one long row goes in two stages, segments and then their sums.
 
 use bytemuck::{Pod, Zeroable};
 use gradus_shaders::reduction as shaders;
@@ -61,7 +61,7 @@ fn sum(gpu: &Gpu, operation: &'static str, x: &Tensor, y: &Tensor, columns: usiz
 pub(super) fn forward(reduction: Reduction, gpu: &Gpu, x: &Tensor) -> Result<Tensor> {
     let name = reduction.name();
     let y = Tensor::on_gpu(gpu, name, reduction.outputs(&[x.spec()])?[0].shape.sizes(), DType::F32)?;
-    let [rows, columns] = reduction.extent(x.sizes());
+    let (rows, columns) = (x.shape().rows(), x.shape().last());
     let factor = reduction.factor(columns);
     if rows == 1 && columns > SEGMENT {
         let segments = Tensor::on_gpu(gpu, name, &[columns.div_ceil(SEGMENT)], DType::F32)?;
@@ -74,9 +74,9 @@ pub(super) fn forward(reduction: Reduction, gpu: &Gpu, x: &Tensor) -> Result<Ten
 }
 
 pub(super) fn backward(reduction: Reduction, gpu: &Gpu, context: &Context) -> Result<Tensor> {
-    let sizes = context.input_specs[0].shape.sizes();
-    let d_x = Tensor::on_gpu(gpu, reduction.name(), sizes, DType::F32)?;
-    let [rows, columns] = reduction.extent(sizes);
+    let shape = context.input_specs[0].shape;
+    let d_x = Tensor::on_gpu(gpu, reduction.name(), shape.sizes(), DType::F32)?;
+    let (rows, columns) = (shape.rows(), shape.last());
     let packs = Packs::of(columns);
     let total = rows * packs.count;
     let parameters =

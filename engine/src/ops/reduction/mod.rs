@@ -1,4 +1,4 @@
-//! Sums and means, over the last dimension or over everything.
+//! Sums and means over the last dimension; those over everything are the same of one long row.
 //!
 //! y = f · Σ x with f = 1 for the sum and 1/n for the mean; dx = f · dy at every place of its row.
 
@@ -14,20 +14,17 @@ use crate::definition::{Array, Defined};
 use crate::device::Gpu;
 use crate::error::{Error, Result};
 use crate::operation::{Context, Forward, Operation, Saves};
+use crate::ops::reshape::reshape;
 use crate::tape::{Var, apply_one};
 use crate::tensor::{Spec, Tensor};
 
-/// What is summed, and whether it is divided by how many there are.
+/// The sum, or the sum divided by how many there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reduction {
     /// Σ over the last dimension.
-    SumLast,
+    Sum,
     /// The mean over the last dimension.
-    MeanLast,
-    /// Σ over everything.
-    SumAll,
-    /// The mean over everything.
-    MeanAll,
+    Mean,
 }
 
 /// Σ over the last dimension, which becomes 1: \[.., n\] → \[.., 1\].
@@ -35,7 +32,7 @@ pub enum Reduction {
 /// # Errors
 /// A scalar; a type other than a float type.
 pub fn sum_last(x: &Var) -> Result<Var> {
-    apply_one(Reduction::SumLast, &[x])
+    apply_one(Reduction::Sum, &[x])
 }
 
 /// The mean over the last dimension, which becomes 1: \[.., n\] → \[.., 1\].
@@ -43,7 +40,7 @@ pub fn sum_last(x: &Var) -> Result<Var> {
 /// # Errors
 /// As [`sum_last`]; no elements to take a mean of.
 pub fn mean_last(x: &Var) -> Result<Var> {
-    apply_one(Reduction::MeanLast, &[x])
+    apply_one(Reduction::Mean, &[x])
 }
 
 /// Σ over everything: a scalar, of shape \[\].
@@ -51,7 +48,7 @@ pub fn mean_last(x: &Var) -> Result<Var> {
 /// # Errors
 /// A type other than a float type.
 pub fn sum(x: &Var) -> Result<Var> {
-    apply_one(Reduction::SumAll, &[x])
+    reshape(&sum_last(&reshape(x, &[x.tensor().elements()])?)?, &[])
 }
 
 /// The mean over everything: a scalar, of shape \[\].
@@ -59,26 +56,14 @@ pub fn sum(x: &Var) -> Result<Var> {
 /// # Errors
 /// As [`sum`]; no elements to take a mean of.
 pub fn mean(x: &Var) -> Result<Var> {
-    apply_one(Reduction::MeanAll, &[x])
+    reshape(&mean_last(&reshape(x, &[x.tensor().elements()])?)?, &[])
 }
 
 impl Reduction {
-    /// Rows and columns of x as they are summed.
-    fn extent(self, x: &[usize]) -> [usize; 2] {
-        let elements = x.iter().product::<usize>();
-        match self {
-            Self::SumAll | Self::MeanAll => [1, elements],
-            Self::SumLast | Self::MeanLast => {
-                let (columns, outer) = x.split_last().map_or((1, &[][..]), |(last, outer)| (*last, outer));
-                [outer.iter().product(), columns]
-            }
-        }
-    }
-
     fn factor(self, columns: usize) -> f64 {
         match self {
-            Self::SumLast | Self::SumAll => 1.0,
-            Self::MeanLast | Self::MeanAll => 1.0 / columns as f64,
+            Self::Sum => 1.0,
+            Self::Mean => 1.0 / columns as f64,
         }
     }
 }
@@ -86,10 +71,8 @@ impl Reduction {
 impl Forward for Reduction {
     fn name(&self) -> &'static str {
         match self {
-            Self::SumLast => "sum_last",
-            Self::MeanLast => "mean_last",
-            Self::SumAll => "sum",
-            Self::MeanAll => "mean",
+            Self::Sum => "sum_last",
+            Self::Mean => "mean_last",
         }
     }
 
@@ -101,15 +84,12 @@ impl Forward for Reduction {
             return Err(Error::dtype(self.name(), format!("takes f32 or f64, got {}", x.dtype)));
         }
         let mut sizes = x.shape.sizes().to_vec();
-        if self.extent(&sizes)[1] == 0 && matches!(self, Self::MeanLast | Self::MeanAll) {
-            return Err(Error::shape(self.name(), format!("{:?} has no elements to take a mean of", x.shape)));
-        }
-        match self {
-            Self::SumAll | Self::MeanAll => sizes.clear(),
-            Self::SumLast | Self::MeanLast => match sizes.last_mut() {
-                Some(last) => *last = 1,
-                None => return Err(Error::shape(self.name(), "a scalar has no last dimension")),
-            },
+        match sizes.last_mut() {
+            None => return Err(Error::shape(self.name(), "a scalar has no last dimension")),
+            Some(0) if *self == Self::Mean => {
+                return Err(Error::shape(self.name(), format!("{:?} has no elements to take a mean of", x.shape)));
+            }
+            Some(last) => *last = 1,
         }
         Ok(vec![Spec::new(&sizes, x.dtype)?])
     }
