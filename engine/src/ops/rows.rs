@@ -10,7 +10,7 @@ fn add_up<T: Float>(mut parts: [T; PARTS]) -> T {
     let mut half = PARTS / 2;
     while half > 0 {
         for at in 0..half {
-            parts[at] = parts[at] + parts[at + half];
+            parts[at] += parts[at + half];
         }
         half /= 2;
     }

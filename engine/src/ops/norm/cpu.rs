@@ -100,9 +100,10 @@ fn backward_row<T: Float>(norm: Norm, row: Row<T>) -> (T, T) {
     let (weight, upstream) = (&weight[..columns], &upstream[..columns]);
     let (d_x, d_weight) = (&mut d_x[..columns], &mut d_weight[..columns]);
     for at in 0..columns {
-        let (difference, u) = (x[at] - mean, upstream[at]);
-        d_x[at] = r * (u * weight[at] - mean_g - difference * along);
-        d_weight[at] += u * (difference * r);
+        d_x[at] = r * (upstream[at] * weight[at] - mean_g - (x[at] - mean) * along);
+    }
+    for at in 0..columns {
+        d_weight[at] += upstream[at] * ((x[at] - mean) * r);
     }
     (mean, r)
 }
