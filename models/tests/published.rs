@@ -103,19 +103,28 @@ fn check(name: &str, tolerance_cpu: impl Fn(&str) -> f64, tolerance_gpu: impl Fn
         near("step by step", &stepped, &last);
         for (layer, state) in whole.recurrent().enumerate() {
             for (part, tensor) in [("c", &state.memory), ("n", &state.normalizer), ("m", &state.stabilizer)] {
-                near(&format!("state.{layer}.{part}"), &tensor.to_f64().unwrap(), expected.values(&format!("state.{layer}.{part}")));
+                near(
+                    &format!("state.{layer}.{part}"),
+                    &tensor.to_f64().unwrap(),
+                    expected.values(&format!("state.{layer}.{part}")),
+                );
             }
         }
 
-        let prompt: Vec<u32> = expected.values("prompt_ids").iter().map(|&id| id as u32).collect();
-        let greedy: Vec<u32> = expected.values("greedy_ids").iter().map(|&id| id as u32).collect();
-        let mut generated = Vec::new();
-        generate(&model, &prompt, greedy.len(), Sampling::greedy(), |token| {
-            generated.push(token);
-            true
-        })
-        .unwrap();
-        assert_eq!(generated, greedy, "{name} on {}", device.name());
+        for row in 0..batch {
+            let ids = |name: &str| -> Vec<u32> {
+                let (sizes, values) = &expected.0[name];
+                values[row * sizes[1]..(row + 1) * sizes[1]].iter().map(|&id| id as u32).collect()
+            };
+            let (prompt, greedy) = (ids("prompt_ids"), ids("greedy_ids"));
+            let mut generated = Vec::new();
+            generate(&model, &prompt, greedy.len(), Sampling::greedy(), |token| {
+                generated.push(token);
+                true
+            })
+            .unwrap();
+            assert_eq!(generated, greedy, "{name} on {}", device.name());
+        }
     }
 }
 
