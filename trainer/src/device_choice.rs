@@ -3,6 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
+use gradus_engine::Device;
+use gradus_engine::device::gpu;
+
+use crate::error::Result;
+
 /// The value of `--device` and of the key `device` in `[train]`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeviceChoice {
@@ -16,10 +21,27 @@ pub enum DeviceChoice {
     Gpu(Option<usize>),
 }
 
+impl DeviceChoice {
+    /// Opens the device, and says why it is this one.
+    ///
+    /// # Errors
+    /// If there is no such GPU or it cannot be opened.
+    pub fn open(self, options: gpu::Options) -> Result<(Device, String)> {
+        let open = |index| gpu::adapter::open(index, options).map(Device::Gpu);
+        match self {
+            Self::Auto => Ok(Device::auto()),
+            Self::Cpu => Ok((Device::cpu(), "asked for with --device cpu".into())),
+            // Adapters are listed from the best to software ones.
+            Self::Gpu(None) => Ok((open(0)?, "the best adapter, asked for with --device gpu".into())),
+            Self::Gpu(Some(index)) => Ok((open(index)?, format!("asked for with --device gpu:{index}"))),
+        }
+    }
+}
+
 impl FromStr for DeviceChoice {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
         match text {
             "auto" => Ok(Self::Auto),
             "cpu" => Ok(Self::Cpu),

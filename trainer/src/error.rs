@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use gradus_models::configuration::ConfigurationError;
 
+use crate::figures;
+
 /// An error of the program. [`Self::hint`] says what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainerError {
@@ -70,8 +72,38 @@ pub enum TrainerError {
         source: io::Error,
     },
     /// The device went away while it computed.
-    #[error("the device was lost: {0}")]
-    LostDevice(String),
+    #[error("the device was lost {}: {reason}", .during)]
+    LostDevice {
+        /// The step and what was being computed in it.
+        during: String,
+        /// The driver's words.
+        reason: String,
+    },
+    /// What the engine refused or met.
+    #[error(transparent)]
+    Engine(gradus_engine::Error),
+    /// A model's files, or what was asked of the model.
+    #[error(transparent)]
+    Weights(gradus_models::Error),
+    /// The run needs more memory than there is.
+    #[error("the run needs {} of memory and {} are free", figures::bytes(*.need), figures::bytes(*.have))]
+    Memory {
+        /// Bytes planned.
+        need: u64,
+        /// Bytes there are.
+        have: u64,
+    },
+    /// NaN or infinity in gradients, and the run is to stop there, or it never ends.
+    #[error("step {step}: {problem}")]
+    NonFinite {
+        /// The step, from 1.
+        step: u64,
+        /// The tensor and what is wrong.
+        problem: String,
+    },
+    /// Operations that are over their bound.
+    #[error("{0}")]
+    ChecksFailed(String),
     /// Ctrl-C; everything is saved.
     #[error("interrupted")]
     Interrupted,
@@ -100,8 +132,19 @@ impl TrainerError {
                 io::ErrorKind::NotFound => Some("check the name".into()),
                 _ => None,
             },
-            Self::Model(_) | Self::Interrupted => None,
-            Self::LostDevice(_) => Some("the last checkpoint is whole: continue from it with --model RUN_FOLDER".into()),
+            Self::Engine(error) => engine_hint(error),
+            Self::Weights(gradus_models::Error::Engine(error)) => engine_hint(error),
+            Self::Weights(gradus_models::Error::Content { .. } | gradus_models::Error::File { .. }) => {
+                Some("name a folder with a whole config.json and model.safetensors: a run, one of its steps, or weights in Hugging Face layout".into())
+            }
+            Self::Memory { .. } => Some("use a smaller --batch, --context or --model".into()),
+            Self::NonFinite { .. } => {
+                Some("lower --learning-rate; the last checkpoint is whole, and the weights hold no NaN".into())
+            }
+            Self::Model(_) | Self::Weights(_) | Self::ChecksFailed(_) | Self::Interrupted => None,
+            Self::LostDevice { .. } => {
+                Some("the last checkpoint is whole: continue from it with gradus train --resume RUN_FOLDER".into())
+            }
         }
     }
 
@@ -110,9 +153,9 @@ impl TrainerError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Usage { .. } | Self::Configuration { .. } | Self::Model(_) => 2,
-            Self::LostDevice(_) => 3,
+            Self::LostDevice { .. } => 3,
             Self::Interrupted => 130,
-            Self::Data { .. } | Self::RunFolder { .. } | Self::Checkpoint { .. } | Self::Io { .. } => 1,
+            _ => 1,
         }
     }
 
@@ -120,6 +163,49 @@ impl TrainerError {
     pub fn text(&self) -> String {
         let hint = self.hint().map_or(String::new(), |hint| format!("\n help: {hint}"));
         format!("error: {self}{hint}")
+    }
+}
+
+fn engine_hint(error: &gradus_engine::Error) -> Option<String> {
+    match error {
+        gradus_engine::Error::NoAdapter(_) => {
+            Some("`gradus devices` lists what there is; --device cpu always works".into())
+        }
+        gradus_engine::Error::OutOfMemory(_) | gradus_engine::Error::Limit { .. } => {
+            Some("use a smaller --batch, --context or --model, or --device cpu".into())
+        }
+        _ => None,
+    }
+}
+
+impl From<gradus_engine::Error> for TrainerError {
+    fn from(error: gradus_engine::Error) -> Self {
+        match error {
+            gradus_engine::Error::DeviceLost(reason) => Self::LostDevice { during: "while it computed".into(), reason },
+            other => Self::Engine(other),
+        }
+    }
+}
+
+impl From<gradus_models::Error> for TrainerError {
+    fn from(error: gradus_models::Error) -> Self {
+        match error {
+            gradus_models::Error::Engine(error) => error.into(),
+            gradus_models::Error::Configuration(error) => Self::Model(error),
+            other => Self::Weights(other),
+        }
+    }
+}
+
+impl TrainerError {
+    /// Says at which step and in which part of it a device was lost; other errors stay as they are.
+    pub fn at(self, step: u64, part: &str) -> Self {
+        match self {
+            Self::LostDevice { reason, .. } => {
+                Self::LostDevice { during: format!("at step {step} during the {part}"), reason }
+            }
+            other => other,
+        }
     }
 }
 
@@ -141,7 +227,9 @@ mod tests {
 
     #[test]
     fn exit_codes_tell_kinds_apart() {
-        assert_eq!(TrainerError::LostDevice("x".into()).exit_code(), 3);
+        let lost = TrainerError::from(gradus_engine::Error::DeviceLost("gone".into())).at(7, "backward");
+        assert_eq!(lost.to_string(), "the device was lost at step 7 during the backward: gone");
+        assert_eq!(lost.exit_code(), 3);
         assert_eq!(TrainerError::Interrupted.exit_code(), 130);
         let usage = TrainerError::Usage { message: "m".into(), hint: None };
         assert_eq!(usage.exit_code(), 2);

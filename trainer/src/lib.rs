@@ -2,20 +2,26 @@
 //!
 //! In reading order: [`verbs`] are the words of the command line, [`configuration`] says what a
 //! run does, [`data`] turns text into batches, [`schedule`] gives the learning rate,
-//! [`run_folder`] keeps what a run leaves behind, [`progress`] and [`interrupt`] talk with the
-//! user, and [`error`] is what can go wrong.
+//! [`training`] is the loop, [`run_folder`] keeps what a run leaves behind, [`progress`] and
+//! [`interrupt`] talk with the user, [`generation`], [`device_report`] and [`checking`] are the
+//! other verbs, and [`error`] is what can go wrong.
 
+pub mod checking;
 pub mod configuration;
 pub mod data;
 pub mod device_choice;
+pub mod device_report;
 pub mod duration;
 pub mod error;
 pub mod figures;
+pub mod generation;
 pub mod interrupt;
 pub mod model_source;
 pub mod progress;
 pub mod run_folder;
 pub mod schedule;
+pub mod text_stream;
+pub mod training;
 pub mod verbs;
 
 pub use error::{Result, TrainerError};

@@ -1,2 +1,41 @@
-//! The program gradus.
-fn main() {}
+//! The program gradus: reads the command line, runs the verb, and says with its exit code how it went.
+//!
+//! 0: done. 1: something went wrong. 2: the command line or a configuration is wrong. 3: the device was lost.
+//! 130: interrupted, and everything is saved.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Parser;
+use gradus_trainer::verbs::{CommandLine, Verb};
+use gradus_trainer::{Result, TrainerError, checking, device_report, generation, training};
+
+fn main() -> ExitCode {
+    let started = Instant::now();
+    let result = match CommandLine::parse().verb() {
+        Verb::Train(arguments) => training::train(&arguments, started),
+        Verb::Generate(arguments) => generation::run(&arguments),
+        Verb::Devices(arguments) if arguments.json => print(&format!("{:#}\n", device_report::json())),
+        Verb::Devices(_) => print(&device_report::text()),
+        Verb::Check(arguments) => checking::run(&arguments, &mut io::stdout().lock()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Where nobody reads standard error, the exit code is all there is.
+            let _ = writeln!(io::stderr(), "{}", error.text());
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// Writes to standard output. A reader that is gone, such as `head`, has what it wanted.
+fn print(text: &str) -> Result<()> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(TrainerError::io("write to", "standard output".as_ref())(error))
+        }
+        _ => Ok(()),
+    }
+}

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use gradus_models::configuration::presets;
 
 use crate::error::{Result, TrainerError};
+use crate::run_folder::checkpoint;
 
 /// The meaning of a value of `--model`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +41,20 @@ impl ModelSource {
         let hint = "--model takes a preset, a TOML file, or the folder of a run or of weights";
         Err(TrainerError::Usage { message: format!("--model: {message}"), hint: Some(hint.into()) })
     }
+}
+
+/// The folder with the weights that a path names: itself in Hugging Face layout, or the latest step of a run. The files of a
+/// run's step are compared with their hashes.
+///
+/// # Errors
+/// If there are no weights, or they are damaged.
+pub fn weights_folder(path: &Path) -> Result<PathBuf> {
+    if path.join(gradus_models::folder::CONFIGURATION).is_file() && !path.join(checkpoint::STATE_FILE).exists() {
+        return Ok(path.to_owned());
+    }
+    let folder = checkpoint::find_step(path)?;
+    checkpoint::read_step(&folder)?;
+    Ok(folder)
 }
 
 #[cfg(test)]

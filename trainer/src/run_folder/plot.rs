@@ -91,6 +91,8 @@ fn draw(title: &str, train: &[(f64, f64)], validation: &[(f64, f64)]) -> Result<
         let mut mesh = chart.configure_mesh();
         mesh.x_desc("step")
             .y_desc("bits per byte")
+            .label_style(("sans-serif", 15))
+            .axis_desc_style(("sans-serif", 16))
             .light_line_style(WHITE)
             .x_label_formatter(&|step| format!("{step:.0}"));
         mesh.draw().map_err(|e| failed(&e))?;

@@ -17,6 +17,8 @@ const FORMAT: u32 = 1;
 pub struct Position {
     /// Optimizer steps done.
     pub step: u64,
+    /// Optimizer steps that changed the weights: those with finite gradients.
+    pub applied: u64,
     /// Tokens trained on.
     pub tokens: u64,
     /// Position in the sequence of windows: of the first one not yet used.
@@ -105,7 +107,7 @@ mod tests {
     use super::*;
 
     fn state() -> State {
-        let position = Position { step: 400, tokens: 819_200, window: 3_200, seed: u64::MAX, seconds: 12.3456789 };
+        let position = Position { step: 400, applied: 399, tokens: 819_200, window: 3_200, seed: u64::MAX, seconds: 12.3456789 };
         let record = FileRecord { bytes: 12, sha256: "ab".repeat(32) };
         State::new(position, [("model.safetensors".to_string(), record)].into())
     }

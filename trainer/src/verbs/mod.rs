@@ -124,6 +124,7 @@ mod tests {
         for line in [
             train,
             "train --checkpoint runs/a",
+            "train --resume runs/a --device cpu",
             "generate --model m --prompt p --max-tokens 10 --temperature 0 --top-k 5 --top-p 0.9 --seed 3 --device cpu",
             "generate --checkpoint m",
             "devices --json",
@@ -132,6 +133,7 @@ mod tests {
             parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         }
         assert!(parse("generate --prompt p").is_err(), "generate needs a model");
+        assert!(parse("train --resume runs/a --steps 5").is_err(), "a resumed run keeps its length");
         assert!(parse("--steps 5 devices").is_err(), "train's flags are not for other verbs");
     }
 }

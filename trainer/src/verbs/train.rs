@@ -43,9 +43,12 @@ pub struct Arguments {
     /// Seed of the weights and of the order of the data
     #[arg(long, value_name = "N", value_parser = numbers::seed, allow_negative_numbers = true)]
     pub seed: Option<u64>,
-    /// Folder of the run [default: runs/<time>-<model>]
+    /// Folder of the run [default: runs/TIME-MODEL]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Go on with an interrupted run: its folder, or one of its steps. Everything else is as it was; --device may differ
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "model", "data", "steps", "max_time", "batch", "context", "learning_rate", "seed", "out", "eval_every"])]
+    pub resume: Option<PathBuf>,
     /// Steps between evaluations [default: a tenth of the run]
     #[arg(long, value_name = "N", value_parser = numbers::count, allow_negative_numbers = true)]
     pub eval_every: Option<u64>,

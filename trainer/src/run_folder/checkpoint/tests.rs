@@ -66,7 +66,7 @@ impl Storage for Failing {
 }
 
 fn position(step: u64) -> Position {
-    Position { step, tokens: step * 2048, window: step * 8, seed: 7, seconds: step as f64 * 0.25 }
+    Position { step, applied: step, tokens: step * 2048, window: step * 8, seed: 7, seconds: step as f64 * 0.25 }
 }
 
 /// Files whose content depends on the step.

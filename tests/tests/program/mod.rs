@@ -1,0 +1,93 @@
+//! Starting the program as a user does, and reading what it leaves behind.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+/// The program's file. Cargo builds no binary of another package for these tests, so it is built here, once, in the same
+/// profile and target folder.
+pub fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let built = Command::new(env!("CARGO"))
+            .args(["build", "--release", "--quiet", "--package", "gradus-trainer", "--bin", "gradus"])
+            .current_dir(root)
+            .status()
+            .unwrap();
+        assert!(built.success(), "the program could not be built");
+        // This test's own file is target/<profile>/deps/<name>.
+        let own = std::env::current_exe().unwrap();
+        let target = own.ancestors().nth(3).unwrap();
+        target.join("release").join(format!("gradus{}", std::env::consts::EXE_SUFFIX))
+    })
+}
+
+/// A command of the program in a folder.
+pub fn gradus(folder: &Path, line: &str) -> Command {
+    let mut command = Command::new(program());
+    command.current_dir(folder).args(line.split_whitespace());
+    command
+}
+
+/// Runs to the end.
+#[allow(dead_code, reason = "each test binary uses its own part of this module")]
+pub fn run(folder: &Path, line: &str) -> Output {
+    gradus(folder, line).output().unwrap()
+}
+
+/// Runs to the end, which must be a good one.
+#[allow(dead_code, reason = "each test binary uses its own part of this module")]
+pub fn succeed(folder: &Path, line: &str) -> Output {
+    let output = run(folder, line);
+    assert!(output.status.success(), "gradus {line}: {}", errors(&output));
+    output
+}
+
+/// What it said.
+pub fn errors(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A folder with a text to train on, `text.txt`: sentences that a model can learn something of.
+pub fn folder_with_text() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = String::new();
+    for number in 0u64..4000 {
+        let words = ["gradient", "tensor", "kernel", "sequence", "state"];
+        let word = words[(number.wrapping_mul(2_654_435_761) >> 7) as usize % words.len()];
+        text += &format!("line {number}: the {word} of step {} is {}.\n", number % 17, number * number % 1009);
+    }
+    fs::write(folder.path().join("text.txt"), text).unwrap();
+    folder
+}
+
+/// The rows of a run's metrics without the fields that depend on time.
+#[allow(dead_code, reason = "each test binary uses its own part of this module")]
+pub fn metrics(run: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    let row = |line: &str| {
+        let mut row: Value = serde_json::from_str(line).unwrap();
+        let fields = row.as_object_mut().unwrap();
+        fields.remove("seconds");
+        fields.remove("tokens_per_second");
+        row
+    };
+    text.lines().map(row).collect()
+}
+
+/// The losses of the training steps.
+#[allow(dead_code, reason = "each test binary uses its own part of this module")]
+pub fn losses(run: &Path) -> Vec<f64> {
+    metrics(run).iter().filter_map(|row| row["loss"].as_f64()).collect()
+}
+
+/// The bytes of weights and moments at a step.
+#[allow(dead_code, reason = "each test binary uses its own part of this module")]
+pub fn saved(run: &Path, step: u64) -> [Vec<u8>; 2] {
+    let folder = run.join(format!("checkpoint/step-{step:08}"));
+    ["model.safetensors", "training.safetensors"].map(|name| fs::read(folder.join(name)).unwrap())
+}

@@ -1,0 +1,39 @@
+//! Training: [`setup`] makes everything ready, [`run`] is the loop, [`step`] one step of it, [`evaluation`] the loss on
+//! held-out text, [`saving`] the checkpoints, [`resume`] the way back from one, [`clock`] what the time goes into,
+//! [`memory`] what is planned, [`sample`] the text at the end.
+
+pub mod clock;
+pub mod evaluation;
+pub mod memory;
+pub mod resume;
+pub mod run;
+pub mod sample;
+pub mod saving;
+pub mod setup;
+pub mod step;
+
+use std::io::{IsTerminal, Write};
+use std::time::Instant;
+
+use crate::error::Result;
+use crate::interrupt::Interrupt;
+use crate::progress::Progress;
+use crate::verbs::train::Arguments;
+
+pub use run::Run;
+pub use setup::Setup;
+
+/// `gradus train`: the first screen, the run, the sample and the summary.
+///
+/// # Errors
+/// Whatever is wrong with the arguments or goes wrong in the run; [`crate::TrainerError::Interrupted`] after Ctrl-C, when
+/// everything is saved.
+pub fn train(arguments: &Arguments, started: Instant) -> Result<()> {
+    let interrupt = Interrupt::install()?;
+    let setup = Setup::new(arguments, started)?;
+    // Nobody may be reading; the run's files tell the same.
+    let _ = write!(std::io::stderr(), "{}", setup.first_screen().text());
+    let progress = Progress::new(setup.configuration.run_length(), setup.configuration.train.log_every);
+    let stdout = std::io::stdout();
+    Run::new(setup, interrupt, progress)?.finish_with_sample(stdout.is_terminal(), &mut stdout.lock())
+}

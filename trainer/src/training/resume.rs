@@ -1,0 +1,105 @@
+//! Going on with a run from one of its checkpoints, with the same bits as if it had never stopped.
+
+use std::path::Path;
+use std::time::Instant;
+
+use gradus_engine::device::gpu;
+use gradus_engine::ops::optimizer::{Moments, Optimizer};
+use gradus_models::folder;
+
+use super::saving::{TRAINING_FILE, first_moment, second_moment};
+use super::setup::{Prepared, Setup, run_of};
+use super::step::{self, Learner};
+use crate::configuration::Configuration;
+use crate::device_choice::DeviceChoice;
+use crate::error::{Result, TrainerError};
+use crate::run_folder::storage::Disk;
+use crate::run_folder::{self, Position, checkpoint, metrics};
+
+/// The run at `path`, which is its folder, its `checkpoint/` or one of its steps, at that step or the latest. Later steps
+/// and rows are removed. `device` overrides the configuration's.
+///
+/// # Errors
+/// If there is no whole checkpoint, it does not fit the run's configuration, or the run is over.
+pub fn setup(path: &Path, device: Option<DeviceChoice>, started: Instant) -> Result<Setup> {
+    let run = run_of(path);
+    if !run.join(run_folder::CONFIGURATION_FILE).is_file() {
+        return Err(TrainerError::RunFolder {
+            path: path.to_owned(),
+            problem: format!("it has no {}, so it is not the folder of a run", run_folder::CONFIGURATION_FILE),
+            hint: "name the --out folder of a run, or one of its steps".into(),
+        });
+    }
+    let mut configuration = run_folder::configuration(&run)?;
+    if let Some(device) = device {
+        configuration.train.device = device;
+    }
+    let step_folder = checkpoint::find_step(path)?;
+    let position = checkpoint::read_step(&step_folder)?;
+    refuse_unfit(&configuration, &position, &run)?;
+    let (device, why) = configuration.train.device.open(gpu::Options::from_environment())?;
+    let prepared = Prepared::new(&configuration, &device)?;
+    let model = folder::load(&step_folder, &device)?;
+    if *model.configuration() != configuration.model {
+        return Err(broken(&step_folder, "its model is not the one of the run's configuration"));
+    }
+    let mut optimizer = step::optimizer(&model, &configuration.optimizer)?;
+    restore(&mut optimizer, &position, &step_folder)?;
+    // From here on the run changes.
+    checkpoint::discard_after(&Disk, &run, position.step)?;
+    let rows = metrics::cut_back(&Disk, &run, position.step)?;
+    let learner = Learner::new(model, optimizer);
+    Ok(prepared.into_setup(configuration, (device, why), learner, (position, rows), run, started))
+}
+
+fn broken(folder: &Path, problem: &str) -> TrainerError {
+    TrainerError::Checkpoint {
+        path: folder.to_owned(),
+        problem: problem.into(),
+        hint: "the run's config.toml or the checkpoint was changed; name another step with --resume".into(),
+    }
+}
+
+fn refuse_unfit(configuration: &Configuration, position: &Position, run: &Path) -> Result<()> {
+    if position.seed != configuration.train.seed {
+        return Err(broken(run, "the checkpoint has another seed than the run's configuration"));
+    }
+    if configuration.run_length().is_over(position.step, position.seconds) {
+        return Err(TrainerError::RunFolder {
+            path: run.to_owned(),
+            problem: format!("the run is over: it ended after step {}", position.step),
+            hint: "train on from its weights in a new run with --model RUN_FOLDER".into(),
+        });
+    }
+    Ok(())
+}
+
+fn restore(optimizer: &mut Optimizer, position: &Position, step_folder: &Path) -> Result<()> {
+    let path = step_folder.join(TRAINING_FILE);
+    let file = folder::File::open(&path)?;
+    let tensors = file.tensors()?;
+    let parameters = optimizer.parameters().to_vec();
+    if let Some(extra) = tensors.len().checked_sub(2 * parameters.len()).filter(|extra| *extra > 0) {
+        return Err(broken(&path, &format!("it has {extra} tensors too many")));
+    }
+    // Moments go through the CPU: the optimizer makes its own copies on its device.
+    let device = gradus_engine::Device::cpu();
+    let read = |name: &str, spec: gradus_engine::Spec| {
+        let view = tensors.get(name).ok_or_else(|| broken(&path, &format!("tensor `{name}` is missing")))?;
+        if view.shape() != spec.shape.sizes() {
+            let problem = format!("tensor `{name}` has shape {:?}, the model says {:?}", view.shape(), spec.shape);
+            return Err(broken(&path, &problem));
+        }
+        Ok(folder::to_tensor(&path, name, view, &device)?)
+    };
+    let moments: Result<Vec<Moments>> = parameters
+        .iter()
+        .map(|parameter| {
+            Ok(Moments {
+                first: read(&first_moment(&parameter.name), parameter.spec)?,
+                second: read(&second_moment(&parameter.name), parameter.spec)?,
+            })
+        })
+        .collect();
+    Ok(optimizer.restore(position.step, position.applied, moments?)?)
+}

@@ -1,0 +1,333 @@
+//! The training loop. The loss and the optimizer's findings of a step are fetched while the next one runs.
+
+use std::io::Write;
+
+use gradus_engine::ops::optimizer::Report;
+
+use super::clock::{Clock, is_due, sample_seconds};
+use super::evaluation::evaluate;
+use super::sample::write_sample;
+use super::saving::{Saver, Snapshot};
+use super::setup::Setup;
+use super::step::Taken;
+use crate::configuration::OnNonFinite;
+use crate::data::Loader;
+use crate::error::{Result, TrainerError};
+use crate::figures;
+use crate::interrupt::Interrupt;
+use crate::progress::Progress;
+use crate::run_folder::{EvaluationRow, Metrics, Position, Row, Saved, TrainRow};
+use crate::schedule::RunLength;
+
+/// So many steps in a row without a finite gradient end a run that skips such steps: it would never learn again.
+const MOST_SKIPPED: u64 = 50;
+
+/// A run under way.
+pub struct Run {
+    setup: Setup,
+    interrupt: Interrupt,
+    progress: Progress,
+    clock: Clock,
+    loader: Loader,
+    metrics: Metrics,
+    saver: Saver,
+    /// The step whose loss is still on its way.
+    taken: Option<Taken>,
+    /// Steps in a row that were skipped.
+    skipped: u64,
+    /// Share of the run that is done.
+    share: f64,
+    saved_step: Option<u64>,
+    evaluated: Option<EvaluationRow>,
+}
+
+impl Run {
+    /// Starts the threads of a run that was set up.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn new(setup: Setup, interrupt: Interrupt, progress: Progress) -> Result<Self> {
+        let configuration = &setup.configuration;
+        let train = &configuration.train;
+        let mut clock = Clock::new(setup.started, setup.position.seconds);
+        clock.begin(setup.position.tokens);
+        let title = format!("{}, {}", configuration.name(), setup.folder.display());
+        let mut run = Self {
+            loader: Loader::start(setup.windows.clone(), setup.position.window, train.batch, train.prefetch)?,
+            metrics: Metrics::open(&setup.folder)?,
+            saver: Saver::start(setup.folder.clone(), configuration.checkpoint.keep, title)?,
+            taken: None,
+            skipped: 0,
+            share: 0.0,
+            saved_step: (setup.position.step > 0).then_some(setup.position.step),
+            evaluated: None,
+            clock,
+            setup,
+            interrupt,
+            progress,
+        };
+        run.share = run.share_done(run.training_length());
+        Ok(run)
+    }
+
+    /// Trains to the end, then writes a sample to `out` and the summary among the messages.
+    ///
+    /// # Errors
+    /// What goes wrong; [`TrainerError::Interrupted`] after Ctrl-C, when everything is saved.
+    pub fn finish_with_sample(mut self, terminal: bool, out: &mut dyn Write) -> Result<()> {
+        let result = self.train();
+        if result.is_err() {
+            self.progress.finish();
+        }
+        // What is written already should be whole, also where the loop failed; the first error is the one that counts.
+        let written = self.saver.wait();
+        result?;
+        self.note(written?);
+        self.progress.finish();
+        if self.interrupt.requested() {
+            let folder = self.setup.folder.display();
+            self.progress.say(&format!(
+                "saved at step {}; go on with: gradus train --resume {folder}",
+                self.setup.position.step
+            ));
+            return Err(TrainerError::Interrupted);
+        }
+        let limit = self.setup.configuration.run_length().seconds.map(sample_seconds);
+        let configuration = &self.setup.configuration;
+        write_sample(
+            &self.setup.learner.model,
+            &configuration.evaluation,
+            configuration.train.seed,
+            limit,
+            terminal,
+            out,
+        )?;
+        let summary = self.summary();
+        self.progress.say(&summary);
+        Ok(())
+    }
+
+    /// The steps, the last evaluation and the last checkpoint.
+    ///
+    /// # Errors
+    /// What goes wrong.
+    pub fn train(&mut self) -> Result<()> {
+        self.make_up_for_evaluation()?;
+        loop {
+            let length = self.training_length();
+            let elapsed = self.clock.elapsed();
+            if self.interrupt.requested() || length.is_over(self.setup.position.step, elapsed) {
+                break;
+            }
+            self.step(length, elapsed)?;
+            let (before, now) = (self.share, self.share_done(length));
+            self.share = now;
+            let step = self.setup.position.step;
+            let (evaluation, checkpoint) =
+                (&self.setup.configuration.evaluation, &self.setup.configuration.checkpoint);
+            let evaluate = is_due(evaluation.every, evaluation.interval, step, before, now)
+                && (evaluation.every.is_some() || self.is_worth_evaluating());
+            let save = is_due(checkpoint.every, checkpoint.interval, step, before, now);
+            if evaluate {
+                self.evaluate()?;
+            }
+            if save {
+                self.save()?;
+            }
+            let saved = self.saver.poll()?;
+            self.note(saved);
+        }
+        self.fetch()?;
+        if !self.interrupt.requested() {
+            self.evaluate()?;
+        }
+        self.save()
+    }
+
+    /// An interrupt may have come between a step and the evaluation that was due after it.
+    fn make_up_for_evaluation(&mut self) -> Result<()> {
+        let (step, evaluation) = (self.setup.position.step, &self.setup.configuration.evaluation);
+        let Some(steps) = self.setup.configuration.run_length().steps.filter(|_| step > 0) else { return Ok(()) };
+        let share = |step: u64| step as f64 / steps as f64;
+        let due = is_due(evaluation.every, evaluation.interval, step, share(step - 1), share(step))
+            && (evaluation.every.is_some() || self.is_worth_evaluating());
+        let done = self.setup.rows.iter().any(|row| matches!(row, Row::Evaluation(row) if row.step == step));
+        if due && !done { self.evaluate() } else { Ok(()) }
+    }
+
+    /// Evaluations at intervals of a short run would take longer than its training: between two of them there are as many
+    /// steps as an evaluation has batches.
+    fn is_worth_evaluating(&self) -> bool {
+        let last = self.setup.rows.iter().rev().find_map(|row| match row {
+            Row::Evaluation(row) => Some(row.step),
+            Row::Train(_) => None,
+        });
+        self.setup.position.step >= last.unwrap_or(0) + self.setup.evaluation.len() as u64
+    }
+
+    fn training_length(&self) -> RunLength {
+        let evaluation_tokens = self.setup.evaluation.iter().map(|batch| batch.inputs.len()).sum();
+        self.clock.training_length(self.setup.configuration.run_length(), evaluation_tokens)
+    }
+
+    /// Share of the run that is done after the steps so far.
+    fn share_done(&self, length: RunLength) -> f64 {
+        let by_steps = length.steps.map_or(0.0, |steps| self.setup.position.step as f64 / steps as f64);
+        let by_time = length.seconds.map_or(0.0, |seconds| self.clock.elapsed() / seconds);
+        by_steps.max(by_time).min(1.0)
+    }
+
+    fn step(&mut self, length: RunLength, elapsed: f64) -> Result<()> {
+        let Setup { configuration, learner, position, .. } = &mut self.setup;
+        let factor = configuration.schedule.factor(length.progress(position.step, elapsed));
+        let learning_rate = factor * configuration.optimizer.learning_rate;
+        let batch = self.loader.next_batch()?;
+        let tokens = position.tokens + batch.inputs.len() as u64;
+        let taken = learner.step(position.step + 1, &batch, tokens, learning_rate)?;
+        position.step += 1;
+        position.tokens = tokens;
+        position.window = self.loader.position();
+        match self.taken.replace(taken) {
+            Some(before) => self.record(before),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits for the results of the last step.
+    fn fetch(&mut self) -> Result<()> {
+        match self.taken.take() {
+            Some(taken) => self.record(taken),
+            None => Ok(()),
+        }
+    }
+
+    fn record(&mut self, taken: Taken) -> Result<()> {
+        let step = taken.step;
+        let report = self.write_step(taken)?;
+        if report.finite {
+            self.skipped = 0;
+            return Ok(());
+        }
+        let place = report.first_bad.and_then(|place| self.setup.learner.optimizer.parameters().get(place));
+        let problem = place.map_or_else(
+            || "the norm of all gradients together overflows".to_string(),
+            |parameter| format!("the gradient of {} is not finite", parameter.name),
+        );
+        self.non_finite(step, problem)
+    }
+
+    /// Waits for the results of a step and writes its row.
+    fn write_step(&mut self, taken: Taken) -> Result<Report> {
+        let (step, learning_rate, tokens) = (taken.step, taken.learning_rate, taken.tokens);
+        let (loss, report) = taken.wait()?;
+        self.setup.position.applied = report.applied;
+        let row = TrainRow {
+            step,
+            tokens,
+            loss,
+            bits_per_byte: loss / std::f64::consts::LN_2,
+            learning_rate,
+            gradient_norm: report.gradient_norm,
+            loss_scale: report.loss_scale,
+            skipped: !report.finite,
+            tokens_per_second: self.clock.step_done(tokens),
+            seconds: self.clock.elapsed(),
+        };
+        self.progress.step(&row);
+        self.write(Row::Train(row))?;
+        Ok(report)
+    }
+
+    /// Skips or stops, as configured.
+    fn non_finite(&mut self, step: u64, problem: String) -> Result<()> {
+        self.skipped += 1;
+        let stop = match self.setup.configuration.precision.on_non_finite {
+            OnNonFinite::Stop => Some(problem.clone()),
+            OnNonFinite::Skip if self.skipped >= MOST_SKIPPED => {
+                Some(format!("{problem}, as were those of {} steps before it", self.skipped - 1))
+            }
+            OnNonFinite::Skip => None,
+        };
+        match stop {
+            None => {
+                self.progress.say(&format!("step {step}: {problem}; the step is skipped"));
+                Ok(())
+            }
+            Some(problem) => {
+                // Nothing is lost: the optimizer has kept the weights as they were.
+                if let Some(next) = self.taken.take() {
+                    self.write_step(next)?;
+                }
+                self.save()?;
+                Err(TrainerError::NonFinite { step, problem })
+            }
+        }
+    }
+
+    fn write(&mut self, row: Row) -> Result<()> {
+        self.metrics.write(&row)?;
+        self.setup.rows.push(row);
+        Ok(())
+    }
+
+    fn evaluate(&mut self) -> Result<()> {
+        self.fetch()?;
+        let step = self.setup.position.step;
+        if self.evaluated.as_ref().is_some_and(|row| row.step == step) {
+            return Ok(());
+        }
+        let (model, batches, interrupt) = (&self.setup.learner.model, &self.setup.evaluation, &self.interrupt);
+        let loss = self.clock.evaluation(|| evaluate(model, batches, || interrupt.requested()));
+        let Some(loss) = loss.map_err(|error| error.at(step, "evaluation"))? else { return Ok(()) };
+        let row =
+            EvaluationRow { step, validation_loss: loss, validation_bits_per_byte: loss / std::f64::consts::LN_2 };
+        self.progress.evaluation(&row);
+        self.evaluated = Some(row.clone());
+        self.write(Row::Evaluation(row))
+    }
+
+    fn save(&mut self) -> Result<()> {
+        self.fetch()?;
+        let step = self.setup.position.step;
+        if self.saved_step == Some(step) {
+            return Ok(());
+        }
+        let position = Position { seconds: self.clock.elapsed(), ..self.setup.position.clone() };
+        let (learner, rows) = (&self.setup.learner, &self.setup.rows);
+        let snapshot = self.clock.saving(|| Snapshot::take(learner, position, rows));
+        let before = self.saver.save(snapshot.map_err(|error| error.at(step, "copy for a checkpoint"))?)?;
+        self.note(before);
+        self.saved_step = Some(step);
+        Ok(())
+    }
+
+    fn note(&mut self, saved: Option<Saved>) {
+        for folder in saved.iter().flat_map(|saved| &saved.left_over) {
+            self.progress.say(&format!("the older checkpoint {} could not be removed", folder.display()));
+        }
+    }
+
+    /// Steps, validation, speed, memory, and what to do next.
+    fn summary(&self) -> String {
+        let Setup { position, device, plan, folder, .. } = &self.setup;
+        let (_, peak) = device.memory();
+        let validation = self.evaluated.as_ref().map_or(String::new(), |row| {
+            format!(", validation {:.4} bits per byte", row.validation_bits_per_byte)
+        });
+        let seconds = self.clock.elapsed();
+        format!(
+            "{} steps, {} tokens in {}{validation}\nmemory: {} at most, {} were planned\nrun folder: {folder}\ngo on with: gradus generate --model {folder} --prompt \"fn \"",
+            position.step,
+            figures::count(position.tokens as f64),
+            figures::time(seconds),
+            figures::bytes(peak),
+            figures::bytes(plan.total()),
+            folder = folder.display()
+        )
+    }
+
+    /// The run's parts, for those who look at it from outside.
+    pub fn setup(&self) -> &Setup {
+        &self.setup
+    }
+}

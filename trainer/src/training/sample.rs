@@ -1,0 +1,45 @@
+//! The text that a trained model writes at the end of its run.
+
+use std::io::Write;
+use std::time::Instant;
+
+use gradus_models::Model;
+use gradus_models::generate::{Sampling, generate};
+
+use crate::configuration::Evaluation;
+use crate::error::Result;
+use crate::text_stream::TextStream;
+
+/// Share of the probability that the sample's tokens are drawn from.
+const TOP_P: f64 = 0.95;
+
+/// Writes the prompt and what follows to `out`, for at most `seconds`. A reader that is gone ends it quietly.
+///
+/// # Errors
+/// What the model meets.
+pub fn write_sample(
+    model: &Model,
+    options: &Evaluation,
+    seed: u64,
+    seconds: Option<f64>,
+    terminal: bool,
+    out: &mut dyn Write,
+) -> Result<()> {
+    if options.sample_tokens == 0 {
+        return Ok(());
+    }
+    let started = Instant::now();
+    let prompt: Vec<u32> = options.sample_prompt.bytes().map(u32::from).collect();
+    let sampling = Sampling { temperature: options.sample_temperature, top_k: None, top_p: TOP_P, seed };
+    let mut text = TextStream::new(terminal);
+    let mut listening = write!(out, "{}", options.sample_prompt).is_ok();
+    generate(model, &prompt, options.sample_tokens, sampling, |token| {
+        listening = listening && write!(out, "{}", text.push(token)).and_then(|()| out.flush()).is_ok();
+        listening && seconds.is_none_or(|seconds| started.elapsed().as_secs_f64() < seconds)
+    })?;
+    if listening {
+        // As above: nobody may be reading.
+        let _ = writeln!(out, "{}", text.finish());
+    }
+    Ok(())
+}

@@ -1,0 +1,215 @@
+//! Everything that a run needs, made before its folder: what the user got wrong is said before anything is written.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use gradus_engine::Device;
+use gradus_engine::device::gpu;
+use gradus_models::Model;
+use gradus_models::configuration::ModelConfiguration;
+
+use super::memory::Plan;
+use super::step::{self, Learner};
+use crate::configuration::{Configuration, Mode, ModelBase};
+use crate::data::tokens::BYTE_VOCABULARY;
+use crate::data::{Batch, Corpus, windows::Windows};
+use crate::error::{Result, TrainerError};
+use crate::model_source::{self, ModelSource};
+use crate::progress::FirstScreen;
+use crate::run_folder::{self, Position, Row};
+use crate::verbs::train::Arguments;
+
+/// The preset that is trained where nobody names a model.
+const DEFAULT_ON_CPU: &str = "xlstm-tiny";
+const DEFAULT_ON_GPU: &str = "xlstm-small";
+/// A training text up to this length is hashed for the first screen.
+const LARGEST_HASHED: usize = 256 << 20;
+
+/// A run that is ready to start or to go on.
+#[derive(Debug)]
+pub struct Setup {
+    /// What it does.
+    pub configuration: Configuration,
+    /// Where.
+    pub device: Device,
+    /// Why there.
+    pub why: String,
+    /// The text.
+    pub corpus: Corpus,
+    /// The windows of the training text.
+    pub windows: Windows,
+    /// The batches of every evaluation.
+    pub evaluation: Vec<Batch>,
+    /// Model and optimizer.
+    pub learner: Learner,
+    /// The memory it should need.
+    pub plan: Plan,
+    /// Where it stands.
+    pub position: Position,
+    /// The rows of the steps before.
+    pub rows: Vec<Row>,
+    /// Its folder.
+    pub folder: PathBuf,
+    /// When the program started.
+    pub started: Instant,
+}
+
+impl Setup {
+    /// What the command line asks for.
+    ///
+    /// # Errors
+    /// Whatever is wrong with it, with the model, the data, the device or the folder.
+    pub fn new(arguments: &Arguments, started: Instant) -> Result<Self> {
+        if let Some(run) = &arguments.resume {
+            return super::resume::setup(run, arguments.device, started);
+        }
+        let layers = arguments.layers()?;
+        let source = arguments.model_source()?;
+        let (device, why) = layers.device().open(gpu::Options::from_environment())?;
+        let default = if device.is_gpu() { DEFAULT_ON_GPU } else { DEFAULT_ON_CPU };
+        let (base, weights) = match source {
+            None => (ModelBase::FileOr(default), None),
+            Some(ModelSource::Preset(name)) => (ModelBase::Preset(name.into()), None),
+            Some(ModelSource::File(path)) => (ModelBase::File(path), None),
+            Some(ModelSource::Folder(path)) => {
+                let folder = model_source::weights_folder(&path)?;
+                let loaded = gradus_models::folder::load(&folder, &device)?;
+                (ModelBase::Given(Box::new(loaded.configuration().clone())), Some(loaded))
+            }
+        };
+        let configuration = layers.resolve(base)?;
+        let prepared = Prepared::new(&configuration, &device)?;
+        let model = match weights {
+            Some(loaded) => Model::with_weights(configuration.model.clone(), loaded.weights)?,
+            None => Model::new(configuration.model.clone(), &device, configuration.train.seed)?,
+        };
+        let optimizer = step::optimizer(&model, &configuration.optimizer)?;
+        let folder = run_folder::create(arguments.out.as_deref(), &configuration)?;
+        let position = Position { seed: configuration.train.seed, ..Position::default() };
+        let learner = Learner::new(model, optimizer);
+        Ok(prepared.into_setup(configuration, (device, why), learner, (position, Vec::new()), folder, started))
+    }
+
+    /// What is said before the first step.
+    pub fn first_screen(&self) -> FirstScreen {
+        let configuration = &self.configuration;
+        let mut notes = self.corpus.notes.clone();
+        if configuration.model.vocab_size > BYTE_VOCABULARY {
+            notes.push(format!(
+                "tokens are bytes: of the model's {} tokens {BYTE_VOCABULARY} are used",
+                configuration.model.vocab_size
+            ));
+        }
+        if self.position.step > 0 {
+            notes.push(format!("goes on after step {}", self.position.step));
+        }
+        let hash = if self.corpus.train.len() <= LARGEST_HASHED {
+            format!(" (SHA-256 {})", &self.corpus.train.sha256()[..12])
+        } else {
+            String::new()
+        };
+        FirstScreen {
+            device: self.device.name(),
+            why: self.why.clone(),
+            model: configuration.name(),
+            parameters: configuration.model.parameters().total(),
+            memory: self.plan.total(),
+            data: format!("{}{hash}", self.corpus.name),
+            data_bytes: (self.corpus.train.len(), self.corpus.validation.len()),
+            batch: (configuration.train.batch, configuration.model.context_length),
+            length: configuration.run_length(),
+            folder: self.folder.display().to_string(),
+            notes,
+        }
+    }
+}
+
+/// What follows from a configuration and a device alone.
+pub(super) struct Prepared {
+    corpus: Corpus,
+    windows: Windows,
+    evaluation: Vec<Batch>,
+    plan: Plan,
+}
+
+impl Prepared {
+    pub(super) fn new(configuration: &Configuration, device: &Device) -> Result<Self> {
+        refuse_unsupported(configuration)?;
+        let model = &configuration.model;
+        let plan = Plan::new(model, configuration.train.batch);
+        plan.check(device)?;
+        let corpus = Corpus::open(&configuration.data, model.context_length)?;
+        let windows = corpus.windows(model.context_length, configuration.train.seed)?;
+        let evaluation = corpus.evaluation_batches(
+            model.context_length,
+            configuration.train.batch,
+            configuration.evaluation_windows(),
+        )?;
+        Ok(Self { corpus, windows, evaluation, plan })
+    }
+
+    pub(super) fn into_setup(
+        self,
+        configuration: Configuration,
+        (device, why): (Device, String),
+        learner: Learner,
+        (position, rows): (Position, Vec<Row>),
+        folder: PathBuf,
+        started: Instant,
+    ) -> Setup {
+        let Self { corpus, windows, evaluation, plan } = self;
+        Setup {
+            configuration,
+            device,
+            why,
+            corpus,
+            windows,
+            evaluation,
+            learner,
+            plan,
+            position,
+            rows,
+            folder,
+            started,
+        }
+    }
+}
+
+/// Values that the configuration's language has and this trainer cannot do.
+fn refuse_unsupported(configuration: &Configuration) -> Result<()> {
+    let refuse = |message: String, hint: &str| {
+        Err(TrainerError::Configuration { place: "[precision]".into(), message, hint: Some(hint.into()) })
+    };
+    let precision = &configuration.precision;
+    let default = Configuration::for_model(configuration.model.clone()).precision;
+    if precision.mode == Mode::Mixed {
+        return refuse("mode \"mixed\" is not available yet".into(), "set mode = \"f32\"");
+    }
+    if (precision.initial_loss_scale, precision.loss_scale_interval)
+        != (default.initial_loss_scale, default.loss_scale_interval)
+    {
+        return refuse(
+            "initial_loss_scale and loss_scale_interval have no meaning in mode \"f32\"".into(),
+            "remove these keys",
+        );
+    }
+    byte_vocabulary(&configuration.model)
+}
+
+/// Refuses a model that has not a token for every byte.
+pub(crate) fn byte_vocabulary(model: &ModelConfiguration) -> Result<()> {
+    if model.vocab_size >= BYTE_VOCABULARY {
+        return Ok(());
+    }
+    Err(TrainerError::Configuration {
+        place: "[model]".into(),
+        message: format!("`vocab_size` is {}, and text has {BYTE_VOCABULARY} different bytes", model.vocab_size),
+        hint: Some(format!("give the model a vocab_size of {BYTE_VOCABULARY}")),
+    })
+}
+
+/// The folder of the run that a path inside it belongs to.
+pub(super) fn run_of(path: &Path) -> PathBuf {
+    let is_run = |folder: &&Path| folder.join(run_folder::CONFIGURATION_FILE).is_file();
+    path.ancestors().take(3).find(is_run).unwrap_or(path).to_owned()
+}
