@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use gradus_shaders::{ALL, Kernel};
-use gradus_tests::portability::{examine, text};
+use gradus_shaders::{ALL, File, Kernel};
+use gradus_tests::portability::{Rule, examine, text};
 
 /// What `Element` may stand for.
 const ELEMENTS: [&str; 1] = ["f32"];
@@ -38,6 +38,42 @@ fn every_variant_is_portable() {
     assert!(examined > 0);
     let list: Vec<_> = faults.into_iter().collect();
     assert!(list.is_empty(), "{} faults in {examined} variants:\n{}", list.len(), list.join("\n"));
+}
+
+/// The kernel with a return at the start of `main` that one invocation takes, or `None` if it has no barrier or `main` does
+/// not know the invocation.
+fn with_early_return(kernel: &Kernel) -> Option<Kernel> {
+    let joined: String = kernel.files.iter().map(|file| text::without_comments(file.text)).collect();
+    if !["workgroupBarrier", "storageBarrier", "workgroupUniformLoad"].iter().any(|name| joined.contains(name)) {
+        return None;
+    }
+    let main = joined.find("fn main(")?;
+    let body = main + joined[main..].find('{')? + 1;
+    let arguments = &joined[main..body];
+    let lane =
+        ["local_invocation_index)", "local_invocation_id)", "global_invocation_id)"].iter().find_map(|builtin| {
+            let rest = &arguments[arguments.find(builtin)? + builtin.len()..];
+            let (name, ty) = rest.split_once(':')?;
+            let part = if ty.trim_start().starts_with("vec3") { ".x" } else { "" };
+            Some(format!("{}{part}", name.trim()))
+        })?;
+    let text = format!("{} if {lane} == 1u {{ return; }} {}", &joined[..body], &joined[body..]);
+    let file = File { path: "planted/early_return", text: text.leak() };
+    Some(Kernel { files: vec![file].leak(), ..*kernel })
+}
+
+#[test]
+fn an_early_return_planted_in_any_kernel_that_waits_is_reported() {
+    let mut planted = 0;
+    for kernel in kernels() {
+        let Some(bad) = with_early_return(kernel) else { continue };
+        planted += 1;
+        let findings = examine(&bad, "f32", kernel.variants[0]);
+        let reported = findings.iter().any(|finding| finding.rule == Rule::Uniformity);
+        assert!(reported, "{}: a return of one invocation went unnoticed: {findings:?}", kernel.name);
+    }
+    println!("a return planted in {planted} kernels");
+    assert!(planted > 0);
 }
 
 #[test]

@@ -75,7 +75,6 @@ impl<'a> Findings<'a> {
     pub(super) fn place(&self, offset: u32) -> String {
         let (mut file, mut line) = ("head", 0);
         let before = self.source.get(..offset as usize).unwrap_or(self.source);
-        // A line that the byte stands in the middle of counts; one that ends right before it does too, with the next.
         for text in before.split('\n') {
             line += 1;
             if let Some(path) = text.strip_prefix("// ---- ").and_then(|rest| rest.strip_suffix(" ----")) {

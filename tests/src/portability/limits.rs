@@ -13,7 +13,7 @@ use super::finding::Findings;
 pub const MOST_BYTES: u32 = 16_384;
 /// `maxComputeInvocationsPerWorkgroup`, and the limit of x and of y; z may be 64.
 pub const MOST_INVOCATIONS: u32 = 256;
-/// Storage buffers of a kernel. WebGPU allows 8; one is left for what an operation may have to add.
+/// Storage buffers of a kernel, besides the parameters; one fewer than `maxStorageBuffersPerShaderStage`.
 pub const MOST_STORAGE: usize = 7;
 /// `maxUniformBufferBindingSize` is 64 KiB, but parameters are cached by content and should be few.
 const MOST_PARAMETER_BYTES: u32 = 1024;

@@ -115,11 +115,7 @@ impl<'a> Run<'a, '_, '_, '_> {
                     self.assign(place, whole, level);
                 }
             }
-            Statement::Atomic { result, .. } => {
-                if let Some(result) = result {
-                    self.levels[result.index()] = Level::Invocation;
-                }
-            }
+            Statement::Atomic { result: Some(result), .. } => self.levels[result.index()] = Level::Invocation,
             Statement::WorkGroupUniformLoad { pointer, result } => {
                 self.shared.arrive("workgroupUniformLoad", Level::Workgroup, control, offset);
                 // Its place must be the same for all, too.
@@ -144,7 +140,7 @@ impl<'a> Run<'a, '_, '_, '_> {
             Statement::CooperativeStore { .. } => {
                 self.shared.arrive("a cooperative store", Level::Subgroup, control, offset);
             }
-            // Images and rays, which have no part in control flow.
+            // Atomics without result; images and rays, which have no part in control flow.
             _ => {}
         }
         (Exits::NEXT, control)
