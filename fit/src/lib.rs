@@ -1,1 +1,12 @@
-//! fit
+//! Levenberg-Marquardt and the scaling laws, in `f64`, without a GPU.
+
+mod error;
+pub mod number;
+pub mod problem;
+pub mod solver;
+pub mod statistics;
+
+pub use error::FitError;
+pub use number::{Dual, Real};
+pub use problem::{Automatic, DifferenceOrder, FiniteDifferences, Model, Problem, WithJacobian};
+pub use solver::{Bounds, Loss, Options, Outcome, RobustStep, Solution, minimize, minimize_from};
