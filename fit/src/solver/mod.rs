@@ -2,6 +2,7 @@
 
 pub mod loss;
 mod minimize;
+mod newton;
 mod options;
 mod polish;
 mod qr;
@@ -11,5 +12,6 @@ pub(crate) mod vector;
 
 pub use loss::{Loss, RobustStep};
 pub use minimize::{Bounds, Solution, minimize, minimize_from};
+pub use newton::newton;
 pub use options::{Options, Outcome};
 pub(crate) use qr::PivotedQr;

@@ -27,10 +27,10 @@ impl Subproblem {
         self.permutation.len()
     }
 
-    /// Number of leading pivots that are not exactly zero.
-    fn nonzero_pivots(&self) -> usize {
-        let n = self.size();
-        (0..n).take_while(|&j| self.triangle[j * n + j] != 0.0).count()
+    /// Number of leading pivots above rounding.
+    fn sound_pivots(triangle: &[f64], n: usize) -> usize {
+        let largest = triangle.first().map_or(0.0, |r| r.abs());
+        (0..n).take_while(|&j| triangle[j * n + j].abs() > 1e-17 * largest).count()
     }
 
     /// Writes s with (JᵀJ + λD²)s = Jᵀb, where `projected` is Qᵀb; λ may be 0. Dependent columns get 0.
@@ -43,7 +43,7 @@ impl Subproblem {
         for j in 0..n {
             self.eliminate(j, root * self.scale[self.permutation[j]]);
         }
-        let rank = (0..n).take_while(|&j| self.damped[j * n + j] != 0.0).count();
+        let rank = Self::sound_pivots(&self.damped, n);
         self.work[rank..].fill(0.0);
         for j in (0..rank).rev() {
             self.work[j] /= self.damped[j * n + j];
@@ -106,9 +106,11 @@ impl Subproblem {
             return 0.0;
         }
         let mut low = 0.0;
-        if self.nonzero_pivots() == n {
-            let slope = self.slope(false, length, step);
-            low = excess / radius / slope;
+        if Self::sound_pivots(&self.triangle, n) == n {
+            let bound = excess / radius / self.slope(false, length, step);
+            if bound.is_finite() {
+                low = bound;
+            }
         }
         let gradient: Vec<f64> = (0..n)
             .map(|j| {
@@ -142,7 +144,7 @@ impl Subproblem {
             } else {
                 high = high.min(lambda);
             }
-            lambda = low.max(lambda + correction);
+            lambda = low.max(if correction.is_finite() { lambda + correction } else { 0.5 * (low + high) });
         }
         self.projected = projected;
         lambda
