@@ -1,5 +1,6 @@
 //! Levenberg-Marquardt and the scaling laws, in `f64`, without a GPU.
 
+pub mod counts;
 mod error;
 pub mod fit;
 pub mod laws;
