@@ -20,6 +20,8 @@ pub struct FitResult {
     pub objective: f64,
     /// Estimated variance of a residual of weight 1.
     pub variance: f64,
+    /// What the objective rises by, one standard error from the minimum.
+    pub unit: f64,
     /// Points with a weight above zero.
     pub points: usize,
     /// 1 − RSS/TSS, if the measured values are known.
@@ -61,7 +63,7 @@ impl FitResult {
         }
         let information = Information::of(&jacobian, m, n, fit.problem.derivative_error());
         let points = fit.point_count();
-        let variance = variance(fit.options.loss, &solution.residuals, points, information.rank);
+        let (variance, unit) = variance(fit.options.loss, &solution.residuals, points, information.rank);
         let mut standard_errors = vec![0.0; parameters.len()];
         for (&j, error) in fit.free.iter().zip(information.standard_errors(variance)) {
             standard_errors[j] = error;
@@ -79,6 +81,7 @@ impl FitResult {
             free: fit.free.clone(),
             objective: solution.objective,
             variance,
+            unit,
             points,
             r_squared: r_squared(&fit.observations, &fit.roots, squares),
             aic: deviance + 2.0 * used,
@@ -129,16 +132,18 @@ impl FitResult {
     }
 }
 
-/// Variance of the residuals; for a robust loss Huber's Σψ²/(m − n) over the squared mean of ψ′.
-fn variance(loss: Loss, residuals: &[f64], points: usize, rank: usize) -> f64 {
+/// Variance of the residuals, and the rise of the objective at one standard error. For a robust loss the
+/// variance is Huber's Σψ²/(m − n) over the squared mean of ψ′, and the objective curves with that mean.
+fn variance(loss: Loss, residuals: &[f64], points: usize, rank: usize) -> (f64, f64) {
     let freedom = points.saturating_sub(rank).max(1) as f64;
     if loss == Loss::Squares {
-        return residuals.iter().map(|r| r * r).sum::<f64>() / freedom;
+        let variance = residuals.iter().map(|r| r * r).sum::<f64>() / freedom;
+        return (variance, variance);
     }
     let weights: Vec<(f64, f64)> = residuals.iter().map(|&r| loss.weights(r)).collect();
     let influence: f64 = weights.iter().zip(residuals).map(|(w, r)| (w.0 * r).powi(2)).sum();
-    let slope = weights.iter().map(|w| w.1).sum::<f64>() / residuals.len().max(1) as f64;
-    influence / freedom / (slope * slope).max(f64::MIN_POSITIVE)
+    let slope = (weights.iter().map(|w| w.1).sum::<f64>() / residuals.len().max(1) as f64).max(1e-12);
+    (influence / freedom / (slope * slope), influence / freedom / slope)
 }
 
 fn r_squared(observations: &[f64], roots: &[f64], squares: f64) -> Option<f64> {

@@ -8,7 +8,9 @@
 
 use super::power_law::{PowerLaw, positive};
 use crate::FitError;
-use crate::statistics::Linear;
+use crate::statistics::{Linear, Resample, enough, generator};
+use rand::Rng;
+use rayon::prelude::*;
 
 /// A training run.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -186,4 +188,56 @@ impl Isoflop {
         let tokens = self.tokens.at(flops);
         (flops, tokens, tokens / params)
     }
+}
+
+/// The laws of one resampled set of runs, as (ln coefficient, exponent).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LawSample {
+    /// N*(C).
+    pub params: (f64, f64),
+    /// D*(C).
+    pub tokens: (f64, f64),
+    /// Loss at the optimum.
+    pub loss: (f64, f64),
+}
+
+/// Refits `count` resampled sets of runs, drawn within each budget; resamples without a parabola that
+/// opens upward are left out. The same for any number of threads.
+pub fn bootstrap(
+    runs: &[Run],
+    range: (f64, f64),
+    resample: Resample,
+    count: usize,
+    seed: u64,
+) -> Result<Vec<LawSample>, FitError> {
+    enough(runs.len())?;
+    let whole = fit(runs, range)?;
+    let groups: Vec<(Vec<Run>, Vec<f64>)> = whole
+        .profiles
+        .iter()
+        .map(|p| {
+            let group: Vec<Run> = runs.iter().filter(|r| r.budget == p.budget).copied().collect();
+            // Freed of the three coefficients' share, on average.
+            let free = (group.len() as f64 / (group.len() as f64 - 3.0).max(1.0)).sqrt();
+            let errors = group.iter().map(|r| free * (r.loss - p.params.at(r.params))).collect();
+            (group, errors)
+        })
+        .collect();
+    let samples = (0..count).into_par_iter().map(|index| {
+        let mut random = generator(seed, index);
+        let mut again = Vec::with_capacity(runs.len());
+        for ((group, errors), profile) in groups.iter().zip(&whole.profiles) {
+            for run in group {
+                let drawn = random.random_range(0..group.len());
+                again.push(match resample {
+                    Resample::Cases => group[drawn],
+                    Resample::Residuals => Run { loss: profile.params.at(run.params) + errors[drawn], ..*run },
+                });
+            }
+        }
+        let law = fit(&again, range).ok()?;
+        let pair = |l: &PowerLaw| (l.coefficient.ln(), l.exponent);
+        Some(LawSample { params: pair(&law.params), tokens: pair(&law.tokens), loss: pair(&law.loss) })
+    });
+    Ok(samples.collect::<Vec<_>>().into_iter().flatten().collect())
 }

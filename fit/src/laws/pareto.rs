@@ -4,15 +4,29 @@
 use super::power_law::positive;
 use crate::FitError;
 
-/// Lower-left convex hull of (FLOPs, loss) in logarithms, in rising FLOPs and falling loss.
-pub fn hull(points: &[(f64, f64)]) -> Result<Vec<(f64, f64)>, FitError> {
+/// The coordinates in which a hull is convex.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Space {
+    /// FLOPs and loss themselves, as the published hull.
+    #[default]
+    Linear,
+    /// Their logarithms, in which laws are straight: fewer points.
+    Logarithmic,
+}
+
+/// Lower-left convex hull of (FLOPs, loss), in rising FLOPs and falling loss.
+pub fn hull(points: &[(f64, f64)], space: Space) -> Result<Vec<(f64, f64)>, FitError> {
     positive("FLOPs", &points.iter().map(|p| p.0).collect::<Vec<_>>())?;
     positive("loss", &points.iter().map(|p| p.1).collect::<Vec<_>>())?;
     let mut sorted = points.to_vec();
     sorted.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
+    let place = |p: &(f64, f64)| match space {
+        Space::Linear => *p,
+        Space::Logarithmic => (p.0.ln(), p.1.ln()),
+    };
     let turn = |a: &(f64, f64), b: &(f64, f64), c: &(f64, f64)| {
-        let (ax, ay) = (a.0.ln(), a.1.ln());
-        (b.0.ln() - ax) * (c.1.ln() - ay) - (b.1.ln() - ay) * (c.0.ln() - ax)
+        let [(ax, ay), (bx, by), (cx, cy)] = [a, b, c].map(place);
+        (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
     };
     let mut hull: Vec<(f64, f64)> = Vec::new();
     for p in sorted {
