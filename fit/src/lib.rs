@@ -2,13 +2,18 @@
 
 pub mod counts;
 mod error;
+pub mod expression;
 pub mod fit;
 pub mod laws;
 pub mod multistart;
 pub mod number;
+pub mod plot;
+pub mod predict;
 pub mod problem;
+pub mod report;
 pub mod solver;
 pub mod statistics;
+pub mod table;
 
 pub use error::FitError;
 pub use fit::{Fit, FitResult, Parameter, Transform};

@@ -1,4 +1,5 @@
 //! Reference tables that are not part of this repository.
+#![allow(dead_code, reason = "each test binary uses its own part of this file")]
 
 use gradus_fit::counts::{Architecture, Shape};
 use std::collections::HashMap;
@@ -21,7 +22,6 @@ impl Rows {
     pub fn whole(&self, row: &[String], column: &str) -> u64 {
         self.number(row, column) as u64
     }
-    #[allow(dead_code, reason = "each test binary uses its own part of this file")]
     pub fn shape(&self, row: &[String], d_ff: &str) -> Shape {
         let architecture = architecture(self.text(row, "arch"));
         let [d_model, heads] = ["d_model", "n_heads"].map(|c| self.whole(row, c));
