@@ -3,6 +3,9 @@
 use crate::FitError;
 use std::path::Path;
 
+/// Columns with the value that a group of rows shares in each.
+pub type GroupValues = Vec<(String, String)>;
+
 /// A table in memory; cells are text until a column is asked for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
@@ -159,7 +162,7 @@ impl Table {
     }
 
     /// Splits by the values of columns, in order of first appearance; each part with its values.
-    pub fn group(&self, columns: &[String]) -> Result<Vec<(Vec<(String, String)>, Self)>, FitError> {
+    pub fn group(&self, columns: &[String]) -> Result<Vec<(GroupValues, Self)>, FitError> {
         let mut cells = Vec::new();
         for column in columns {
             cells.push(self.text(column)?);

@@ -77,6 +77,9 @@ fn region_step(values: &[f64], gradient: &[f64], radius: f64) -> Vec<f64> {
     step(high)
 }
 
+/// Eigenvalues, gradient in their basis, eigenvectors, and scale of the parameters.
+type QuadraticModel = (Vec<f64>, Vec<f64>, Vec<Vec<f64>>, Vec<f64>);
+
 /// Lowers the objective from `start` with exact second derivatives; never returns a worse point. Gives
 /// parameters, Σ C²ρ((r/C)²), and whether the Newton decrement fell below 1e-9 of the objective's root.
 pub fn newton<P: Problem + ?Sized>(problem: &P, loss: Loss, start: &[f64], steps: usize) -> (Vec<f64>, f64, bool) {
@@ -86,7 +89,7 @@ pub fn newton<P: Problem + ?Sized>(problem: &P, loss: Loss, start: &[f64], steps
     problem.residuals(&x, &mut residuals);
     let mut objective = loss.sum(&residuals);
     let (mut radius, mut trial_residuals) = (f64::INFINITY, vec![0.0; m]);
-    let mut linear: Option<(Vec<f64>, Vec<f64>, Vec<Vec<f64>>, Vec<f64>)> = None;
+    let mut linear: Option<QuadraticModel> = None;
     for _ in 0..steps {
         if linear.is_none() {
             problem.jacobian(&x, &mut jacobian);
