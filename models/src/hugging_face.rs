@@ -141,7 +141,9 @@ pub fn from_json(path: &Path, text: &str, feed_forward_dim: Option<usize>) -> Re
 
 fn xlstm(keys: &Keys, feed_forward_dim: Option<usize>) -> Result<ModelConfiguration> {
     if keys.flag("use_bias")? {
-        return Err(keys.error("`use_bias` is true; xLSTMs with biases in their projections are not implemented".into()));
+        return Err(
+            keys.error("`use_bias` is true; xLSTMs with biases in their projections are not implemented".into())
+        );
     }
     let width = keys.required(&["embedding_dim", "hidden_size"])?;
     let heads = keys.required(&["num_heads"])?;
@@ -223,7 +225,9 @@ fn rope_theta(keys: &Keys) -> Result<f64> {
             return Err(keys.error(format!("`{name}` asks for rotary type `{kind}`; only `default` is implemented")));
         }
         if let Some(theta) = rope.get("rope_theta") {
-            return theta.as_f64().ok_or_else(|| keys.error(format!("`{name}.rope_theta` must be a number, it is {theta}")));
+            return theta
+                .as_f64()
+                .ok_or_else(|| keys.error(format!("`{name}.rope_theta` must be a number, it is {theta}")));
         }
     }
     Ok(keys.number("rope_theta")?.unwrap_or(crate::configuration::DEFAULT_ROPE_THETA))

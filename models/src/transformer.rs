@@ -5,11 +5,11 @@
 
 use gradus_engine::Var;
 use gradus_engine::ops::arithmetic::add;
-use gradus_engine::ops::attention::{attention, attention_cached};
+use gradus_engine::ops::attention::{AttentionOptions, attention, attention_with};
 use gradus_engine::ops::embedding::embedding;
 use gradus_engine::ops::matmul::linear;
+use gradus_engine::ops::norm::rms_norm;
 use gradus_engine::ops::reshape::reshape;
-use gradus_engine::ops::rms_norm::rms_norm;
 use gradus_engine::ops::rotary::rotary;
 use gradus_engine::ops::swiglu::swiglu;
 
@@ -47,7 +47,7 @@ fn forward_block(
     };
     let (batch, sequence) = (x.sizes()[0], x.sizes()[1]);
     let heads = |x: Var, heads: usize| reshape(&x, &[batch, sequence, heads, model.qk_head_dim]);
-    let turn = |x: Var| rotary(&x, model.rope_theta, position);
+    let turn = |x: Var| rotary(&x, model.rope_theta as f32, position);
 
     let normed = rms_norm(x, norm_attention, model.norm_eps)?;
     let query = turn(heads(linear(&normed, q)?, model.num_heads)?)?;
@@ -58,7 +58,8 @@ fn forward_block(
             Cache::append(&mut cache.key, position, key.tensor())?;
             Cache::append(&mut cache.value, position, value.tensor())?;
             let (keys, values) = (cache.key.clone().into(), cache.value.clone().into());
-            attention_cached(&query, &keys, &values, position + sequence)?
+            let options = AttentionOptions { key_length: Some(position + sequence) };
+            attention_with(options, &query, &keys, &values)?
         }
         _ => attention(&query, &key, &value)?,
     };

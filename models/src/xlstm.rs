@@ -11,9 +11,8 @@ use gradus_engine::ops::arithmetic::add;
 use gradus_engine::ops::embedding::embedding;
 use gradus_engine::ops::matmul::linear;
 use gradus_engine::ops::mlstm::{self, mlstm, mlstm_step, mlstm_with_state};
-use gradus_engine::ops::multi_head_norm::multi_head_norm_gated;
+use gradus_engine::ops::norm::{multi_head_norm_gated, rms_norm};
 use gradus_engine::ops::reshape::reshape;
-use gradus_engine::ops::rms_norm::rms_norm;
 use gradus_engine::ops::swiglu::swiglu;
 use gradus_engine::ops::unary::soft_cap;
 

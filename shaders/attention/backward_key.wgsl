@@ -7,26 +7,26 @@
 // tiles of 32, from the first that sees a key of its own. So each sum has one owner and one order. Which invocation owns
 // what is in attention/tile.wgsl, with keys as rows and queries as columns. Key rows that are not used get gradient 0.
 
-@group(0) @binding(1) var<storage, read> query: array<Element>;
-@group(0) @binding(2) var<storage, read> key: array<Element>;
-@group(0) @binding(3) var<storage, read> value: array<Element>;
-@group(0) @binding(4) var<storage, read> d_output: array<Element>;
+@group(0) @binding(1) var<storage, read> query: array<Lane>;
+@group(0) @binding(2) var<storage, read> key: array<Lane>;
+@group(0) @binding(3) var<storage, read> value: array<Lane>;
+@group(0) @binding(4) var<storage, read> d_output: array<Lane>;
 @group(0) @binding(5) var<storage, read> terms: array<vec2<f32>>;
 @group(0) @binding(6) var<storage, read_write> d_key: array<Element>;
 @group(0) @binding(7) var<storage, read_write> d_value: array<Element>;
 
-fn read_left(which: u32, place: u32) -> f32 {
+fn read_left(which: u32, place: u32) -> Lane {
     if which == 0u {
-        return f32(key[place]);
+        return key[place];
     }
-    return f32(value[place]);
+    return value[place];
 }
 
-fn read_right(which: u32, place: u32) -> f32 {
+fn read_right(which: u32, place: u32) -> Lane {
     if which == 0u {
-        return f32(query[place]);
+        return query[place];
     }
-    return f32(d_output[place]);
+    return d_output[place];
 }
 
 @compute @workgroup_size(THREADS)
@@ -73,7 +73,11 @@ fn main(
                 let seen = (rows <= vec4<u32>(first + column + parameters.offset))
                     & vec4<bool>(column < right.count);
                 let weight = exp_rows(select(vec4<f32>(LOWEST), scores[j] * parameters.scale - term.x, seen));
-                scores[j] = weight * (d_weights[j] - term.y) * parameters.scale;  // ds from here on
+                // ds from here on; 0 for a query that sees one key alone: its weight is 1 whatever its score.
+                scores[j] = weight * (d_weights[j] - term.y) * parameters.scale;
+                if first + column + parameters.offset == 0u {
+                    scores[j] = vec4<f32>(0.0);
+                }
                 set_weights(j, weight, lane);
             }
             add_products(1u, &d_values, lane);

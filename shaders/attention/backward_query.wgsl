@@ -6,25 +6,25 @@
 // its own sees; which invocation owns what is in attention/tile.wgsl. p is computed anew: no exponent is above 0 but by
 // rounding, since lse is at least the largest score.
 
-@group(0) @binding(1) var<storage, read> query: array<Element>;
-@group(0) @binding(2) var<storage, read> key: array<Element>;
-@group(0) @binding(3) var<storage, read> value: array<Element>;
-@group(0) @binding(4) var<storage, read> d_output: array<Element>;
+@group(0) @binding(1) var<storage, read> query: array<Lane>;
+@group(0) @binding(2) var<storage, read> key: array<Lane>;
+@group(0) @binding(3) var<storage, read> value: array<Lane>;
+@group(0) @binding(4) var<storage, read> d_output: array<Lane>;
 @group(0) @binding(5) var<storage, read> terms: array<vec2<f32>>;
 @group(0) @binding(6) var<storage, read_write> d_query: array<Element>;
 
-fn read_left(which: u32, place: u32) -> f32 {
+fn read_left(which: u32, place: u32) -> Lane {
     if which == 0u {
-        return f32(query[place]);
+        return query[place];
     }
-    return f32(d_output[place]);
+    return d_output[place];
 }
 
-fn read_right(which: u32, place: u32) -> f32 {
+fn read_right(which: u32, place: u32) -> Lane {
     if which == 0u {
-        return f32(key[place]);
+        return key[place];
     }
-    return f32(value[place]);
+    return value[place];
 }
 
 @compute @workgroup_size(THREADS)
@@ -71,7 +71,8 @@ fn main(
             let seen = vec4<u32>(first_key + tx + TX * j) <= last_seen;
             let score = select(vec4<f32>(LOWEST), scores[j] * parameters.scale, seen);
             let d_score = exp_rows(score - lse) * (d_weights[j] - delta) * parameters.scale;
-            set_weights(j, d_score, lane);
+            // A row that sees one key alone has the weight 1 whatever its score: rounding must leave nothing.
+            set_weights(j, select(d_score, vec4<f32>(0.0), last_seen == vec4<u32>(0u)), lane);
         }
         add_products(0u, &sums, lane);
     }

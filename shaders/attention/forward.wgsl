@@ -8,21 +8,21 @@
 // whenever it rises, so that no exponent is ever above 0. The first tile holds key 0, which every row sees, so m is a
 // score from then on. Rows beyond the last query compute on zeros and are not written.
 
-@group(0) @binding(1) var<storage, read> query: array<Element>;
-@group(0) @binding(2) var<storage, read> key: array<Element>;
-@group(0) @binding(3) var<storage, read> value: array<Element>;
+@group(0) @binding(1) var<storage, read> query: array<Lane>;
+@group(0) @binding(2) var<storage, read> key: array<Lane>;
+@group(0) @binding(3) var<storage, read> value: array<Lane>;
 @group(0) @binding(4) var<storage, read_write> output: array<Element>;
 @group(0) @binding(5) var<storage, read_write> lse: array<f32>;
 
-fn read_left(which: u32, place: u32) -> f32 {
-    return f32(query[place]);
+fn read_left(which: u32, place: u32) -> Lane {
+    return query[place];
 }
 
-fn read_right(which: u32, place: u32) -> f32 {
+fn read_right(which: u32, place: u32) -> Lane {
     if which == 0u {
-        return f32(key[place]);
+        return key[place];
     }
-    return f32(value[place]);
+    return value[place];
 }
 
 @compute @workgroup_size(THREADS)

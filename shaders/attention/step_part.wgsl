@@ -8,9 +8,9 @@
 //
 // Stable by the running maximum, as in forward.wgsl.
 
-@group(0) @binding(1) var<storage, read> query: array<Element>;
-@group(0) @binding(2) var<storage, read> key: array<Element>;
-@group(0) @binding(3) var<storage, read> value: array<Element>;
+@group(0) @binding(1) var<storage, read> query: array<Lane>;
+@group(0) @binding(2) var<storage, read> key: array<Lane>;
+@group(0) @binding(3) var<storage, read> value: array<Lane>;
 @group(0) @binding(4) var<storage, read_write> parts: array<f32>;
 
 const CHUNK: u32 = 64u;
@@ -19,34 +19,15 @@ var<workgroup> products: array<f32, 1024>;  // [key of the chunk][x]
 var<workgroup> weights: array<f32, 64>;
 var<workgroup> sums: array<vec4<f32>, 256>;
 
-fn load_query(place: u32, column: u32) -> vec4<f32> {
-    var result = vec4<f32>(0.0);
-    let width = parameters.head_dim;
-    if column < width { result.x = f32(query[place + column]); }
-    if column + 1u < width { result.y = f32(query[place + column + 1u]); }
-    if column + 2u < width { result.z = f32(query[place + column + 2u]); }
-    if column + 3u < width { result.w = f32(query[place + column + 3u]); }
-    return result;
+fn read_left(which: u32, place: u32) -> Lane {
+    return query[place];
 }
 
-fn load_key(place: u32, column: u32) -> vec4<f32> {
-    var result = vec4<f32>(0.0);
-    let width = parameters.head_dim;
-    if column < width { result.x = f32(key[place + column]); }
-    if column + 1u < width { result.y = f32(key[place + column + 1u]); }
-    if column + 2u < width { result.z = f32(key[place + column + 2u]); }
-    if column + 3u < width { result.w = f32(key[place + column + 3u]); }
-    return result;
-}
-
-fn load_value(place: u32, column: u32) -> vec4<f32> {
-    var result = vec4<f32>(0.0);
-    let width = parameters.head_dim;
-    if column < width { result.x = f32(value[place + column]); }
-    if column + 1u < width { result.y = f32(value[place + column + 1u]); }
-    if column + 2u < width { result.z = f32(value[place + column + 2u]); }
-    if column + 3u < width { result.w = f32(value[place + column + 3u]); }
-    return result;
+fn read_right(which: u32, place: u32) -> Lane {
+    if which == 0u {
+        return key[place];
+    }
+    return value[place];
 }
 
 @compute @workgroup_size(256)
@@ -66,22 +47,21 @@ fn main(
     let x = lane % 16u;
     let y = lane / 16u;
     let start = (index % parameters.tiles) * parameters.part_keys;
-    let end = min(parameters.keys, start + parameters.part_keys);
+    let count = min(parameters.keys - start, parameters.part_keys);
+    left = Rows(query_place(batch, 0u, head), 0u, 1u);
+    right = Rows(key_place(batch, start, kv_head), parameters.kv_heads * parameters.head_dim, count);
     var q: array<vec4<f32>, SLICES>;
     for (var slice = 0u; slice < SLICES; slice++) {
-        q[slice] = load_query(query_place(batch, 0u, head), 64u * slice + 4u * x) * parameters.scale;
+        q[slice] = load_left(0u, 0u, 64u * slice + 4u * x) * parameters.scale;
     }
     var most = LOWEST;
     var total = 0.0;  // of the keys of group y
     var own: array<vec4<f32>, SLICES>;
-    for (var chunk = start; chunk < end; chunk += CHUNK) {
+    for (var chunk = 0u; chunk < count; chunk += CHUNK) {
         for (var i = y; i < CHUNK; i += 16u) {
             var product = 0.0;
-            if chunk + i < end {
-                let place = key_place(batch, chunk + i, kv_head);
-                for (var slice = 0u; slice < SLICES; slice++) {
-                    product += dot(q[slice], load_key(place, 64u * slice + 4u * x));
-                }
+            for (var slice = 0u; slice < SLICES; slice++) {
+                product += dot(q[slice], load_right(0u, chunk + i, 64u * slice + 4u * x));
             }
             products[16u * i + x] = product;
         }
@@ -91,7 +71,7 @@ fn main(
             for (var i = 0u; i < 16u; i++) {
                 score += products[16u * lane + i];
             }
-            weights[lane] = select(LOWEST, score, chunk + lane < end);
+            weights[lane] = select(LOWEST, score, chunk + lane < count);
         }
         workgroupBarrier();  // the scores are complete before the maximum is taken
         let before = most;
@@ -104,13 +84,11 @@ fn main(
             own[slice] *= factor;
         }
         for (var i = y; i < CHUNK; i += 16u) {
-            if chunk + i < end {
-                let weight = safe_exp(weights[i] - most);
-                total += weight;
-                let place = key_place(batch, chunk + i, kv_head);
-                for (var slice = 0u; slice < SLICES; slice++) {
-                    own[slice] += weight * load_value(place, 64u * slice + 4u * x);
-                }
+            // 0 beyond the last key, where values are read as 0
+            let weight = safe_exp(weights[i] - most);
+            total += weight;
+            for (var slice = 0u; slice < SLICES; slice++) {
+                own[slice] += weight * load_right(1u, chunk + i, 64u * slice + 4u * x);
             }
         }
         workgroupBarrier();  // the scores are read before the next chunk's overwrite them

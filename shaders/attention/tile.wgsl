@@ -3,10 +3,10 @@
 //
 // A workgroup is TX x 16 invocations; invocation (tx, ty) owns the rows 4 ty .. 4 ty + 3 and, of a 64 x 32 tile of
 // scores, the columns tx, tx + TX, ...; of a 64 x D tile of sums, the vectors of four columns tx, tx + TX, ... (SLICES of
-// them). Four rows are a vec4. TX is 8 for D <= 32 and 16 above, SLICES = D / (4 TX) rounded up.
+// them, multiplied SPAN at a time). Four rows are a vec4. Fewer and fuller invocations read less of workgroup memory for
+// each multiplication, until the sums no longer fit into registers: TX is 8 for D <= 128 and 16 above.
 //
-// The kernel that includes this file defines read_left and read_right, with `which` of the operands is read.
-// Rows and columns outside are read as 0, so that tiles may stick out.
+// Operands are read through attention/rows.wgsl: what sticks out of them is 0.
 
 const ROWS: u32 = 64u;
 const COLUMNS: u32 = 32u;
@@ -14,45 +14,9 @@ const THREADS: u32 = TX * 16u;
 const EACH: u32 = COLUMNS / TX;  // columns of scores an invocation
 const DEPTH: u32 = 4u;  // vectors of head_dim that are multiplied at a time
 
-// Rows of an operand: the place of the first, the elements from one to the next, and how many there are.
-struct Rows {
-    place: u32,
-    stride: u32,
-    count: u32,
-}
-
-var<private> left: Rows;
-var<private> right: Rows;
-
 // 8 KiB each: all of the 16 KiB that every device has.
-var<workgroup> weights: array<vec4<f32>, 512>;  // [ty][column], four rows each
+var<workgroup> weights: array<vec4<f32>, 512>;  // [ty][column], four rows each, see weight_place
 var<workgroup> tile: array<vec4<f32>, 512>;  // slices of the operands
-
-fn load_left(which: u32, row: u32, column: u32) -> vec4<f32> {
-    var result = vec4<f32>(0.0);
-    if row < left.count {
-        let place = left.place + row * left.stride + column;
-        let width = parameters.head_dim;
-        if column < width { result.x = read_left(which, place); }
-        if column + 1u < width { result.y = read_left(which, place + 1u); }
-        if column + 2u < width { result.z = read_left(which, place + 2u); }
-        if column + 3u < width { result.w = read_left(which, place + 3u); }
-    }
-    return result;
-}
-
-fn load_right(which: u32, row: u32, column: u32) -> vec4<f32> {
-    var result = vec4<f32>(0.0);
-    if row < right.count {
-        let place = right.place + row * right.stride + column;
-        let width = parameters.head_dim;
-        if column < width { result.x = read_right(which, place); }
-        if column + 1u < width { result.y = read_right(which, place + 1u); }
-        if column + 2u < width { result.z = read_right(which, place + 2u); }
-        if column + 3u < width { result.w = read_right(which, place + 3u); }
-    }
-    return result;
-}
 
 // left . right^T: element [j] holds the invocation's four rows at column tx + TX j.
 fn tile_product(which: u32, lane: u32) -> array<vec4<f32>, EACH> {
@@ -84,37 +48,44 @@ fn tile_product(which: u32, lane: u32) -> array<vec4<f32>, EACH> {
     return sums;
 }
 
+// Where the weights of rows 4 ty .. 4 ty + 3 at a column are. Columns are rotated by ty: invocations that read one column
+// for several ty would otherwise all hit the same bank of workgroup memory.
+fn weight_place(ty: u32, column: u32) -> u32 {
+    return ty * COLUMNS + (column + ty) % COLUMNS;
+}
+
 // Puts four rows at column tx + TX j into the weights that add_products multiplies.
 fn set_weights(j: u32, rows: vec4<f32>, lane: u32) {
-    weights[(lane / TX) * COLUMNS + lane % TX + TX * j] = rows;
+    weights[weight_place(lane / TX, lane % TX + TX * j)] = rows;
 }
 
 // sums += weights . right: sums[4 s + r] is row 4 ty + r at the vector of columns tx + TX s.
 fn add_products(which: u32, sums: ptr<function, array<vec4<f32>, 4u * SLICES>>, lane: u32) {
     let tx = lane % TX;
     let ty = lane / TX;
-    for (var slice = 0u; slice < SLICES; slice++) {
-        for (var i = lane; i < COLUMNS * TX; i += THREADS) {
-            tile[i] = load_right(which, i / TX, 4u * (slice * TX + i % TX));
+    for (var first = 0u; first < SLICES; first += SPAN) {
+        for (var i = lane; i < COLUMNS * TX * SPAN; i += THREADS) {
+            tile[i] = load_right(which, i / (TX * SPAN), 4u * (first * TX + i % (TX * SPAN)));
         }
-        workgroupBarrier();  // weights and slice are complete before they are read
-        var s0 = (*sums)[4u * slice];
-        var s1 = (*sums)[4u * slice + 1u];
-        var s2 = (*sums)[4u * slice + 2u];
-        var s3 = (*sums)[4u * slice + 3u];
+        workgroupBarrier();  // weights and slices are complete before they are read
+        var block: array<vec4<f32>, 4u * SPAN>;
+        for (var i = 0u; i < 4u * SPAN; i++) {
+            block[i] = (*sums)[4u * first + i];
+        }
         for (var column = 0u; column < COLUMNS; column++) {
-            let weight = weights[ty * COLUMNS + column];
-            let b = tile[column * TX + tx];
-            s0 += weight.x * b;
-            s1 += weight.y * b;
-            s2 += weight.z * b;
-            s3 += weight.w * b;
+            let weight = weights[weight_place(ty, column)];
+            for (var s = 0u; s < SPAN; s++) {
+                let b = tile[(column * SPAN + s) * TX + tx];
+                block[4u * s] += weight.x * b;
+                block[4u * s + 1u] += weight.y * b;
+                block[4u * s + 2u] += weight.z * b;
+                block[4u * s + 3u] += weight.w * b;
+            }
         }
-        (*sums)[4u * slice] = s0;
-        (*sums)[4u * slice + 1u] = s1;
-        (*sums)[4u * slice + 2u] = s2;
-        (*sums)[4u * slice + 3u] = s3;
-        workgroupBarrier();  // weights and slice are read before they are overwritten
+        for (var i = 0u; i < 4u * SPAN; i++) {
+            (*sums)[4u * first + i] = block[i];
+        }
+        workgroupBarrier();  // weights and slices are read before they are overwritten
     }
 }
 

@@ -9,3 +9,11 @@ fn total(x: Pack) -> f32 {
 fn sigmoid_pack(x: Pack) -> Pack {
     return Pack(sigmoid(x.x), sigmoid(x.y), sigmoid(x.z), sigmoid(x.w));
 }
+
+fn exp_pack(x: Pack) -> Pack {
+    return Pack(safe_exp(x.x), safe_exp(x.y), safe_exp(x.z), safe_exp(x.w));
+}
+
+fn highest(x: Pack) -> f32 {
+    return max(max(x.x, x.y), max(x.z, x.w));
+}

@@ -12,7 +12,7 @@ fn value(x: f32) -> f32 {
 }
 
 fn slope(x: f32) -> f32 {
-    let s = sigmoid(gelu_argument(x));
+    let argument = gelu_argument(x);
     let argument_slope = TWO_ROOT * (1.0 + 3.0 * CUBIC * x * x);
-    return s * (1.0 + x * (1.0 - s) * argument_slope);
+    return sigmoid(argument) * (1.0 + x * sigmoid(-argument) * argument_slope);
 }

@@ -1,8 +1,8 @@
-// sigmoid, and its derivative from y: y · (1 - y).
+// sigmoid, and its derivative sigmoid(x) · sigmoid(-x): from y, 1 - y would cancel.
 fn value(x: f32) -> f32 {
     return sigmoid(x);
 }
 
-fn slope(y: f32) -> f32 {
-    return y * (1.0 - y);
+fn slope(x: f32) -> f32 {
+    return sigmoid(x) * sigmoid(-x);
 }

@@ -8,8 +8,11 @@ use crate::ops::linear_cross_entropy::cases as linear_cross_entropy;
 use crate::ops::matmul::cases as matmul;
 use crate::ops::mlstm::cases as mlstm;
 use crate::ops::norm::{Kind, cases as norm};
+use crate::ops::reduction::{Reduction, cases as reduction};
 use crate::ops::reshape::cases as reshape;
 use crate::ops::rotary::cases as rotary;
+use crate::ops::slice::cases as slice;
+use crate::ops::softmax::{Softmax, cases as softmax};
 use crate::ops::swiglu::{SwiGlu, cases as swiglu};
 use crate::ops::unary::{Unary, cases as unary};
 
@@ -40,6 +43,12 @@ pub const TABLE: &[Row] = &[
     Row { name: "swiglu", draw: |draw| swiglu::draw(SwiGlu::Separate, draw) },
     Row { name: "swiglu_packed", draw: |draw| swiglu::draw(SwiGlu::Packed, draw) },
     Row { name: "reshape", draw: reshape::draw },
+    Row { name: "sum_last", draw: |draw| reduction::draw(Reduction::Sum, draw) },
+    Row { name: "mean_last", draw: |draw| reduction::draw(Reduction::Mean, draw) },
+    Row { name: "slice", draw: slice::draw_slice },
+    Row { name: "concatenate", draw: slice::draw_concatenate },
+    Row { name: "softmax", draw: |draw| softmax::draw(Softmax::Probability, draw) },
+    Row { name: "log_softmax", draw: |draw| softmax::draw(Softmax::Logarithm, draw) },
     Row { name: "sigmoid", draw: |draw| unary::draw(Unary::Sigmoid, draw) },
     Row { name: "soft_cap", draw: |draw| unary::draw(Unary::SoftCap(15.0), draw) },
     Row { name: "tanh", draw: |draw| unary::draw(Unary::Tanh, draw) },

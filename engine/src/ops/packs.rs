@@ -29,6 +29,11 @@ impl Packs {
         Self { count, four, span: count.next_power_of_two().clamp(LEAST_SPAN, INVOCATIONS) }
     }
 
+    /// For rows read one element at a time, whatever their length.
+    pub(crate) fn by_one(columns: usize) -> Self {
+        Self { count: columns, four: false, span: columns.next_power_of_two().clamp(LEAST_SPAN, INVOCATIONS) }
+    }
+
     /// The constants of the variant: invocations that share a row, and the packs that each holds.
     pub(crate) fn constants(self) -> [Constant; 2] {
         [("SPAN", self.span as u32), ("KEPT", self.count.div_ceil(self.span).max(1) as u32)]
@@ -39,9 +44,14 @@ impl Packs {
         &kernels[usize::from(self.four)]
     }
 
-    /// Workgroups for so many rows.
+    /// Rows that a workgroup takes.
+    pub(crate) fn rows_per_workgroup(self) -> usize {
+        INVOCATIONS / self.span
+    }
+
+    /// Workgroups for so many rows; none for empty rows.
     pub(crate) fn workgroups(self, rows: usize) -> usize {
-        if self.count == 0 { 0 } else { rows.div_ceil(INVOCATIONS / self.span) }
+        if self.count == 0 { 0 } else { rows.div_ceil(self.rows_per_workgroup()) }
     }
 
     /// The grid where each invocation takes one of `count` packs.

@@ -10,7 +10,7 @@ fn add_up<T: Float>(mut parts: [T; PARTS]) -> T {
     let mut half = PARTS / 2;
     while half > 0 {
         for at in 0..half {
-            parts[at] = parts[at] + parts[at + half];
+            parts[at] += parts[at + half];
         }
         half /= 2;
     }
@@ -66,4 +66,21 @@ pub(crate) fn sum3<T: Float>(x: &[T], y: &[T], z: &[T], term: impl Fn(T, T, T) -
         *part += term(x, y, z);
     }
     add_up(parts)
+}
+
+/// The largest element; the lowest number there is for an empty row.
+#[inline(always)]
+pub(crate) fn highest<T: Float>(x: &[T]) -> T {
+    let mut parts = [T::from_f64(-f64::from(f32::MAX)); PARTS];
+    let chunks = x.chunks_exact(PARTS);
+    let rest = chunks.remainder();
+    for x in chunks {
+        for at in 0..PARTS {
+            parts[at] = parts[at].max(x[at]);
+        }
+    }
+    for (part, &x) in parts.iter_mut().zip(rest) {
+        *part = part.max(x);
+    }
+    parts.into_iter().fold(parts[0], |most, part| most.max(part))
 }

@@ -14,6 +14,7 @@ const FLOAT: File = file!("prelude/float.wgsl");
 const PACK_1: File = file!("prelude/pack_1.wgsl");
 const PACK_4: File = file!("prelude/pack_4.wgsl");
 const ROW_SUMS: File = file!("prelude/row_sums.wgsl");
+const ROW_HIGHEST: File = file!("prelude/row_highest.wgsl");
 
 pub mod adamw;
 pub mod arithmetic;
@@ -21,8 +22,12 @@ pub mod attention;
 pub mod cross_entropy;
 pub mod embedding;
 pub mod matmul;
+pub mod mlstm;
 pub mod norm;
+pub mod reduction;
 pub mod rotary;
+pub mod slice;
+pub mod softmax;
 pub mod swiglu;
 pub mod unary;
 
@@ -31,6 +36,10 @@ pub mod unary;
 pub const ALL: &[&[&Kernel]] = &[
     adamw::ALL,
     arithmetic::ALL,
+    slice::ALL,
+    softmax::ALL,
+    reduction::ALL,
+    mlstm::ALL,
     swiglu::ALL,
     unary::ALL,
     cross_entropy::ALL,

@@ -15,10 +15,15 @@ pub(crate) fn draw(draw: &mut Draw) -> Case {
     let unused = if draw.coin() { 0 } else { draw.number(1..=5) };
     let keys = queries + earlier;
     let key_length = (unused > 0).then_some(keys);
-    // Logits have the deviation of the product of both: up to about ±80 in the widest case.
-    let deviation = draw.choose(&[0.5, 1.0, 4.0]);
+    // Logits have the square of this as their deviation: up to about ±80 in the widest case, which needs rows enough that
+    // some have more than one weight: where one weight is 1, the gradients of query and key vanish.
+    let deviation = if queries >= 8 { draw.choose(&[0.5, 1.0, 4.0]) } else { draw.choose(&[0.5, 1.0]) };
     let query = draw.normals(&[batch, queries, kv_heads * group, head_dim], 0.0, deviation);
     let key = draw.normals(&[batch, keys + unused, kv_heads, head_dim], 0.0, deviation);
     let value = draw.normals(&[batch, keys + unused, kv_heads, head_dim], 0.0, 1.0);
-    Case::new(Attention { options: AttentionOptions { key_length } }, vec![query, key, value])
+    let case = Case::new(Attention { options: AttentionOptions { key_length } }, vec![query, key, value]);
+    // ds = p (do . v - delta): where p is near 1 the difference is far smaller than its terms, and so are the probes that
+    // tell the size of a gradient's terms. Measured over 300 cases: 1.9 of the
+    // bound for logits around 1, less than 200 for the wide ones.
+    case.with_slack(if deviation > 1.0 { 400.0 } else { 4.0 })
 }

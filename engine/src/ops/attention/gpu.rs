@@ -54,10 +54,20 @@ impl Sizes {
         }
     }
 
-    /// The variant of the kernels that work in tiles.
-    fn tile_constants(&self) -> [Constant; 2] {
-        let threads_across = if self.head_dim <= 32 { 8 } else { 16 };
-        [("TX", threads_across as u32), ("SLICES", self.head_dim.div_ceil(4 * threads_across) as u32)]
+    /// The variant of the kernels that work in tiles; see `attention/tile.wgsl`.
+    fn tile_constants(&self) -> [Constant; 3] {
+        let (across, span) = match self.head_dim {
+            0..=32 => (8, 1),
+            33..=128 => (8, 2),
+            _ => (16, 1),
+        };
+        let slices = self.head_dim.div_ceil(4 * across).next_multiple_of(span);
+        [("TX", across as u32), ("SPAN", span as u32), ("SLICES", slices as u32)]
+    }
+
+    /// The kernel that reads rows of this head_dim: four columns at once where they are whole vectors.
+    fn reading(&self, kernels: &'static [Kernel; 2]) -> &'static Kernel {
+        &kernels[usize::from(!self.head_dim.is_multiple_of(4))]
     }
 
     /// The cost of `products` multiply-adds for each element of each row that a query sees.
@@ -113,7 +123,7 @@ pub(super) fn forward(sizes: &Sizes, gpu: &Gpu, inputs: &[&Tensor]) -> Result<Ve
         let tiles = queries.div_ceil(ROWS);
         dispatch(
             gpu,
-            &shaders::FORWARD,
+            sizes.reading(&shaders::FORWARD),
             &sizes.tile_constants(),
             sizes.parameters(batch * heads, tiles, 0),
             &[inputs[0], inputs[1], inputs[2], &output, &lse],
@@ -132,7 +142,7 @@ fn step(sizes: &Sizes, gpu: &Gpu, inputs: &[&Tensor], [output, lse]: [&Tensor; 2
     let parameters = sizes.parameters(batch * heads, parts, part_keys);
     dispatch(
         gpu,
-        &shaders::STEP_PART,
+        sizes.reading(&shaders::STEP_PART),
         &[("SLICES", head_dim.div_ceil(64) as u32)],
         parameters,
         &[inputs[0], inputs[1], inputs[2], &partial],
@@ -165,7 +175,7 @@ pub(super) fn backward(sizes: &Sizes, gpu: &Gpu, saved: &Saved, needs: &[bool]) 
         let tiles = queries.div_ceil(ROWS);
         dispatch(
             gpu,
-            &shaders::BACKWARD_QUERY,
+            sizes.reading(&shaders::BACKWARD_QUERY),
             &constants,
             sizes.parameters(batch * heads, tiles, 0),
             &[query, key, value, d_output, &terms, &d_query],
@@ -178,7 +188,7 @@ pub(super) fn backward(sizes: &Sizes, gpu: &Gpu, saved: &Saved, needs: &[bool]) 
         let tiles = capacity.div_ceil(ROWS);
         dispatch(
             gpu,
-            &shaders::BACKWARD_KEY,
+            sizes.reading(&shaders::BACKWARD_KEY),
             &constants,
             sizes.parameters(batch * kv_heads, tiles, 0),
             &[query, key, value, d_output, &terms, &d_key, &d_value],

@@ -12,6 +12,11 @@ use crate::{DType, Device};
 const LOGIT_COST: usize = 16;
 /// Stands for the target's logit in the sum over all others: e to it is 0.
 const LOWEST: f64 = -1e30;
+/// Below this e^x is taken as 0: far under what rounding leaves of a share of the softmax, and products with numbers near
+/// the smallest would be many times slower.
+const LEAST_EXPONENT: f64 = -60.0;
+/// The same for `f64`.
+const LEAST_EXPONENT_F64: f64 = -600.0;
 /// Sums and maxima over a row run in so many lanes, which vectors of every width divide.
 const LANES: usize = 16;
 
@@ -120,8 +125,11 @@ impl<T: Float> Head<T> {
         // would be nothing but rounding.
         logits[target] = T::from_f64(LOWEST);
         let mut lanes = [T::ZERO; LANES];
+        let least = T::from_f64(if T::DTYPE == DType::F64 { LEAST_EXPONENT_F64 } else { LEAST_EXPONENT });
         let step = |sum: &mut T, z: &mut T| {
-            let e = (*z - largest).exp();
+            let x = *z - largest;
+            let e = x.max(least).exp();
+            let e = if x < least { T::ZERO } else { e };
             *sum += e;
             *z = e * factor(*z);
         };

@@ -1,7 +1,9 @@
 //! The chunkwise backward on the CPU: one task a recurrence. First all border states again, then from the last chunk to
 //! the first.
 
-use super::forward_cpu::{Rows, Slices, advance, cpu_of, dot, rows_of_cells, unfilled, worth_threads};
+#![allow(clippy::needless_range_loop, reason = "zipped iterators are not inlined into code for wider vectors")]
+
+use super::forward_cpu::{Slices, advance, cpu_of, dot, rows_of_cells, unfilled, worth_threads};
 use super::gates_cpu::{Chunk, Gates, Place};
 use super::{Mlstm, Saved, Sizes};
 use crate::DType;
@@ -95,7 +97,6 @@ struct Recurrence<T> {
     cell: usize,
     scale: T,
     gates: Gates<T>,
-    rows: Rows<T>,
     /// X = dH/D and y for every position.
     x: Vec<T>,
     y: Vec<T>,
@@ -120,9 +121,7 @@ impl<T: Float> Recurrence<T> {
                         let (d_h, h) = (&d_h[first..][..v_dim], &upstream.h[first..][..v_dim]);
                         let (den, floor) = (upstream.den[place.row(t, 1)], (-gates.stabilizer[t]).exp());
                         let inverse = T::ONE / (den.abs().max(floor) + epsilon);
-                        for (x, &d_h) in x.iter_mut().zip(d_h) {
-                            *x = d_h * inverse;
-                        }
+                        scale(x, d_h, inverse);
                         if den.abs() >= floor {
                             let along = dot(x, h);
                             *y = if den > T::ZERO { -along } else { along };
@@ -136,7 +135,6 @@ impl<T: Float> Recurrence<T> {
             cell,
             scale: T::from_f64(sizes.scale()),
             gates,
-            rows: Rows::new(place, slices),
             x,
             y,
             forget_terms: vec![T::ZERO; length],
@@ -162,7 +160,7 @@ impl<T: Float> Recurrence<T> {
             normalizers.copy_within(index * qk_dim..(index + 1) * qk_dim, (index + 1) * qk_dim);
             let next =
                 (&mut memories[(index + 1) * state..][..state], &mut normalizers[(index + 1) * qk_dim..][..qk_dim]);
-            advance(sizes, chunk, &self.rows, &mut weighted, next);
+            advance(self.place, chunk, slices, &mut weighted, next);
         }
         let copy = |from: Option<&[T]>, to: &mut [T]| match from {
             Some(from) => to.copy_from_slice(&from[cell * to.len()..][..to.len()]),
@@ -175,47 +173,61 @@ impl<T: Float> Recurrence<T> {
         let d_stabilizer = upstream.d_stabilizer.map_or(T::ZERO, |d| d[cell]);
         let mut room = Room::new(sizes);
         for (index, chunk) in chunks.iter().enumerate().rev() {
-            self.chunk(chunk, border(index), &mut room, &mut target);
+            self.chunk(slices, chunk, border(index), &mut room, &mut target);
         }
         let along_initial = inner(border(0), &target);
         self.gate_gradients(slices, along_final, d_stabilizer - along_final, along_initial, target);
     }
 
     /// dQ, dK, dV of a chunk, and dC⁺ from after it to before it.
-    fn chunk(&mut self, chunk: &Chunk<T>, before: (&[T], &[T]), room: &mut Room<T>, target: &mut Target<T>) {
-        let sizes = self.place.sizes;
+    fn chunk(
+        &mut self,
+        slices: &Slices<T>,
+        chunk: &Chunk<T>,
+        before: (&[T], &[T]),
+        room: &mut Room<T>,
+        target: &mut Target<T>,
+    ) {
+        let (place, sizes) = (self.place, self.place.sizes);
         let (first, count, qk_dim, v_dim) = (chunk.first, chunk.rows, sizes.qk_dim, sizes.v_dim);
-        let query = &self.rows.query[first * qk_dim..][..count * qk_dim];
-        let key = &self.rows.key[first * qk_dim..][..count * qk_dim];
-        let value = &self.rows.value[first * v_dim..][..count * v_dim];
+        let (at_qk, at_v) = (place.layout(first, qk_dim), place.layout(first, v_dim));
+        let (query, key) = ((slices.query, at_qk), (slices.key, at_qk));
+        let (key_transposed, value_transposed) = ((slices.key, at_qk.transposed()), (slices.value, at_v.transposed()));
         let (x, y) = (&self.x[first * v_dim..][..count * v_dim], &self.y[first..][..count]);
         let (narrow, wide, square) = (Layout::row_major(qk_dim), Layout::row_major(v_dim), Layout::row_major(count));
         let scores = Product { rows: count, columns: count, depth: qk_dim };
-        product(scores, T::ONE, (query, narrow), (key, narrow.transposed()), T::ZERO, (&mut room.scores, square));
+        product(scores, T::ONE, query, key_transposed, T::ZERO, (&mut room.scores, square));
         let scores = Product { depth: v_dim, ..scores };
-        product(scores, T::ONE, (x, wide), (value, wide.transposed()), T::ZERO, (&mut room.d_scores, square));
-        let (gates, scale) = (&self.gates, self.scale);
+        product(scores, T::ONE, (x, wide), value_transposed, T::ZERO, (&mut room.d_scores, square));
+        let gates = &self.gates;
         vectorized(
             #[inline(always)]
             || {
                 gates.for_decays(
                     chunk,
-                    scale,
+                    self.scale,
                     #[inline(always)]
                     |t, decay| {
-                        let (row, masked) = room.scores[t * count..][..count].split_at_mut(t + 1);
-                        let (d_row, d_masked) = room.d_scores[t * count..][..count].split_at_mut(t + 1);
-                        for ((score, d_score), &decay) in row.iter_mut().zip(d_row).zip(decay) {
-                            *score *= decay;
-                            *d_score = (*d_score + y[t]) * decay;
+                        let row = &mut room.scores[t * count..][..count];
+                        let d_row = &mut room.d_scores[t * count..][..count];
+                        let known = decay.len().min(count);
+                        row[known..].fill(T::ZERO);
+                        d_row[known..].fill(T::ZERO);
+                        let (row, d_row, decay) = (&mut row[..known], &mut d_row[..known], &decay[..known]);
+                        let term = y[t];
+                        for column in 0..known {
+                            row[column] *= decay[column];
+                            d_row[column] = (d_row[column] + term) * decay[column];
                         }
-                        masked.fill(T::ZERO);
-                        d_masked.fill(T::ZERO);
                     },
                 );
-                scale_rows(&mut room.weighted_x, x, &chunk.read, v_dim);
-                scale_rows(&mut room.weighted_value, value, &chunk.write, v_dim);
-                scale_rows(&mut room.weighted_key, key, &chunk.write, qk_dim);
+                for t in 0..count {
+                    let (read, write) = (chunk.read[t], chunk.write[t]);
+                    let (narrow, wide) = (t * qk_dim..(t + 1) * qk_dim, t * v_dim..(t + 1) * v_dim);
+                    scale(&mut room.weighted_x[wide.clone()], &x[wide.clone()], read);
+                    scale(&mut room.weighted_value[wide], &slices.value[place.row(first + t, v_dim)..], write);
+                    scale(&mut room.weighted_key[narrow], &slices.key[place.row(first + t, qk_dim)..], write);
+                }
             },
         );
         let to_qk = Product { rows: count, columns: qk_dim, depth: count };
@@ -224,8 +236,8 @@ impl<T: Float> Recurrence<T> {
         let (d_query, d_key, d_value) = (&mut room.d_query, &mut room.d_key, &mut room.d_value);
         let d_scores = (&*room.d_scores, square);
         let d_scores_transposed = (&*room.d_scores, square.transposed());
-        product(to_qk, T::ONE, d_scores, (key, narrow), T::ZERO, (d_query, narrow));
-        product(to_qk, T::ONE, d_scores_transposed, (query, narrow), T::ZERO, (d_key, narrow));
+        product(to_qk, T::ONE, d_scores, key, T::ZERO, (d_query, narrow));
+        product(to_qk, T::ONE, d_scores_transposed, query, T::ZERO, (d_key, narrow));
         product(to_v, T::ONE, (&room.scores, square.transposed()), (x, wide), T::ZERO, (d_value, wide));
         let through = Product { depth: v_dim, ..to_qk };
         let state = wide.transposed();
@@ -238,29 +250,31 @@ impl<T: Float> Recurrence<T> {
             || {
                 for t in 0..count {
                     let row = t * qk_dim..(t + 1) * qk_dim;
-                    let (d_query, d_key) = (&mut d_query[row.clone()], &mut d_key[row.clone()]);
-                    let read = chunk.read[t] * y[t];
-                    for (d, &n) in d_query.iter_mut().zip(before.1) {
-                        *d += read * n;
+                    let (d_query, d_key) = (&mut d_query[row.clone()], &mut d_key[row]);
+                    let start = place.row(first + t, qk_dim);
+                    let (query, key) = (&slices.query[start..][..qk_dim], &slices.key[start..][..qk_dim]);
+                    let (read, write) = (chunk.read[t] * y[t], chunk.write[t]);
+                    let (n, d_n) = (&before.1[..qk_dim], &target.d_normalizer[..qk_dim]);
+                    for a in 0..qk_dim {
+                        d_query[a] += read * n[a];
+                        d_key[a] += write * d_n[a];
                     }
-                    let write = chunk.write[t];
-                    for (d, &d_n) in d_key.iter_mut().zip(target.d_normalizer.iter()) {
-                        *d += write * d_n;
-                    }
-                    let input = dot(&key[row.clone()], d_key);
+                    let input = dot(key, d_key);
                     self.input_terms[first + t] = input;
-                    self.forget_terms[first + t] = dot(&query[row], d_query) - input;
+                    self.forget_terms[first + t] = dot(query, d_query) - input;
                     target.d_query[first + t].copy_from_slice(d_query);
                     target.d_key[first + t].copy_from_slice(d_key);
                     target.d_value[first + t].copy_from_slice(&d_value[t * v_dim..][..v_dim]);
                 }
-                for d_n in target.d_normalizer.iter_mut() {
-                    *d_n *= chunk.carry;
+                let d_n = &mut target.d_normalizer[..qk_dim];
+                for a in 0..qk_dim {
+                    d_n[a] *= chunk.carry;
                 }
-                for (t, query) in query.chunks(qk_dim).enumerate() {
+                for t in 0..count {
                     let read = chunk.read[t] * y[t];
-                    for (d_n, &q) in target.d_normalizer.iter_mut().zip(query) {
-                        *d_n += read * q;
+                    let query = &slices.query[place.row(first + t, qk_dim)..][..qk_dim];
+                    for a in 0..qk_dim {
+                        d_n[a] += read * query[a];
                     }
                 }
             },
@@ -268,7 +282,7 @@ impl<T: Float> Recurrence<T> {
         product(
             Product { rows: qk_dim, columns: v_dim, depth: count },
             T::ONE,
-            (query, narrow.transposed()),
+            (slices.query, at_qk.transposed()),
             (&room.weighted_x, wide),
             chunk.carry,
             (target.d_memory, wide),
@@ -309,12 +323,13 @@ fn inner<T: Float>((memory, normalizer): (&[T], &[T]), target: &Target<T>) -> T 
     )
 }
 
+/// out ← weight·x
 #[inline(always)]
-fn scale_rows<T: Float>(out: &mut [T], rows: &[T], weights: &[T], width: usize) {
-    for ((out, row), &weight) in out.chunks_mut(width).zip(rows.chunks(width)).zip(weights) {
-        for (out, &x) in out.iter_mut().zip(row) {
-            *out = weight * x;
-        }
+fn scale<T: Float>(out: &mut [T], x: &[T], weight: T) {
+    let count = out.len();
+    let x = &x[..count];
+    for at in 0..count {
+        out[at] = weight * x[at];
     }
 }
 

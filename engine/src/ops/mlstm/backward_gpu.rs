@@ -1,8 +1,94 @@
-use super::Mlstm;
-use crate::device::Gpu;
-use crate::error::{Error, Result};
+//! The backward on a GPU: gates and states again, then what each position needs, the states' gradients from the last chunk
+//! to the first, the gradients of query, key and value in tiles, and from them those of the gates.
+
+use gradus_shaders::mlstm as shaders;
+
+use super::gpu::{Call, FINAL_GRADIENT_GIVEN, PLANES, STABILIZER_GRADIENT_GIVEN, STATE_GIVEN};
+use super::{Mlstm, Saved};
+use crate::device::{Device, Gpu};
+use crate::error::Result;
 use crate::operation::Context;
 use crate::tensor::Tensor;
-pub(super) fn backward(_: &Mlstm, _: &Gpu, _: &Context) -> Result<Vec<Option<Tensor>>> {
-    Err(Error::device("mlstm", "no kernels"))
+
+/// Positions a workgroup of the kernels that compute one dot product for each.
+const DOTS: usize = 16;
+
+pub(super) fn backward(operation: &Mlstm, gpu: &Gpu, context: &Context) -> Result<Vec<Option<Tensor>>> {
+    let saved = Saved::new(operation, context)?;
+    let inputs = saved.inputs.as_slice();
+    let sizes = operation.sizes_of(inputs)?;
+    let call = Call { gpu, sizes, epsilon: operation.epsilon };
+    let (query, key, value, forget_gate) = (inputs[0], inputs[1], inputs[2], inputs[4]);
+    let (cells, positions) = (sizes.cells(), sizes.cells() * sizes.sequence);
+    let (qk_dim, v_dim) = (sizes.qk_dim, sizes.v_dim);
+    let zeros;
+    let [d_h, d_memory, d_normalizer, d_stabilizer] = saved.d_outputs;
+    let d_h = match d_h {
+        Some(given) => given,
+        None => {
+            zeros = Tensor::zeros(&Device::Gpu(gpu.clone()), saved.h.spec())?;
+            &zeros
+        }
+    };
+
+    let (gates, states) = call.gates_and_states(inputs)?;
+    let rows = call.tensor(&[PLANES * positions])?;
+    let buffers = [d_h, saved.h, saved.den, &gates, &states, &rows];
+    call.dispatch(&shaders::ROWS, 0, &buffers, positions.div_ceil(DOTS), 2.0 * (positions * v_dim) as f64)?;
+
+    let final_given = d_memory.is_some() || d_normalizer.is_some();
+    let d_states = final_state_gradient(&call, d_memory, d_normalizer)?;
+    let flags = if final_given { STATE_GIVEN } else { 0 };
+    let buffers = [query, d_h, &gates, &rows, &states, &d_states];
+    call.dispatch(&shaders::D_STATES, flags, &buffers, call.state_workgroups(), call.state_flops())?;
+
+    let (d_query, d_key) = (call.tensor(&sizes.query())?, call.tensor(&sizes.query())?);
+    let d_value = call.tensor(&sizes.value())?;
+    let (to_qk, to_v) = (call.tile_flops(v_dim, qk_dim), call.tile_flops(qk_dim, v_dim));
+    let buffers = [d_h, value, key, &gates, &rows, &states, &d_query];
+    call.dispatch(&shaders::D_QUERY, 0, &buffers, call.tiles(qk_dim), to_qk)?;
+    let buffers = [value, d_h, query, &gates, &rows, &d_states, &d_key];
+    call.dispatch(&shaders::D_KEY, 0, &buffers, call.tiles(qk_dim), to_qk)?;
+    let buffers = [key, query, d_h, &gates, &rows, &d_states, &d_value];
+    call.dispatch(&shaders::D_VALUE, 0, &buffers, call.tiles(v_dim), to_v)?;
+
+    let (d_input_gate, d_forget_gate) = (call.tensor(&sizes.gate())?, call.tensor(&sizes.gate())?);
+    let buffers = [query, key, &d_query, &d_key, &rows, &d_input_gate];
+    call.dispatch(&shaders::GATE_TERMS, 0, &buffers, positions.div_ceil(DOTS), 4.0 * (positions * qk_dim) as f64)?;
+    let (inner, d_initial) = (call.tensor(&[2, cells])?, call.tensor(&sizes.stabilizer())?);
+    let flops = 4.0 * (cells * sizes.state()) as f64;
+    call.dispatch(&shaders::INNER, 0, &[&states, &d_states, &inner], 2 * cells, flops)?;
+    let mut flags = if final_given { FINAL_GRADIENT_GIVEN } else { 0 };
+    if d_stabilizer.is_some() {
+        flags |= STABILIZER_GRADIENT_GIVEN;
+    }
+    // Where no gradient of the final stabiliser is given, the flag says not to read it.
+    let d_final = d_stabilizer.unwrap_or(&inner);
+    let buffers = [forget_gate, &rows, &inner, d_final, &d_forget_gate, &d_input_gate, &d_initial];
+    call.dispatch(&shaders::FORGET, flags, &buffers, cells, 30.0 * positions as f64)?;
+
+    let mut gradients = vec![d_query, d_key, d_value, d_input_gate, d_forget_gate];
+    if inputs.len() == 8 {
+        let (memory, normalizer) = (call.tensor(&sizes.memory())?, call.tensor(&sizes.normalizer())?);
+        call.copy_border(&d_states, 0, [Some(&memory), Some(&normalizer), None], false)?;
+        gradients.extend([memory, normalizer, d_initial]);
+    }
+    Ok(gradients.into_iter().map(Some).collect())
+}
+
+/// Room for the states' gradients, that of the final state filled in if one is given.
+fn final_state_gradient(call: &Call, memory: Option<&Tensor>, normalizer: Option<&Tensor>) -> Result<Tensor> {
+    let d_states = call.borders()?;
+    if memory.is_none() && normalizer.is_none() {
+        return Ok(d_states);
+    }
+    let device = Device::Gpu(call.gpu.clone());
+    let or_zeros = |given: Option<&Tensor>, sizes: &[usize]| match given {
+        Some(given) => Ok(given.clone()),
+        None => Tensor::zeros(&device, crate::Spec::new(sizes, crate::DType::F32)?),
+    };
+    let memory = or_zeros(memory, &call.sizes.memory())?;
+    let normalizer = or_zeros(normalizer, &call.sizes.normalizer())?;
+    call.copy_border(&d_states, call.sizes.chunks(), [Some(&memory), Some(&normalizer), None], true)?;
+    Ok(d_states)
 }

@@ -116,3 +116,30 @@ fn advance(cell: &mut Cell, k: &[f64], v: &[f64], input_gate: f64, forget_gate: 
         if input_gate >= kept { input_gate.abs() } else { log_forget.abs() + cell.stabilizer_terms };
     cell.stabilizer = m;
 }
+
+/// |den_t| / exp(−m_t) of every position, with the place of the position's query.
+pub(super) fn floor_ratios(inputs: &[Array]) -> Vec<(f64, std::ops::Range<usize>)> {
+    let [query, key, _, input_gate, forget_gate, state @ ..] = inputs else { return Vec::new() };
+    let &[batch, sequence, heads, qk_dim] = query.sizes.as_slice() else { return Vec::new() };
+    let mut ratios = Vec::new();
+    for b in 0..batch {
+        for head in 0..heads {
+            let mut cell = start(state, b, head, qk_dim, state.first().map_or(0, Array::last));
+            // Only the column of n.
+            let width = cell.value.len() / qk_dim;
+            let column = |x: &[f64]| x.iter().copied().skip(width - 1).step_by(width).collect();
+            cell.value = column(&cell.value);
+            cell.absolute = column(&cell.absolute);
+            cell.sensitive = column(&cell.sensitive);
+            for t in 0..sequence {
+                let row = query.offset([b, t, head, 0])..query.offset([b, t, head, 0]) + qk_dim;
+                let place = [b, t, head];
+                advance(&mut cell, &key.data[row.clone()], &[1.0], input_gate.at(place), forget_gate.at(place));
+                let products = query.data[row.clone()].iter().zip(&cell.value).map(|(q, n)| q * n);
+                let den = products.sum::<f64>() / (qk_dim as f64).sqrt();
+                ratios.push((den.abs() * cell.stabilizer.exp(), row));
+            }
+        }
+    }
+    ratios
+}

@@ -1,6 +1,8 @@
 //! The chunkwise forward on the CPU: one task a recurrence, from its first chunk to its last.
 
-use super::gates_cpu::{Chunk, Gates, Place};
+#![allow(clippy::needless_range_loop, reason = "zipped iterators are not inlined into code for wider vectors")]
+
+use super::gates_cpu::{Chunk, Gates, Place, VECTOR};
 use super::{Mlstm, Sizes};
 use crate::device::Cpu;
 use crate::device::cpu::float::{Float, vectorized};
@@ -43,35 +45,68 @@ pub(super) fn rows_of_cells<T>(sizes: Sizes, data: &mut [T], width: usize) -> Ve
     cells
 }
 
-/// Partial sums side by side, so that sums are vectorised; 16 fill the widest vector of `f32`.
-const PARTS: usize = 16;
+/// x ← x·y
+#[inline(always)]
+pub(super) fn multiply<T: Float>(x: &mut [T], y: &[T]) {
+    let count = x.len();
+    let y = &y[..count];
+    for at in 0..count {
+        x[at] *= y[at];
+    }
+}
+
+/// The sum of side-by-side partial sums, in pairs.
+#[inline(always)]
+fn fold<T: Float>(mut parts: [T; VECTOR]) -> T {
+    let mut half = VECTOR / 2;
+    while half > 0 {
+        for at in 0..half {
+            parts[at] += parts[at + half];
+        }
+        half /= 2;
+    }
+    parts[0]
+}
 
 /// Σ x, in a fixed order.
 #[inline(always)]
 pub(super) fn total<T: Float>(x: &[T]) -> T {
-    let mut parts = [T::ZERO; PARTS];
-    let blocks = x.chunks_exact(PARTS);
-    let rest: T = blocks.remainder().iter().copied().sum();
-    for block in blocks {
-        for (part, &x) in parts.iter_mut().zip(block) {
-            *part += x;
+    let mut parts = [T::ZERO; VECTOR];
+    let whole = x.len() - x.len() % VECTOR;
+    let mut first = 0;
+    while first < whole {
+        let block = &x[first..first + VECTOR];
+        for at in 0..VECTOR {
+            parts[at] += block[at];
         }
+        first += VECTOR;
     }
-    parts.into_iter().sum::<T>() + rest
+    let mut sum = fold(parts);
+    for at in whole..x.len() {
+        sum += x[at];
+    }
+    sum
 }
 
 /// Σ x·y, in a fixed order.
 #[inline(always)]
 pub(super) fn dot<T: Float>(x: &[T], y: &[T]) -> T {
-    let mut parts = [T::ZERO; PARTS];
-    let (xs, ys) = (x.chunks_exact(PARTS), y.chunks_exact(PARTS));
-    let rest: T = xs.remainder().iter().zip(ys.remainder()).map(|(&x, &y)| x * y).sum();
-    for (x, y) in xs.zip(ys) {
-        for ((part, &x), &y) in parts.iter_mut().zip(x).zip(y) {
-            *part += x * y;
+    let mut parts = [T::ZERO; VECTOR];
+    let y = &y[..x.len()];
+    let whole = x.len() - x.len() % VECTOR;
+    let mut first = 0;
+    while first < whole {
+        let (left, right) = (&x[first..first + VECTOR], &y[first..first + VECTOR]);
+        for at in 0..VECTOR {
+            parts[at] += left[at] * right[at];
         }
+        first += VECTOR;
     }
-    parts.into_iter().sum::<T>() + rest
+    let mut sum = fold(parts);
+    for at in whole..x.len() {
+        sum += x[at] * y[at];
+    }
+    sum
 }
 
 /// The inputs as slices; the initial state is `None` if there is none.
@@ -117,44 +152,28 @@ impl<'a, T: Float> Slices<'a, T> {
     }
 }
 
-/// One recurrence's query, key and value, row after row.
-pub(super) struct Rows<T> {
-    pub query: Vec<T>,
-    pub key: Vec<T>,
-    pub value: Vec<T>,
-}
-
-impl<T: Float> Rows<T> {
-    pub(super) fn new(place: Place, slices: &Slices<T>) -> Self {
-        Self {
-            query: place.gather(slices.query, place.sizes.qk_dim),
-            key: place.gather(slices.key, place.sizes.qk_dim),
-            value: place.gather(slices.value, place.sizes.v_dim),
-        }
-    }
-}
-
 /// C, n ← the state after the chunk. `weighted` is room for rows of keys.
 pub(super) fn advance<T: Float>(
-    sizes: Sizes,
+    place: Place,
     chunk: &Chunk<T>,
-    rows: &Rows<T>,
+    slices: &Slices<T>,
     weighted: &mut [T],
     (memory, normalizer): (&mut [T], &mut [T]),
 ) {
-    let (qk_dim, v_dim) = (sizes.qk_dim, sizes.v_dim);
-    let key = &rows.key[chunk.first * qk_dim..][..chunk.rows * qk_dim];
-    let weighted = &mut weighted[..chunk.rows * qk_dim];
+    let (qk_dim, v_dim) = (place.sizes.qk_dim, place.sizes.v_dim);
     vectorized(
         #[inline(always)]
         || {
-            for n in normalizer.iter_mut() {
-                *n *= chunk.carry;
+            for n in 0..qk_dim {
+                normalizer[n] *= chunk.carry;
             }
-            for ((out, key), &weight) in weighted.chunks_mut(qk_dim).zip(key.chunks(qk_dim)).zip(&chunk.write) {
-                for ((out, n), &k) in out.iter_mut().zip(normalizer.iter_mut()).zip(key) {
-                    *out = weight * k;
-                    *n += *out;
+            for t in 0..chunk.rows {
+                let key = &slices.key[place.row(chunk.first + t, qk_dim)..][..qk_dim];
+                let (out, normalizer) = (&mut weighted[t * qk_dim..][..qk_dim], &mut normalizer[..qk_dim]);
+                let weight = chunk.write[t];
+                for a in 0..qk_dim {
+                    out[a] = weight * key[a];
+                    normalizer[a] += out[a];
                 }
             }
         },
@@ -163,7 +182,7 @@ pub(super) fn advance<T: Float>(
         Product { rows: qk_dim, columns: v_dim, depth: chunk.rows },
         T::ONE,
         (weighted, Layout::row_major(qk_dim).transposed()),
-        (&rows.value[chunk.first * v_dim..], Layout::row_major(v_dim)),
+        (slices.value, place.layout(chunk.first, v_dim)),
         chunk.carry,
         (memory, Layout::row_major(v_dim)),
     );
@@ -210,7 +229,6 @@ fn recurrence<T: Float>(operation: &Mlstm, sizes: Sizes, slices: &Slices<T>, cel
     let (qk_dim, v_dim, length) = (sizes.qk_dim, sizes.v_dim, sizes.chunk_size.min(sizes.sequence));
     let (scale, epsilon) = (T::from_f64(sizes.scale()), T::from_f64(operation.epsilon));
     let gates = slices.gates(place, cell);
-    let rows = Rows::new(place, slices);
     slices.start(cell, target.memory, target.normalizer);
     let mut scores = vec![T::ZERO; length * length];
     let mut weighted = vec![T::ZERO; length * qk_dim];
@@ -219,13 +237,13 @@ fn recurrence<T: Float>(operation: &Mlstm, sizes: Sizes, slices: &Slices<T>, cel
     for first in (0..sizes.sequence).step_by(sizes.chunk_size) {
         let chunk = gates.chunk(first, sizes.chunk_size.min(sizes.sequence - first), scale);
         let count = chunk.rows;
-        let query = &rows.query[first * qk_dim..][..count * qk_dim];
-        let key = (&rows.key[first * qk_dim..], Layout::row_major(qk_dim).transposed());
+        let query = (slices.query, place.layout(first, qk_dim));
+        let key = (slices.key, place.layout(first, qk_dim).transposed());
         let score_layout = Layout::row_major(count);
         product(
             Product { rows: count, columns: count, depth: qk_dim },
             T::ONE,
-            (query, Layout::row_major(qk_dim)),
+            query,
             key,
             T::ZERO,
             (&mut scores, score_layout),
@@ -238,15 +256,14 @@ fn recurrence<T: Float>(operation: &Mlstm, sizes: Sizes, slices: &Slices<T>, cel
                     scale,
                     #[inline(always)]
                     |t, decay| {
-                        let (row, masked) = scores[t * count..][..count].split_at_mut(t + 1);
-                        for (score, &decay) in row.iter_mut().zip(decay) {
-                            *score *= decay;
-                        }
-                        masked.fill(T::ZERO);
-                        let read = chunk.read[t];
-                        let weighted = &mut weighted[t * qk_dim..][..qk_dim];
-                        for (out, &q) in weighted.iter_mut().zip(&query[t * qk_dim..]) {
-                            *out = read * q;
+                        let row = &mut scores[t * count..][..count];
+                        let known = decay.len().min(count);
+                        multiply(&mut row[..known], decay);
+                        row[known..].fill(T::ZERO);
+                        let query = &slices.query[place.row(first + t, qk_dim)..][..qk_dim];
+                        let (weighted, read) = (&mut weighted[t * qk_dim..][..qk_dim], chunk.read[t]);
+                        for a in 0..qk_dim {
+                            weighted[a] = read * query[a];
                         }
                         den[t] = total(row) + dot(weighted, target.normalizer);
                     },
@@ -254,7 +271,7 @@ fn recurrence<T: Float>(operation: &Mlstm, sizes: Sizes, slices: &Slices<T>, cel
             },
         );
         let output = Product { rows: count, columns: v_dim, depth: count };
-        let value = (&rows.value[first * v_dim..], Layout::row_major(v_dim));
+        let value = (slices.value, place.layout(first, v_dim));
         let wide = Layout::row_major(v_dim);
         product(output, T::ONE, (&scores, score_layout), value, T::ZERO, (&mut sums, wide));
         let state = (&*target.memory, wide);
@@ -265,14 +282,16 @@ fn recurrence<T: Float>(operation: &Mlstm, sizes: Sizes, slices: &Slices<T>, cel
             || {
                 for t in 0..count {
                     let divisor = den[t].abs().max((-gates.stabilizer[first + t]).exp()) + epsilon;
-                    for (h, &sum) in target.h[first + t].iter_mut().zip(&sums[t * v_dim..]) {
-                        *h = sum / divisor;
+                    let (h, sums) = (&mut target.h[first + t][..v_dim], &sums[t * v_dim..][..v_dim]);
+                    let inverse = T::ONE / divisor;
+                    for column in 0..v_dim {
+                        h[column] = sums[column] * inverse;
                     }
                     target.den[first + t][0] = den[t];
                 }
             },
         );
-        advance(sizes, &chunk, &rows, &mut weighted, (target.memory, target.normalizer));
+        advance(place, &chunk, slices, &mut weighted, (target.memory, target.normalizer));
     }
     *target.stabilizer = gates.after(sizes.sequence);
 }

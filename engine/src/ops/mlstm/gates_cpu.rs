@@ -1,7 +1,10 @@
 //! The gates of one recurrence on the CPU: the only place that knows which function the input gate is.
 
+#![allow(clippy::needless_range_loop, reason = "zipped iterators are not inlined into code for wider vectors")]
+
 use super::Sizes;
 use crate::device::cpu::float::{Float, vectorized};
+use crate::device::cpu::gemm::Layout;
 
 /// One batch element and head: where its rows are in [batch, sequence, heads, ...].
 #[derive(Clone, Copy)]
@@ -21,13 +24,14 @@ impl Place {
         ((self.batch * self.sizes.sequence + position) * self.sizes.heads + self.head) * width
     }
 
-    /// This recurrence's rows, one after the other, of a tensor cut into rows `width` wide.
-    pub(super) fn gather<T: Float>(self, from: &[T], width: usize) -> Vec<T> {
-        let mut rows = Vec::with_capacity(self.sizes.sequence * width);
-        for position in 0..self.sizes.sequence {
-            rows.extend_from_slice(&from[self.row(position, width)..][..width]);
-        }
-        rows
+    /// The matrix of this recurrence's rows from `position` on, `width` wide.
+    pub(super) fn layout(self, position: usize, width: usize) -> Layout {
+        Layout { offset: self.row(position, width), row_stride: self.sizes.heads * width, column_stride: 1 }
+    }
+
+    /// This recurrence's numbers, one a position.
+    fn gather<T: Float>(self, from: &[T]) -> Vec<T> {
+        (0..self.sizes.sequence).map(|position| from[self.row(position, 1)]).collect()
     }
 }
 
@@ -41,8 +45,8 @@ pub(super) struct Gates<T> {
 
 impl<T: Float> Gates<T> {
     pub(super) fn new(place: Place, input_gate: &[T], forget_gate: &[T], initial_stabilizer: T) -> Self {
-        let log_input = place.gather(input_gate, 1);
-        let mut log_forget = place.gather(forget_gate, 1);
+        let log_input = place.gather(input_gate);
+        let mut log_forget = place.gather(forget_gate);
         vectorized(
             #[inline(always)]
             || {
@@ -94,24 +98,39 @@ impl<T: Float> Gates<T> {
         Chunk { first, rows, read, write, carry: (rest + before - after).exp() }
     }
 
-    /// Runs `with(t, s·decay_t0.. s·decay_tt)` for each row of a chunk, inside vectorised code. `log_decay` holds
-    /// Σ_{j<r≤t} lf_r + i_j for each column j: a sum over the segment itself, made longer row by row.
+    /// Runs `with(t, decay)` for each row of a chunk, inside vectorised code: s·decay_tj for every column j ≤ t, then zeros
+    /// up to a whole number of vectors. `log_decay` holds Σ_{j<r≤t} lf_r + i_j for each column j: a sum over the segment
+    /// itself, made longer row by row. What columns behind t hold is overwritten when t reaches them.
     #[inline(always)]
     pub(super) fn for_decays(&self, chunk: &Chunk<T>, scale: T, mut with: impl FnMut(usize, &[T])) {
-        let (mut log_decay, mut decay) = ([T::ZERO; 256], [T::ZERO; 256]);
+        let (mut log_decay, mut decay) = ([[T::ZERO; VECTOR]; 256 / VECTOR], [[T::ZERO; VECTOR]; 256 / VECTOR]);
         for t in 0..chunk.rows {
             let position = chunk.first + t;
             let (forget, m) = (self.log_forget[position], self.stabilizer[position]);
-            for (log, out) in log_decay[..t].iter_mut().zip(&mut decay) {
-                *log += forget;
-                *out = scale * (*log - m).exp();
+            let last = t / VECTOR;
+            for block in 0..=last {
+                let logs = &mut log_decay[block];
+                for column in 0..VECTOR {
+                    logs[column] += forget;
+                }
             }
-            log_decay[t] = self.log_input[position];
-            decay[t] = scale * (log_decay[t] - m).exp();
-            with(t, &decay[..=t]);
+            log_decay[last][t % VECTOR] = self.log_input[position];
+            for block in 0..=last {
+                let (logs, decays) = (&log_decay[block], &mut decay[block]);
+                for column in 0..VECTOR {
+                    decays[column] = scale * (logs[column] - m).exp();
+                }
+            }
+            for column in t % VECTOR + 1..VECTOR {
+                decay[last][column] = T::ZERO;
+            }
+            with(t, decay[..=last].as_flattened());
         }
     }
 }
+
+/// Numbers that are computed side by side: the widest vector of `f32`.
+pub(super) const VECTOR: usize = 16;
 
 /// What connects a chunk to the states at its borders.
 pub(super) struct Chunk<T> {

@@ -1,10 +1,228 @@
+//! The forward and the single step on a GPU: bindings and grids.
+
+use bytemuck::{Pod, Zeroable};
+use gradus_shaders::{Kernel, mlstm as shaders};
+
 use super::{Mlstm, Sizes};
 use crate::device::Gpu;
+use crate::device::gpu::{Cost, Dispatch, Workgroups};
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
-pub(super) fn forward(_: &Mlstm, _: &Gpu, _: &[&Tensor]) -> Result<Vec<Tensor>> {
-    Err(Error::device("mlstm", "no kernels"))
+use crate::{DType, Shape};
+
+/// Planes of `gates` and of `rows`, as in mlstm/layout.wgsl.
+pub(super) const PLANES: usize = 7;
+/// The flags of mlstm/layout.wgsl.
+pub(super) const STATE_GIVEN: u32 = 1;
+pub(super) const STABILIZER_GRADIENT_GIVEN: u32 = 2;
+pub(super) const FINAL_GRADIENT_GIVEN: u32 = 4;
+/// Rows and columns of the output that one workgroup of the tile kernels computes.
+const TILE: usize = 64;
+/// Rows and columns of the state that one workgroup of the state kernels computes.
+const STATE_TILE: usize = 32;
+const LANES: usize = 256;
+
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+pub(super) struct Parameters {
+    sequence: u32,
+    heads: u32,
+    cells: u32,
+    chunks: u32,
+    chunk_size: u32,
+    qk_dim: u32,
+    v_dim: u32,
+    flags: u32,
+    scale: f32,
+    epsilon: f32,
+    _align: [u32; 2],
 }
-pub(super) fn step(_: &Gpu, _: Sizes, _: f64, _: [&Tensor; 8]) -> Result<[Tensor; 4]> {
-    Err(Error::device("mlstm", "no kernels"))
+
+/// One call: where it runs and its sizes.
+pub(super) struct Call<'a> {
+    pub gpu: &'a Gpu,
+    pub sizes: Sizes,
+    pub epsilon: f64,
+}
+
+impl Call<'_> {
+    pub(super) fn tensor(&self, sizes: &[usize]) -> Result<Tensor> {
+        Tensor::on_gpu(self.gpu, "mlstm", sizes, DType::F32)
+    }
+
+    pub(super) fn dispatch(
+        &self,
+        kernel: &'static Kernel,
+        flags: u32,
+        buffers: &[&Tensor],
+        workgroups: usize,
+        flops: f64,
+    ) -> Result<()> {
+        let sizes = self.sizes;
+        let parameters = Parameters {
+            sequence: sizes.sequence as u32,
+            heads: sizes.heads as u32,
+            cells: sizes.cells() as u32,
+            chunks: sizes.chunks() as u32,
+            chunk_size: sizes.chunk_size as u32,
+            qk_dim: sizes.qk_dim as u32,
+            v_dim: sizes.v_dim as u32,
+            flags,
+            scale: sizes.scale() as f32,
+            epsilon: self.epsilon as f32,
+            _align: [0; 2],
+        };
+        self.gpu.dispatch(&Dispatch {
+            operation: "mlstm",
+            kernel,
+            trusted: true,
+            element: DType::F32,
+            constants: &[],
+            parameters: bytemuck::bytes_of(&parameters),
+            buffers,
+            workgroups: Workgroups::Linear(workgroups),
+            cost: Cost { flops, bytes: buffers.iter().map(|tensor| tensor.spec().bytes() as f64).sum() },
+        })
+    }
+
+    /// Workgroups of a tile kernel whose output is `width` wide.
+    pub(super) fn tiles(&self, width: usize) -> usize {
+        let sizes = self.sizes;
+        width.div_ceil(TILE) * sizes.chunk_size.div_ceil(TILE) * sizes.chunks() * sizes.cells()
+    }
+
+    /// Operations of a tile kernel: half the scores of each chunk, once for each tile of the width, and the state's part.
+    pub(super) fn tile_flops(&self, depth: usize, width: usize) -> f64 {
+        let sizes = self.sizes;
+        let positions = (sizes.cells() * sizes.sequence) as f64;
+        let scores = (sizes.chunk_size + TILE) * (depth * width.div_ceil(TILE) + width);
+        positions * (scores + 2 * sizes.state()) as f64
+    }
+
+    pub(super) fn state_workgroups(&self) -> usize {
+        let sizes = self.sizes;
+        sizes.qk_dim.div_ceil(STATE_TILE) * sizes.v_dim.div_ceil(STATE_TILE) * sizes.cells()
+    }
+
+    pub(super) fn state_flops(&self) -> f64 {
+        2.0 * (self.sizes.cells() * self.sizes.sequence * self.sizes.state()) as f64
+    }
+
+    /// Numbers of `states`: C, n and m at every border.
+    fn border_elements(&self) -> usize {
+        let sizes = self.sizes;
+        (sizes.chunks() + 1) * sizes.cells() * (sizes.state() + sizes.qk_dim + 1)
+    }
+
+    /// Where C, n and m of a border start in `states`, and how many numbers each has.
+    fn border(&self, slot: usize) -> [(usize, usize); 3] {
+        let (sizes, slots) = (self.sizes, self.sizes.chunks() + 1);
+        let mut start = 0;
+        [sizes.state(), sizes.qk_dim, 1].map(|width| {
+            let count = sizes.cells() * width;
+            let place = (start + slot * count, count);
+            start += slots * count;
+            place
+        })
+    }
+
+    /// Copies C, n, m between tensors and their border in `states`; `None` is left out.
+    pub(super) fn copy_border(
+        &self,
+        states: &Tensor,
+        slot: usize,
+        tensors: [Option<&Tensor>; 3],
+        into: bool,
+    ) -> Result<()> {
+        let inside = states.gpu_buffer("mlstm", self.gpu)?;
+        for ((first, count), tensor) in self.border(slot).into_iter().zip(tensors) {
+            let Some(tensor) = tensor else { continue };
+            let outside = (&tensor.gpu_buffer("mlstm", self.gpu)?.raw, 0);
+            let inside = (&inside.raw, 4 * first as u64);
+            let (from, to) = if into { (outside, inside) } else { (inside, outside) };
+            self.gpu.copy(from, to, 4 * count as u64);
+        }
+        Ok(())
+    }
+
+    /// A tensor laid out as `states`.
+    pub(super) fn borders(&self) -> Result<Tensor> {
+        self.tensor(&[self.border_elements()])
+    }
+
+    /// `gates` and `states` of the inputs: the same in forward and backward.
+    pub(super) fn gates_and_states(&self, inputs: &[&Tensor]) -> Result<(Tensor, Tensor)> {
+        let sizes = self.sizes;
+        let gates = self.tensor(&[sizes.cells() * (PLANES * sizes.sequence + 2 * sizes.chunks())])?;
+        let workgroups = sizes.cells() * sizes.chunks();
+        let positions = (sizes.cells() * sizes.sequence) as f64;
+        let flops = positions * (2 * sizes.chunk_size + 20) as f64;
+        self.dispatch(&shaders::GATES, 0, &[inputs[3], inputs[4], &gates], workgroups, flops)?;
+        let states = self.borders()?;
+        let mut flags = 0;
+        if let [.., memory, normalizer, stabilizer] = inputs
+            && inputs.len() == 8
+        {
+            flags = STATE_GIVEN;
+            self.copy_border(&states, 0, [Some(memory), Some(normalizer), Some(stabilizer)], true)?;
+        }
+        let buffers = [inputs[1], inputs[2], &gates, &states];
+        self.dispatch(&shaders::STATES, flags, &buffers, self.state_workgroups(), self.state_flops())?;
+        Ok((gates, states))
+    }
+}
+
+/// Whether every index of the call fits into 32 bits.
+fn expect_indexable(call: &Call) -> Result<()> {
+    let sizes = call.sizes;
+    let largest = call.border_elements().max(Shape::new(&sizes.query())?.elements());
+    let largest =
+        largest.max(Shape::new(&sizes.value())?.elements()).max(sizes.cells() * PLANES * (sizes.sequence + 1));
+    if u32::try_from(largest).is_ok() {
+        return Ok(());
+    }
+    Err(Error::limit(
+        "mlstm",
+        format!(
+            "{largest} numbers in one buffer are more than 32-bit indices reach; use a smaller batch or larger chunks"
+        ),
+    ))
+}
+
+pub(super) fn forward(operation: &Mlstm, gpu: &Gpu, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
+    let sizes = operation.sizes_of(inputs)?;
+    let call = Call { gpu, sizes, epsilon: operation.epsilon };
+    expect_indexable(&call)?;
+    let (gates, states) = call.gates_and_states(inputs)?;
+    let (h, den) = (call.tensor(&sizes.value())?, call.tensor(&sizes.gate())?);
+    let buffers = [inputs[0], inputs[1], inputs[2], &gates, &states, &h, &den];
+    let flops = call.tile_flops(sizes.qk_dim, sizes.v_dim);
+    call.dispatch(&shaders::OUTPUT, 0, &buffers, call.tiles(sizes.v_dim), flops)?;
+    if !operation.final_state {
+        return Ok(vec![h, den]);
+    }
+    let memory = call.tensor(&sizes.memory())?;
+    let normalizer = call.tensor(&sizes.normalizer())?;
+    let stabilizer = call.tensor(&sizes.stabilizer())?;
+    call.copy_border(&states, sizes.chunks(), [Some(&memory), Some(&normalizer), Some(&stabilizer)], false)?;
+    Ok(vec![h, memory, normalizer, stabilizer, den])
+}
+
+/// Three kernels, since C, n and m with what they are computed from are more than seven buffers; C, nearly all of the
+/// state, is read and written once by one of them.
+pub(super) fn step(gpu: &Gpu, sizes: Sizes, epsilon: f64, inputs: [&Tensor; 8]) -> Result<[Tensor; 4]> {
+    let call = Call { gpu, sizes, epsilon };
+    let [query, key, value, input_gate, forget_gate, memory, normalizer, stabilizer] = inputs;
+    let cells = sizes.cells();
+    let factors = call.tensor(&[cells, 4])?;
+    let (h, next_memory) = (call.tensor(&sizes.value())?, call.tensor(&sizes.memory())?);
+    let (next_normalizer, next_stabilizer) = (call.tensor(&sizes.normalizer())?, call.tensor(&sizes.stabilizer())?);
+    let buffers = [input_gate, forget_gate, stabilizer, &next_stabilizer, &factors];
+    call.dispatch(&shaders::STEP_GATES, 0, &buffers, cells.div_ceil(LANES), 30.0 * cells as f64)?;
+    let buffers = [query, key, normalizer, &factors, &next_normalizer];
+    call.dispatch(&shaders::STEP_NORMALIZER, 0, &buffers, cells, 6.0 * (cells * sizes.qk_dim) as f64)?;
+    let buffers = [query, key, value, memory, &factors, &next_memory, &h];
+    let workgroups = cells * sizes.v_dim.div_ceil(STATE_TILE);
+    call.dispatch(&shaders::STEP_MEMORY, 0, &buffers, workgroups, 6.0 * (cells * sizes.state()) as f64)?;
+    Ok([h, next_memory, next_normalizer, next_stabilizer])
 }

@@ -25,8 +25,8 @@ pub(crate) fn draw(kind: Kind, draw: &mut Draw) -> Case {
     sizes.push(columns);
     let mean = draw.choose(&[0.0, 1.5]);
     let x = draw.normals(&sizes, mean, 1.0);
-    // In a row of one or two elements the variance can vanish: a large ε keeps it away from 0 there.
-    let epsilon = if columns < 8 { 0.5 } else { draw.choose(&[1e-6, 1e-2, 0.5]) };
+    // In a row of few elements the variance can vanish, and dx is small beside its terms: a large ε keeps both away.
+    let epsilon = if columns < 8 { 4.0 } else { draw.choose(&[1e-6, 1e-2, 0.5]) };
     let weight = draw.normals(&[heads * columns], 1.0, 0.5);
     let mut inputs = vec![x, weight];
     if kind.gated() {

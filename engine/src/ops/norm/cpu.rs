@@ -100,9 +100,10 @@ fn backward_row<T: Float>(norm: Norm, row: Row<T>) -> (T, T) {
     let (weight, upstream) = (&weight[..columns], &upstream[..columns]);
     let (d_x, d_weight) = (&mut d_x[..columns], &mut d_weight[..columns]);
     for at in 0..columns {
-        let (difference, u) = (x[at] - mean, upstream[at]);
-        d_x[at] = r * (u * weight[at] - mean_g - difference * along);
-        d_weight[at] += u * (difference * r);
+        d_x[at] = r * (upstream[at] * weight[at] - mean_g - (x[at] - mean) * along);
+    }
+    for at in 0..columns {
+        d_weight[at] += upstream[at] * ((x[at] - mean) * r);
     }
     (mean, r)
 }
@@ -145,13 +146,18 @@ fn typed_backward<T: Float>(norm: Norm, context: &Context) -> Result<Vec<Option<
                         };
                         let gate = &gate[first..][..columns];
                         let d_gate = &mut d_gate[at * columns..][..columns];
-                        for (((s, u), &o), &d_y) in d_gate.iter_mut().zip(&mut upstream).zip(gate).zip(d_y) {
-                            *s = o.sigmoid();
-                            *u = d_y * *s;
+                        // d_gate holds 1 − σ(o) at first; both halves of the sigmoid from one exp, without cancellation.
+                        for (((closing, u), &o), &d_y) in d_gate.iter_mut().zip(&mut upstream).zip(gate).zip(d_y) {
+                            let e = (-o.abs()).exp();
+                            let large = T::ONE / (T::ONE + e);
+                            let small = e * large;
+                            let negative = o < T::ZERO;
+                            *closing = if negative { large } else { small };
+                            *u = d_y * if negative { small } else { large };
                         }
                         let (mean, r) = backward_row(norm, Row { x, weight, upstream: &upstream, d_x, d_weight });
-                        for (((s, &u), &x), &w) in d_gate.iter_mut().zip(&upstream).zip(x).zip(weight) {
-                            *s = u * ((x - mean) * r * w) * (T::ONE - *s);
+                        for (((closing, &u), &x), &w) in d_gate.iter_mut().zip(&upstream).zip(x).zip(weight) {
+                            *closing = u * ((x - mean) * r * w) * *closing;
                         }
                     }
                 },

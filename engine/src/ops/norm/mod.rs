@@ -5,7 +5,7 @@
 //! - r = 1 / √(mean(d²) + ε), y = d · r · w; gated: y = σ(o) · d · r · w
 //! - with u = dy (gated: dy · σ(o)) and g = u · w: dx = r · (g − mean(g) − d · r² · mean(g · d)), where mean(g) is left
 //!   out for RMSNorm
-//! - dw = Σ over rows of u · d · r; do = u · d · r · w · (1 − σ(o))
+//! - dw = Σ over rows of u · d · r; do = u · d · r · w · σ(−o)
 //!
 //! Source: Zhang and Sennrich 2019 (RMSNorm); Ba, Kiros and Hinton 2016 (LayerNorm); the multi-head norm and its gate are
 //! those of the mLSTM layer of xLSTM (Beck et al. 2024). The backward computes m and r again from x, which it reads anyway.

@@ -34,22 +34,30 @@ fn gelu_argument<T: Float>(x: T) -> (T, T) {
     (two_root * x * (T::ONE + square), two_root * (T::ONE + T::from_f64(3.0) * square))
 }
 
+/// 1 − tanh² x = 4e / (1 + e)² with e = e^−2|x|, which does not cancel.
+#[inline(always)]
+fn tanh_slope<T: Float>(x: T) -> T {
+    let e = (T::from_f64(-2.0) * x.abs()).exp();
+    let sum = T::ONE + e;
+    T::from_f64(4.0) * e / (sum * sum)
+}
+
 fn values<T: Float>(function: Unary, x: &Tensor) -> Result<Tensor> {
     let c = T::from_f64(function.constant());
     match function {
-        Unary::Sigmoid => map::<T>(function, x, |x| x.sigmoid()),
-        Unary::SoftCap(_) => map::<T>(function, x, |x| c * (x / c).tanh()),
-        Unary::Tanh => map::<T>(function, x, |x| x.tanh()),
-        Unary::Exp => map::<T>(function, x, |x| x.exp()),
-        Unary::Log => map::<T>(function, x, |x| x.ln()),
-        Unary::Sqrt => map::<T>(function, x, |x| x.sqrt()),
-        Unary::Silu => map::<T>(function, x, |x| x * x.sigmoid()),
-        Unary::Gelu => map::<T>(function, x, |x| x * gelu_argument(x).0.sigmoid()),
-        Unary::LogSigmoid => map::<T>(function, x, |x| x.log_sigmoid()),
-        Unary::Softplus => map::<T>(function, x, |x| x.max(T::ZERO) + (-x.abs()).exp().ln_1p_unit()),
-        Unary::Scale(_) => map::<T>(function, x, |x| c * x),
-        Unary::Square => map::<T>(function, x, |x| x * x),
-        Unary::Power(_) => map::<T>(function, x, |x| (c * x.ln()).exp()),
+        Unary::Sigmoid => map::<T>(function, x, move |x| x.sigmoid()),
+        Unary::SoftCap(_) => map::<T>(function, x, move |x| c * (x / c).tanh()),
+        Unary::Tanh => map::<T>(function, x, move |x| x.tanh()),
+        Unary::Exp => map::<T>(function, x, move |x| x.exp()),
+        Unary::Log => map::<T>(function, x, move |x| x.ln()),
+        Unary::Sqrt => map::<T>(function, x, move |x| x.sqrt()),
+        Unary::Silu => map::<T>(function, x, move |x| x * x.sigmoid()),
+        Unary::Gelu => map::<T>(function, x, move |x| x * gelu_argument(x).0.sigmoid()),
+        Unary::LogSigmoid => map::<T>(function, x, move |x| x.log_sigmoid()),
+        Unary::Softplus => map::<T>(function, x, move |x| x.max(T::ZERO) + (-x.abs()).exp().ln_1p_unit()),
+        Unary::Scale(_) => map::<T>(function, x, move |x| c * x),
+        Unary::Square => map::<T>(function, x, move |x| x * x),
+        Unary::Power(_) => map::<T>(function, x, move |x| (c * x.ln()).exp()),
     }
 }
 
@@ -57,35 +65,51 @@ fn slopes<T: Float>(function: Unary, saved: &Tensor, d_y: &Tensor) -> Result<Ten
     let (c, one) = (T::from_f64(function.constant()), T::ONE);
     let (half, two) = (T::from_f64(0.5), T::from_f64(2.0));
     match function {
-        Unary::Sigmoid => multiply::<T>(function, saved, d_y, |y| y * (one - y)),
-        Unary::SoftCap(_) => multiply::<T>(function, saved, d_y, |y| (one - y / c) * (one + y / c)),
-        Unary::Tanh => multiply::<T>(function, saved, d_y, |y| (one - y) * (one + y)),
-        Unary::Exp => multiply::<T>(function, saved, d_y, |y| y),
-        Unary::Log => multiply::<T>(function, saved, d_y, |x| one / x),
-        Unary::Sqrt => multiply::<T>(function, saved, d_y, |y| half / y),
-        Unary::Silu => multiply::<T>(function, saved, d_y, |x| {
+        Unary::Sigmoid => multiply::<T>(function, saved, d_y, move |x| x.sigmoid() * (-x).sigmoid()),
+        Unary::SoftCap(_) => multiply::<T>(function, saved, d_y, move |x| tanh_slope(x / c)),
+        Unary::Tanh => multiply::<T>(function, saved, d_y, move |x| tanh_slope(x)),
+        Unary::Exp => multiply::<T>(function, saved, d_y, move |y| y),
+        Unary::Log => multiply::<T>(function, saved, d_y, move |x| one / x),
+        Unary::Sqrt => multiply::<T>(function, saved, d_y, move |y| half / y),
+        Unary::Silu => multiply::<T>(function, saved, d_y, move |x| {
             let s = x.sigmoid();
             s * (one + x * (one - s))
         }),
-        Unary::Gelu => multiply::<T>(function, saved, d_y, |x| {
+        Unary::Gelu => multiply::<T>(function, saved, d_y, move |x| {
             let (argument, slope) = gelu_argument(x);
-            let s = argument.sigmoid();
-            s * (one + x * (one - s) * slope)
+            argument.sigmoid() * (one + x * (-argument).sigmoid() * slope)
         }),
-        Unary::LogSigmoid => multiply::<T>(function, saved, d_y, |x| (-x).sigmoid()),
-        Unary::Softplus => multiply::<T>(function, saved, d_y, |x| x.sigmoid()),
-        Unary::Scale(_) => multiply::<T>(function, saved, d_y, |_| c),
-        Unary::Square => multiply::<T>(function, saved, d_y, |x| two * x),
-        Unary::Power(_) => multiply::<T>(function, saved, d_y, |x| c * ((c - one) * x.ln()).exp()),
+        Unary::LogSigmoid => multiply::<T>(function, saved, d_y, move |x| (-x).sigmoid()),
+        Unary::Softplus => multiply::<T>(function, saved, d_y, move |x| x.sigmoid()),
+        Unary::Scale(_) => multiply::<T>(function, saved, d_y, move |_| c),
+        Unary::Square => multiply::<T>(function, saved, d_y, move |x| two * x),
+        Unary::Power(_) => multiply::<T>(function, saved, d_y, move |x| c * ((c - one) * x.ln()).exp()),
     }
 }
 
-fn map<T: Float>(function: Unary, x: &Tensor, of: impl Fn(T) -> T + Sync) -> Result<Tensor> {
-    multiply_or_map(function, x, None, |x, _| of(x))
+fn map<T: Float>(function: Unary, x: &Tensor, of: impl Fn(T) -> T + Copy + Sync) -> Result<Tensor> {
+    multiply_or_map(
+        function,
+        x,
+        None,
+        #[inline(always)]
+        move |x, _| of(x),
+    )
 }
 
-fn multiply<T: Float>(function: Unary, saved: &Tensor, d_y: &Tensor, slope: impl Fn(T) -> T + Sync) -> Result<Tensor> {
-    multiply_or_map(function, saved, Some(d_y), |saved, d_y| d_y * slope(saved))
+fn multiply<T: Float>(
+    function: Unary,
+    saved: &Tensor,
+    d_y: &Tensor,
+    slope: impl Fn(T) -> T + Copy + Sync,
+) -> Result<Tensor> {
+    multiply_or_map(
+        function,
+        saved,
+        Some(d_y),
+        #[inline(always)]
+        move |saved, d_y| d_y * slope(saved),
+    )
 }
 
 /// of(x, other) element by element; without another tensor, x stands for it.
@@ -93,7 +117,7 @@ fn multiply_or_map<T: Float>(
     function: Unary,
     x: &Tensor,
     other: Option<&Tensor>,
-    of: impl Fn(T, T) -> T + Sync,
+    of: impl Fn(T, T) -> T + Copy + Sync,
 ) -> Result<Tensor> {
     let Device::Cpu(cpu) = x.device() else {
         return Err(Error::device(function.name(), "expected CPU tensors"));
@@ -105,8 +129,9 @@ fn multiply_or_map<T: Float>(
         for_rows(output, 1, COST, |first, block| {
             let (x, other) = (&x[first..][..block.len()], &other[first..][..block.len()]);
             vectorized(
+                // By value: a constant behind a reference would have to be read again after each write.
                 #[inline(always)]
-                || {
+                move || {
                     for ((out, &x), &other) in block.iter_mut().zip(x).zip(other) {
                         *out = of(x, other);
                     }

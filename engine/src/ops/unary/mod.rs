@@ -2,21 +2,21 @@
 //!
 //! | y | dy/dx |
 //! |---|---|
-//! | σ(x) = 1 / (1 + e^−x) | y · (1 − y) |
-//! | c · tanh(x / c) | 1 − (y / c)² |
-//! | tanh x | 1 − y² |
+//! | σ(x) = 1 / (1 + e^−x) | σ(x) · σ(−x) |
+//! | c · tanh(x / c) | 1 − tanh²(x / c) = 4e / (1 + e)², e = e^−2|x / c| |
+//! | tanh x | 1 − tanh² x, likewise |
 //! | e^x | y |
 //! | ln x, x > 0 | 1 / x |
 //! | √x, x > 0 | 1 / (2 y) |
 //! | silu: x · σ(x) | s · (1 + x · (1 − s)), s = σ(x) |
-//! | gelu: x · (1 + tanh u) / 2 = x · σ(2u), u = √(2/π) · (x + 0.044715 x³) | s · (1 + x · (1 − s) · 2u′), s = σ(2u) |
+//! | gelu: x · (1 + tanh u) / 2 = x · σ(2u), u = √(2/π) · (x + 0.044715 x³) | σ(2u) · (1 + x · σ(−2u) · 2u′) |
 //! | ln σ(x) | σ(−x) |
 //! | softplus: ln(1 + e^x) | σ(x) |
 //! | c · x | c |
 //! | x² | 2x |
 //! | x^c, x > 0 | c · x^(c − 1) |
 //!
-//! The backward reads x or y, whichever makes the derivative cheaper without losing digits.
+//! The backward reads x, or y where that is cheaper and loses no digits: where a function saturates, 1 − y would.
 
 pub(crate) mod cases;
 mod cpu;
@@ -187,7 +187,7 @@ impl Unary {
 
     /// Whether the backward reads y; else it reads x, or nothing for [`Unary::Scale`].
     fn saves_output(self) -> bool {
-        matches!(self, Self::Sigmoid | Self::SoftCap(_) | Self::Tanh | Self::Exp | Self::Sqrt)
+        matches!(self, Self::Exp | Self::Sqrt)
     }
 
     /// What the backward reads.

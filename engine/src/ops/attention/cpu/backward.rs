@@ -116,6 +116,10 @@ impl<T: Float> Task<'_, T> {
                         #[inline(always)]
                         || d_softmax(p, ds, lse, delta, scale),
                     );
+                    if seen == 1 {
+                        // One key alone has the weight 1 whatever its score: rounding must leave nothing.
+                        ds[0] = zero;
+                    }
                     hidden.fill(zero);
                     d_hidden.fill(zero);
                 }

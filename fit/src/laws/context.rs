@@ -1,0 +1,119 @@
+//! How the compute-optimal size depends on the context length: ln N* = k + a·ln C + c·ln T over the
+//! minima of IsoFLOP profiles at several contexts T, and the same for tokens and loss.
+
+use super::isoflop::Profile;
+use crate::FitError;
+use crate::statistics::Linear;
+
+/// Profiles of one context length.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct AtContext {
+    /// Context length in tokens.
+    pub context: f64,
+    /// Profiles of its budgets.
+    pub profiles: Vec<Profile>,
+}
+
+/// ln y = constant + by_compute·ln C + by_context·ln T.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Joint {
+    /// Exponent of compute.
+    pub by_compute: f64,
+    /// Its standard error.
+    pub by_compute_error: f64,
+    /// Exponent of the context length.
+    pub by_context: f64,
+    /// Its standard error.
+    pub by_context_error: f64,
+    /// The regression; columns 1, ln C and ln T about their means.
+    pub regression: Linear,
+    /// Means of ln C and ln T.
+    pub centre: [f64; 2],
+}
+
+/// A budget's optimum at two contexts.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Change {
+    /// Label of the budget.
+    pub budget: f64,
+    /// Shorter and longer context.
+    pub contexts: [f64; 2],
+    /// N* at the longer over N* at the shorter.
+    pub params_ratio: f64,
+    /// D* likewise.
+    pub tokens_ratio: f64,
+    /// Loss at the optimum, longer less shorter.
+    pub loss_difference: f64,
+}
+
+/// The dependence on context.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Context {
+    /// Joint law of N*; None if there are too few optima to separate compute from context.
+    pub params: Option<Joint>,
+    /// Joint law of D*.
+    pub tokens: Option<Joint>,
+    /// Joint law of the loss at the optimum.
+    pub loss: Option<Joint>,
+    /// Changes between the shortest and each longer context at equal budgets.
+    pub changes: Vec<Change>,
+}
+
+/// Compares the profiles of two contexts or more.
+pub fn fit(mut all: Vec<AtContext>) -> Result<Context, FitError> {
+    all.sort_by(|a, b| a.context.total_cmp(&b.context));
+    if all.len() < 2 {
+        return Err(FitError::Data(format!(
+            "dependence on context needs 2 context lengths or more, there {} {}",
+            if all.len() == 1 { "is" } else { "are" },
+            all.len()
+        )));
+    }
+    let mut changes = Vec::new();
+    for longer in &all[1..] {
+        for long in &longer.profiles {
+            if let Some(short) = all[0].profiles.iter().find(|p| p.budget == long.budget) {
+                changes.push(Change {
+                    budget: long.budget,
+                    contexts: [all[0].context, longer.context],
+                    params_ratio: long.params.optimum / short.params.optimum,
+                    tokens_ratio: long.tokens.optimum / short.tokens.optimum,
+                    loss_difference: long.params.loss - short.params.loss,
+                });
+            }
+        }
+    }
+    // Only budgets tried at every context, so that extrapolation of one does not pass for context.
+    let shared = |p: &Profile| all.iter().all(|a| a.profiles.iter().any(|q| q.budget == p.budget));
+    let joint = |value: fn(&Profile) -> f64| {
+        let points: Vec<[f64; 3]> = all
+            .iter()
+            .flat_map(|a| {
+                a.profiles.iter().filter(|p| shared(p)).map(|p| [p.flops.ln(), a.context.ln(), value(p).ln()])
+            })
+            .collect();
+        regress(&points)
+    };
+    Ok(Context {
+        params: joint(|p| p.params.optimum),
+        tokens: joint(|p| p.tokens.optimum),
+        loss: joint(|p| p.params.loss),
+        changes,
+    })
+}
+
+fn regress(points: &[[f64; 3]]) -> Option<Joint> {
+    let mean = |k: usize| points.iter().map(|p| p[k]).sum::<f64>() / points.len().max(1) as f64;
+    let centre = [mean(0), mean(1)];
+    let column = |k: usize| points.iter().map(|p| p[k] - centre[k]).collect::<Vec<f64>>();
+    let y: Vec<f64> = points.iter().map(|p| p[2]).collect();
+    let regression = Linear::fit(&[vec![1.0; y.len()], column(0), column(1)], &y, None).ok()?;
+    Some(Joint {
+        by_compute: regression.coefficients[1],
+        by_compute_error: regression.standard_errors[1],
+        by_context: regression.coefficients[2],
+        by_context_error: regression.standard_errors[2],
+        regression,
+        centre,
+    })
+}

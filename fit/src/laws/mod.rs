@@ -1,0 +1,9 @@
+//! The laws, one file each, with formula and source.
+
+pub mod context;
+pub mod isoflop;
+pub mod loss_surface;
+pub mod overtraining;
+pub mod pareto;
+pub mod power_law;
+pub mod timing;

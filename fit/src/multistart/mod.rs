@@ -1,0 +1,165 @@
+//! Many starts, in parallel, with the same answer for any number of threads.
+//!
+//! Every stage maps all its starts independently and ranks them by objective, then by index, so that no
+//! start's fate depends on which thread finished first.
+
+mod starts;
+
+pub use starts::{around, grid, low_discrepancy};
+
+use crate::FitError;
+use crate::fit::{Fit, FitResult};
+use crate::problem::Problem;
+use crate::solver::{Loss, Options, Outcome, newton};
+use rayon::prelude::*;
+
+/// How much work each start is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Effort {
+    /// Evaluations in the short search that every start gets.
+    pub screening: usize,
+    /// Starts that are then searched to the end.
+    pub finalists: usize,
+}
+
+impl Default for Effort {
+    fn default() -> Self {
+        Self { screening: 12, finalists: 64 }
+    }
+}
+
+/// A distinct minimum.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Minimum {
+    /// Values of all parameters.
+    pub parameters: Vec<f64>,
+    /// Objective there.
+    pub objective: f64,
+    /// Finalists that ended there.
+    pub hits: usize,
+    /// How the best of them ended.
+    pub outcome: Outcome,
+}
+
+/// Result of many starts.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct MultiResult {
+    /// The best fit.
+    pub best: FitResult,
+    /// Distinct minima, best first.
+    pub minima: Vec<Minimum>,
+    /// Starts tried.
+    pub started: usize,
+    /// Starts where the model is not finite.
+    pub not_finite: usize,
+    /// Starts given up after screening.
+    pub rejected: usize,
+}
+
+/// Solves from every start and keeps the distinct minima.
+pub fn solve_many<P: Problem + ?Sized>(
+    fit: &Fit<'_, P>,
+    starts: &[Vec<f64>],
+    effort: Effort,
+) -> Result<MultiResult, FitError> {
+    let short = Fit {
+        options: Options { max_evaluations: effort.screening, polish: false, ..fit.options.clone() },
+        ..fit.clone()
+    };
+    let screened: Vec<Option<(f64, Vec<f64>)>> = starts
+        .par_iter()
+        .map(|start| {
+            let solution = short.search_from(start).ok()?;
+            Some((solution.objective, solution.parameters))
+        })
+        .collect();
+    let not_finite = screened.iter().filter(|s| s.is_none()).count();
+    let mut ranked: Vec<(f64, usize, Vec<f64>)> = screened
+        .into_iter()
+        .enumerate()
+        .filter_map(|(index, s)| s.map(|(objective, x)| (objective, index, x)))
+        .collect();
+    ranked.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    let candidates = ranked.len();
+    if candidates == 0 {
+        return Err(FitError::NonFiniteStart { point: 0 });
+    }
+    let finalists = diverse(ranked, effort.finalists);
+    let rejected = candidates - finalists.len();
+    let mut ends: Vec<(f64, Vec<f64>, Outcome)> = finalists
+        .par_iter()
+        .filter_map(|coordinates| {
+            let solution = fit.search_from(&fit.reduced().outward(coordinates)).ok()?;
+            Some(finish(fit, solution))
+        })
+        .collect();
+    // A stable sort: among equals the first start stays first.
+    ends.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let minima = distinct(fit, &ends);
+    let Some(first) = minima.first() else { return Err(FitError::NonFiniteStart { point: 0 }) };
+    let best = result_at(fit, &first.parameters, first.outcome)?;
+    Ok(MultiResult { best, minima, started: starts.len(), not_finite, rejected })
+}
+
+/// The best `count`, leaving out those that already ended at the same objective as a better one three
+/// times: they would be searched to the same end.
+fn diverse(ranked: Vec<(f64, usize, Vec<f64>)>, count: usize) -> Vec<Vec<f64>> {
+    let mut chosen: Vec<Vec<f64>> = Vec::new();
+    let (mut last, mut repeats) = (f64::NAN, 0);
+    for (objective, _, x) in ranked {
+        if chosen.len() >= count {
+            break;
+        }
+        repeats = if (objective - last).abs() <= 1e-9 * last.abs() { repeats + 1 } else { 0 };
+        last = objective;
+        if repeats < 3 {
+            chosen.push(x);
+        }
+    }
+    chosen
+}
+
+/// Brings a robust fit to its true minimum.
+fn finish<P: Problem + ?Sized>(fit: &Fit<'_, P>, solution: crate::Solution) -> (f64, Vec<f64>, Outcome) {
+    let (mut x, mut objective, mut outcome) = (solution.parameters, solution.objective, solution.outcome);
+    if fit.options.loss != Loss::Squares && solution.at_bound.is_empty() {
+        let reduced = fit.reduced();
+        let (refined, lower, converged) = newton(&reduced, fit.options.loss, &x, 200);
+        if lower <= objective {
+            (x, objective) = (refined, lower);
+            if converged {
+                outcome = Outcome::ConvergedGradient;
+            }
+        }
+    }
+    (objective, x, outcome)
+}
+
+/// Groups ends that agree in objective to 1e-6, and in parameters to a tenth of a percent of their size.
+fn distinct<P: Problem + ?Sized>(fit: &Fit<'_, P>, ends: &[(f64, Vec<f64>, Outcome)]) -> Vec<Minimum> {
+    let mut minima: Vec<Minimum> = Vec::new();
+    for (objective, x, outcome) in ends {
+        let parameters = fit.reduced().outward(x);
+        let same = minima.iter_mut().find(|m| {
+            (objective - m.objective).abs() <= 1e-6 * m.objective.abs()
+                && m.parameters.iter().zip(&parameters).all(|(a, b)| (a - b).abs() <= 1e-3 * (a.abs() + b.abs() + 1e-9))
+        });
+        match same {
+            Some(minimum) => minimum.hits += 1,
+            None => minima.push(Minimum { parameters, objective: *objective, hits: 1, outcome: *outcome }),
+        }
+    }
+    minima
+}
+
+/// The full result at a point already found.
+pub(crate) fn result_at<P: Problem + ?Sized>(
+    fit: &Fit<'_, P>,
+    parameters: &[f64],
+    outcome: Outcome,
+) -> Result<FitResult, FitError> {
+    let still = Fit { options: Options { max_evaluations: 0, polish: false, ..fit.options.clone() }, ..fit.clone() };
+    let mut result = still.solve_from(parameters)?;
+    result.outcome = outcome;
+    Ok(result)
+}

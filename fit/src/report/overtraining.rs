@@ -1,0 +1,63 @@
+//! Over-training slopes.
+
+use super::{Request, Section};
+use crate::FitError;
+use crate::laws::overtraining;
+use crate::plot::{Mark, Plot};
+use crate::table::Table;
+use serde_json::{Value, json};
+
+pub(super) fn section(table: &Table, request: &Request, notes: &mut Vec<String>) -> Result<Section, FitError> {
+    let labels = table.text("preset_ratio")?;
+    let sizes = if table.has("size") { table.text("size")? } else { vec![""; table.len()] };
+    let rows: Vec<usize> =
+        (0..table.len()).filter(|&i| labels[i].parse::<f64>().is_ok() && sizes[i] != "7B-long").collect();
+    if rows.len() < table.len() {
+        notes.push(format!(
+            "{} rows left out: no number in `preset_ratio`, or the run `7B-long`",
+            table.len() - rows.len()
+        ));
+    }
+    if rows.is_empty() {
+        return Err(FitError::Data("no row has a number in `preset_ratio`".into()));
+    }
+    let table = table.take(&rows);
+    let (ratios, flops, losses) =
+        (table.numbers("preset_ratio")?, table.positive("flops_train")?, table.positive("val_loss")?);
+    let runs: Vec<(f64, f64, f64)> = (0..table.len()).map(|i| (ratios[i], flops[i], losses[i])).collect();
+    let (slopes, alone) = overtraining::fit(&runs)?;
+    let mut text = String::from("tokens/parameter  runs      eta   ± (1 s.e.)\n");
+    let mut plot = Plot::new("Over-training", ("training FLOPs", true), ("loss (nats/token)", true));
+    for (colour, s) in slopes.iter().enumerate() {
+        let error = if s.eta_error.is_finite() { format!("{:.5}", s.eta_error) } else { "two points".into() };
+        text.push_str(&format!("{:>16} {:>5}  {:.5}   {error}\n", s.ratio, s.runs, s.eta));
+        let group: Vec<(f64, f64)> = runs.iter().filter(|r| r.0 == s.ratio).map(|r| (r.1, r.2)).collect();
+        plot.add("", Mark::Line, colour, group.iter().map(|g| (g.0, s.law.at(g.0))).collect());
+        plot.add(&format!("M = {}, eta {:.4}", s.ratio, s.eta), Mark::Dots, colour, group);
+    }
+    if !alone.is_empty() {
+        text.push_str(&format!("one run only, no slope: M = {alone:?}\n"));
+    }
+    // Whether the slopes agree: their scatter in units of their errors.
+    let known: Vec<&overtraining::Slope> =
+        slopes.iter().filter(|s| s.eta_error.is_finite() && s.eta_error > 0.0).collect();
+    if known.len() > 1 {
+        let total: f64 = known.iter().map(|s| s.eta_error.powi(-2)).sum();
+        let mean = known.iter().map(|s| s.eta / s.eta_error.powi(2)).sum::<f64>() / total;
+        let scatter: f64 = known.iter().map(|s| ((s.eta - mean) / s.eta_error).powi(2)).sum();
+        let freedom = (known.len() - 1) as f64;
+        text.push_str(&format!(
+            "weighted mean eta {mean:.5}; scatter about it {:.1} per degree of freedom ({})\n",
+            scatter / freedom,
+            if scatter < 2.0 * freedom { "parallel within the errors" } else { "more than the errors explain" }
+        ));
+    }
+    let law: Vec<Value> = slopes
+        .iter()
+        .map(|s| {
+            json!({ "ratio": s.ratio, "runs": s.runs, "eta": s.eta, "eta_error": s.eta_error,
+                         "law": super::isoflop::law_json(&s.law, None, request.level) })
+        })
+        .collect();
+    Ok(Section { group: Vec::new(), text, fit: json!({ "law": law, "alone": alone }), plots: vec![plot] })
+}

@@ -1,0 +1,116 @@
+//! The last digits: full Newton steps judged by the gradient.
+//!
+//! Near a minimum the objective is flat to rounding long before the parameters are exact: an error of
+//! 1e-8 standard errors changes it by 1e-16. The gradient still sees such errors, so steps are accepted
+//! as long as they lower it without raising the objective beyond rounding. Errors of the Newton matrix,
+//! which is formed here, only slow this down: the gradient they are measured by is computed afresh.
+
+use super::minimize::State;
+use super::symmetric::solve_positive;
+use super::trust_region::Subproblem;
+use super::vector::{dot, scaled_norm};
+use crate::problem::Problem;
+
+/// At most this many steps.
+const STEPS: usize = 10;
+
+pub(super) fn polish<P: Problem + ?Sized>(state: &mut State<'_, P>) {
+    let Some(mut plan) = Plan::of(state) else { return };
+    for _ in 0..STEPS {
+        match attempt(state, &plan) {
+            Some(next) => plan = next,
+            None => return,
+        }
+    }
+}
+
+/// A step with its decrement √(−g·s): the distance to the minimum in units that do not depend on how
+/// the parameters are scaled, so that an error along a weakly determined direction counts in full.
+struct Plan {
+    step: Vec<f64>,
+    decrement: f64,
+}
+
+impl Plan {
+    fn of<P: Problem + ?Sized>(state: &mut State<'_, P>) -> Option<Self> {
+        if !state.held.is_empty() {
+            return None;
+        }
+        let step = newton_step(state).unwrap_or_else(|| gauss_newton_step(state));
+        let decrement = (-dot(&step, &state.gradient)).sqrt();
+        (decrement > 0.0 && step.iter().all(|s| s.is_finite())).then_some(Self { step, decrement })
+    }
+}
+
+fn gauss_newton_step<P: Problem + ?Sized>(state: &mut State<'_, P>) -> Vec<f64> {
+    let mut sub = Subproblem::default();
+    state.subproblem(&mut sub);
+    let mut step = vec![0.0; state.x.len()];
+    let projected = sub.projected.clone();
+    sub.damped_solve(0.0, &projected, &mut step);
+    step
+}
+
+/// The step of Newton's method with the exact Hessian, if that is positive definite.
+fn newton_step<P: Problem + ?Sized>(state: &mut State<'_, P>) -> Option<Vec<f64>> {
+    let hessian = hessian(state.problem, state.options.loss, &state.x, &state.residuals, &state.jacobian);
+    let downhill: Vec<f64> = state.gradient.iter().map(|g| -g).collect();
+    solve_positive(&hessian, &downhill)
+}
+
+/// Half the Hessian of the objective: Jᵀ·diag(ρ′ + 2zρ″)·J + Σ ρ′·r·∇²r.
+pub(super) fn hessian<P: Problem + ?Sized>(
+    problem: &P,
+    loss: super::Loss,
+    x: &[f64],
+    residuals: &[f64],
+    jacobian: &[f64],
+) -> Vec<f64> {
+    let (m, n) = (residuals.len(), x.len());
+    let weights: Vec<(f64, f64)> = residuals.iter().map(|&r| loss.weights(r)).collect();
+    let influences: Vec<f64> = weights.iter().zip(residuals).map(|(w, r)| w.0 * r).collect();
+    let mut hessian = vec![0.0; n * n];
+    problem.curvature(x, &influences, &mut hessian);
+    for j in 0..n {
+        let weighted: Vec<f64> = jacobian[j * m..(j + 1) * m].iter().zip(&weights).map(|(a, w)| a * w.1).collect();
+        for i in 0..=j {
+            let product = dot(&weighted, &jacobian[i * m..(i + 1) * m]);
+            hessian[j * n + i] += product;
+            if i != j {
+                hessian[i * n + j] += product;
+            }
+        }
+    }
+    hessian
+}
+
+/// Takes the step if the next one is smaller, which it returns; else leaves the state as it was.
+fn attempt<P: Problem + ?Sized>(state: &mut State<'_, P>, plan: &Plan) -> Option<Plan> {
+    let mut trial: Vec<f64> = state.x.iter().zip(&plan.step).map(|(x, s)| x + s).collect();
+    if trial == state.x || state.bounds.is_some_and(|b| b.clip(&mut trial)) {
+        return None;
+    }
+    let mut residuals = vec![0.0; state.residuals.len()];
+    let objective = state.objective_at(&trial, &mut residuals);
+    // ‖D·x‖ is about the size of the model's values; their rounding moves the objective by this.
+    let rounding = 10.0 * f64::EPSILON * (1.0 + scaled_norm(&state.scale, &state.x) / state.objective.sqrt());
+    if objective > state.objective * (1.0 + rounding) {
+        return None;
+    }
+    let before = (state.x.clone(), state.residuals.clone(), state.objective, state.jacobian.clone());
+    let derived = (state.gradient.clone(), state.gradient_cosine);
+    state.x = trial;
+    state.residuals = residuals;
+    state.objective = objective;
+    if state.linearize()
+        && let Some(next) = Plan::of(state)
+        && next.decrement < plan.decrement
+    {
+        state.iterations += 1;
+        return Some(next);
+    }
+    (state.x, state.residuals, state.objective, state.jacobian) = before;
+    (state.gradient, state.gradient_cosine) = derived;
+    state.held.clear();
+    None
+}

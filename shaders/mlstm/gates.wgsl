@@ -1,0 +1,81 @@
+// Sums of ln f inside each chunk, and the stabilisers that the chunk alone gives rise to.
+//
+// input_gate, forget_gate: [B, S, H]; gates: the planes of mlstm/layout.wgsl.
+// One workgroup computes one chunk of one cell, an invocation each position. Each sum runs over its own segment, term by
+// term: differences of prefix sums would cancel. This is the only kernel that knows which function the input gate is.
+// Barriers: the logarithms are complete before they are summed; the maxima of each level before the next level's.
+
+@group(0) @binding(1) var<storage, read> input_gate: array<f32>;
+@group(0) @binding(2) var<storage, read> forget_gate: array<f32>;
+@group(0) @binding(3) var<storage, read_write> gates: array<f32>;
+
+var<workgroup> log_forget: array<f32, 256>;
+var<workgroup> log_input: array<f32, 256>;
+var<workgroup> highest: array<f32, 256>;
+
+@compute @workgroup_size(256)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let flat = flat_workgroup(group, groups);
+    if flat >= parameters.cells * parameters.chunks {
+        return;
+    }
+    let cell = flat / parameters.chunks;
+    let chunk = flat % parameters.chunks;
+    let rows = chunk_rows(chunk);
+    let t = chunk * parameters.chunk_size + lane;
+    if lane < rows {
+        let place = row_start(cell, t, 1u);
+        log_forget[lane] = log_sigmoid(forget_gate[place]);
+        log_input[lane] = input_gate[place];
+    }
+    highest[lane] = LOWEST;
+    workgroupBarrier();
+    if lane < rows {
+        var sum = 0.0;
+        var prefix = 0.0;
+        var reach = log_input[lane];
+        for (var r = lane; ; r--) {
+            sum += log_forget[r];
+            if r / TILE == lane / TILE {
+                prefix = sum;
+            }
+            if r == 0u {
+                break;
+            }
+            reach = max(reach, sum + log_input[r - 1u]);
+        }
+        var rest = 0.0;
+        var suffix = 0.0;
+        for (var r = lane + 1u; r < rows; r++) {
+            rest += log_forget[r];
+            if r / TILE == lane / TILE {
+                suffix = rest;
+            }
+        }
+        gates[plane(LOG_FORGET, cell, t)] = log_forget[lane];
+        gates[plane(LOG_INPUT, cell, t)] = log_input[lane];
+        gates[plane(TILE_PREFIX, cell, t)] = prefix;
+        gates[plane(TILE_SUFFIX, cell, t)] = suffix;
+        gates[plane(FROM_START, cell, t)] = sum;
+        gates[plane(TO_END, cell, t)] = rest + log_input[lane];
+        gates[plane(REACH, cell, t)] = reach;
+        highest[lane] = rest + log_input[lane];
+        if lane == rows - 1u {
+            gates[chunk_place(cell, chunk)] = sum;
+        }
+    }
+    workgroupBarrier();
+    for (var half = 128u; half > 0u; half /= 2u) {
+        if lane < half {
+            highest[lane] = max(highest[lane], highest[lane + half]);
+        }
+        workgroupBarrier();
+    }
+    if lane == 0u {
+        gates[chunk_place(cell, chunk) + 1u] = highest[0];
+    }
+}

@@ -1,0 +1,238 @@
+// out = (s decay (A B^T + term)) E + row_weight (A G + extra_row g^T): the output and the gradients of a chunk in tiles.
+//
+// A: row operand [rows, depth], B: column operand [columns, depth], E: summed operand [columns, width], G: the state
+// [depth, width] at the chunk's border, g: its n. The part before this file says which tensors these are, whether rows are
+// queries and columns keys or the reverse, and what is written. Rows and columns are positions of one chunk.
+// One workgroup computes 64 rows x 64 columns of the output, 4 x 4 an invocation: first A G in panels of 16, then, for
+// each tile of 32 positions on the other axis that the mask does not rule out, the scores 64 x 32 in panels of 16, their
+// decay, and their product with E in two halves of 16.
+// The stabiliser m_t is known before the products, so every exponent is at most 0 and nothing is rescaled.
+// Barriers: a panel is complete before it is multiplied, and multiplied before the next overwrites it; scores are complete
+// before they meet E, and read before the next tile's.
+
+const ROWS: u32 = 64u;
+const COLUMNS: u32 = 32u;
+const WIDTH: u32 = 64u;
+const DEPTH: u32 = 16u;
+const PAD: u32 = 17u;  // vectors a panel row, one more than it holds: rows fall into different banks
+
+var<workgroup> wide_panel: array<vec4<f32>, 272>;    // [16][64]: A transposed, or E
+var<workgroup> narrow_panel: array<f32, 528>;        // [16][32], rows of 33: B transposed
+var<workgroup> scores: array<vec4<f32>, 544>;        // [32][64]: scores transposed; or [16][64]: the state
+
+var<private> cell: u32;
+var<private> chunk: u32;
+var<private> first: u32;  // the chunk's first position
+var<private> count: u32;  // and its positions
+
+fn load_row_panel(lane: u32, first_row: u32, depth: u32) {
+    let at = lane % DEPTH;
+    var values = vec4<f32>(0.0);
+    if depth + at < depth_size() {
+        for (var part = 0u; part < 4u; part++) {
+            let row = first_row + lane / DEPTH * 4u + part;
+            if row < count {
+                values[part] = row_operand(row_start(cell, first + row, depth_size()) + depth + at, cell, first + row);
+            }
+        }
+    }
+    wide_panel[at * PAD + lane / DEPTH] = values;
+}
+
+fn load_column_panel(lane: u32, first_column: u32, depth: u32) {
+    let at = lane % DEPTH;
+    for (var part = 0u; part < 2u; part++) {
+        let index = lane / DEPTH + part * 16u;
+        let column = first_column + index;
+        var loaded = 0.0;
+        if column < count && depth + at < depth_size() {
+            loaded = column_operand(row_start(cell, first + column, depth_size()) + depth + at, cell, first + column);
+        }
+        narrow_panel[at * 33u + index] = loaded;
+    }
+}
+
+fn load_summed_panel(lane: u32, first_column: u32, first_width: u32) {
+    let column = first_column + lane / 16u;
+    var values = vec4<f32>(0.0);
+    if column < count {
+        for (var part = 0u; part < 4u; part++) {
+            let at = first_width + lane % 16u * 4u + part;
+            if at < width_size() {
+                values[part] = summed_operand(row_start(cell, first + column, width_size()) + at, cell, first + column);
+            }
+        }
+    }
+    wide_panel[lane / 16u * PAD + lane % 16u] = values;
+}
+
+fn load_state_panel(lane: u32, depth: u32, first_width: u32) {
+    let memory = memory_start(state_slot(chunk), cell);
+    // Neighbouring invocations read neighbouring elements: along the depth where the state is read transposed.
+    let at = select(lane / 16u, lane % 16u, STATE_TRANSPOSED);
+    let quad = select(lane % 16u, lane / 16u, STATE_TRANSPOSED);
+    var values = vec4<f32>(0.0);
+    if depth + at < depth_size() {
+        for (var part = 0u; part < 4u; part++) {
+            let width = first_width + quad * 4u + part;
+            if width < width_size() {
+                let place = select(
+                    (depth + at) * parameters.v_dim + width,
+                    width * parameters.v_dim + depth + at,
+                    STATE_TRANSPOSED,
+                );
+                values[part] = states[memory + place];
+            }
+        }
+    }
+    scores[at * PAD + quad] = values;
+}
+
+// Four scores, rows `row` to `row + 3` and one column: times s decay, 0 where masked.
+fn decayed(products: vec4<f32>, levels: vec4<f32>, terms: vec4<f32>, row: u32, column: u32) -> vec4<f32> {
+    if column >= count || row >= count {
+        return vec4<f32>(0.0);
+    }
+    let last = count - 1u;
+    var result = vec4<f32>(0.0);
+    if ROWS_ARE_QUERIES {
+        let sums = sums_to_queries(cell, first, last, column, row);
+        let log_input = gates[plane(LOG_INPUT, cell, first + column)];
+        for (var at = 0u; at < 4u; at++) {
+            let weight = parameters.scale * safe_exp(sums[at] + log_input - levels[at]);
+            result[at] = select(0.0, weight * (products[at] + terms[at]), column <= row + at && row + at < count);
+        }
+    } else {
+        let sums = sums_from_keys(cell, first, last, row, column);
+        let level = stabilizer(cell, chunk, first + column);
+        let term = score_term(cell, first + column);
+        for (var at = 0u; at < 4u; at++) {
+            let weight = parameters.scale * safe_exp(sums[at] + levels[at] - level);
+            result[at] = select(0.0, weight * (products[at] + term), row + at <= column);
+        }
+    }
+    return result;
+}
+
+@compute @workgroup_size(256)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let across = (width_size() + WIDTH - 1u) / WIDTH;
+    let down = (parameters.chunk_size + ROWS - 1u) / ROWS;
+    let flat = flat_workgroup(group, groups);
+    if flat >= across * down * parameters.chunks * parameters.cells {
+        return;
+    }
+    let rows_here = chunk_rows(flat / (across * down) % parameters.chunks);
+    let first_row = flat / across % down * ROWS;
+    let first_width = flat % across * WIDTH;
+    if first_row >= rows_here {
+        return;
+    }
+    cell = flat / (across * down) / parameters.chunks;
+    chunk = flat / (across * down) % parameters.chunks;
+    first = chunk * parameters.chunk_size;
+    count = rows_here;
+    let row = lane / 16u * 4u;       // this invocation's rows in the tile
+    let quad = lane % 16u;           // and its four columns of the output
+    var sums: array<vec4<f32>, 4>;   // [row], four columns of the output each
+    var row_sum = vec4<f32>(0.0);
+
+    // What each row of this invocation is multiplied with and compared to.
+    var levels = vec4<f32>(0.0);
+    var terms = vec4<f32>(0.0);
+    var weights = vec4<f32>(0.0);
+    for (var at = 0u; at < 4u; at++) {
+        let t = first + first_row + row + at;
+        if first_row + row + at < count {
+            if ROWS_ARE_QUERIES {
+                levels[at] = stabilizer(cell, chunk, t);
+                terms[at] = score_term(cell, t);
+            } else {
+                levels[at] = gates[plane(LOG_INPUT, cell, t)];
+            }
+            weights[at] = row_weight(cell, chunk, t);
+        }
+    }
+
+    let normalizer = normalizer_start(state_slot(chunk), cell);
+    for (var depth = 0u; depth < depth_size(); depth += DEPTH) {
+        load_row_panel(lane, first_row, depth);
+        load_state_panel(lane, depth, first_width);
+        workgroupBarrier();
+        for (var at = 0u; at < DEPTH; at++) {
+            let a = wide_panel[at * PAD + lane / 16u];
+            let g = scores[at * PAD + quad];
+            sums[0] += a.x * g;
+            sums[1] += a.y * g;
+            sums[2] += a.z * g;
+            sums[3] += a.w * g;
+            if HAS_DEN && depth + at < depth_size() {
+                row_sum += a * states[normalizer + depth + at];
+            }
+        }
+        workgroupBarrier();
+    }
+    row_sum *= weights;
+    for (var at = 0u; at < 4u; at++) {
+        sums[at] *= weights[at];
+        // g belongs to the width where the state is read transposed.
+        if STATE_TRANSPOSED && first_row + row + at < count {
+            let extra = weights[at] * extra_row(cell, first + first_row + row + at);
+            for (var part = 0u; part < 4u; part++) {
+                let width = first_width + quad * 4u + part;
+                if width < width_size() {
+                    sums[at][part] += extra * states[normalizer + width];
+                }
+            }
+        }
+    }
+
+    let first_tile = select(first_row, 0u, ROWS_ARE_QUERIES);
+    let end = select(rows_here, min(rows_here, first_row + ROWS), ROWS_ARE_QUERIES);
+    for (var tile = first_tile; tile < end; tile += COLUMNS) {
+        var left_scores = vec4<f32>(0.0);   // column lane % 16
+        var right_scores = vec4<f32>(0.0);  // column lane % 16 + 16
+        for (var depth = 0u; depth < depth_size(); depth += DEPTH) {
+            load_row_panel(lane, first_row, depth);
+            load_column_panel(lane, tile, depth);
+            workgroupBarrier();
+            for (var at = 0u; at < DEPTH; at++) {
+                let a = wide_panel[at * PAD + lane / 16u];
+                left_scores += a * narrow_panel[at * 33u + quad];
+                right_scores += a * narrow_panel[at * 33u + quad + 16u];
+            }
+            workgroupBarrier();
+        }
+        scores[quad * PAD + lane / 16u] = decayed(left_scores, levels, terms, first_row + row, tile + quad);
+        scores[(quad + 16u) * PAD + lane / 16u] =
+            decayed(right_scores, levels, terms, first_row + row, tile + quad + 16u);
+        for (var half = 0u; half < COLUMNS; half += 16u) {
+            load_summed_panel(lane, tile + half, first_width);
+            workgroupBarrier();
+            for (var at = 0u; at < 16u; at++) {
+                let score = scores[(half + at) * PAD + lane / 16u];
+                let e = wide_panel[at * PAD + quad];
+                sums[0] += score.x * e;
+                sums[1] += score.y * e;
+                sums[2] += score.z * e;
+                sums[3] += score.w * e;
+                row_sum += score;
+            }
+            workgroupBarrier();
+        }
+    }
+    for (var at = 0u; at < 4u; at++) {
+        if first_row + row + at < count {
+            for (var part = 0u; part < 4u; part++) {
+                let width = first_width + quad * 4u + part;
+                if width < width_size() {
+                    write(cell, chunk, first + first_row + row + at, width, sums[at][part], row_sum[at]);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,25 @@
+// A barrier behind a return that some invocations take.
+//
+// x: [count], y: [count]. Not a kernel of the engine: the portability test must report it.
+// Invocation i of workgroup g has element 64 g + i.
+
+struct Parameters {
+    count: u32,
+    steps: u32,
+}
+
+@group(0) @binding(0) var<uniform> parameters: Parameters;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+
+var<workgroup> shared_values: array<f32, 64>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) position: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    if position.x >= parameters.count {
+        return;
+    }
+    shared_values[lane] = x[position.x];
+    workgroupBarrier();
+    y[position.x] = shared_values[63u - lane];
+}
