@@ -171,7 +171,8 @@ fn a_full_disk() {
         "ulimit -f 2000; exec '{}' {TRAIN} --data text.txt --model llama-tiny --out run",
         program::program().display()
     );
-    let output = std::process::Command::new("sh").args(["-c", &format!("trap '' XFSZ; {line}")]).current_dir(at).output();
+    let output =
+        std::process::Command::new("sh").args(["-c", &format!("trap '' XFSZ; {line}")]).current_dir(at).output();
     let output = output.unwrap();
     let said = errors(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");

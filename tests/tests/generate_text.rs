@@ -11,7 +11,10 @@ fn text_is_the_same_for_a_seed_and_follows_the_prompt() {
     for model in ["xlstm-tiny", "llama-tiny"] {
         let folder = folder_with_text();
         let at = folder.path();
-        succeed(at, &format!("train --device cpu --data text.txt --steps 30 --batch 4 --context 64 --model {model} --out run"));
+        succeed(
+            at,
+            &format!("train --device cpu --data text.txt --steps 30 --batch 4 --context 64 --model {model} --out run"),
+        );
         let text = |line: &str| {
             let output = succeed(at, &format!("generate --device cpu --max-tokens 40 --prompt line {line}"));
             assert!(errors(&output).contains("tokens/s"), "{}", errors(&output));

@@ -29,7 +29,8 @@ pub fn text() -> String {
 
 fn adapter_text(report: &AdapterReport) -> String {
     let AdapterReport { index, name, driver, backend, kind, limits, .. } = report;
-    let software = if report.software { ": runs on the CPU, slower than --device cpu; auto never picks it" } else { "" };
+    let software =
+        if report.software { ": runs on the CPU, slower than --device cpu; auto never picks it" } else { "" };
     let mut lines = vec![
         format!("gpu:{index}    {name}, {backend}, {kind}{software}"),
         format!("         driver {driver}"),

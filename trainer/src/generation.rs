@@ -79,7 +79,10 @@ fn refuse_tokenizer(folder: &Path) -> Result<()> {
         return Ok(());
     }
     Err(TrainerError::Usage {
-        message: format!("{} has a {TOKENIZER}; models whose tokens are not bytes cannot generate yet", folder.display()),
+        message: format!(
+            "{} has a {TOKENIZER}; models whose tokens are not bytes cannot generate yet",
+            folder.display()
+        ),
         hint: Some("name a model that was trained on bytes, as every run of gradus train is".into()),
     })
 }

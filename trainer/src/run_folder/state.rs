@@ -107,7 +107,8 @@ mod tests {
     use super::*;
 
     fn state() -> State {
-        let position = Position { step: 400, applied: 399, tokens: 819_200, window: 3_200, seed: u64::MAX, seconds: 12.3456789 };
+        let position =
+            Position { step: 400, applied: 399, tokens: 819_200, window: 3_200, seed: u64::MAX, seconds: 12.3456789 };
         let record = FileRecord { bytes: 12, sha256: "ab".repeat(32) };
         State::new(position, [("model.safetensors".to_string(), record)].into())
     }

@@ -123,8 +123,7 @@ impl Run {
             let (before, now) = (self.share, self.share_done(length));
             self.share = now;
             let step = self.setup.position.step;
-            let (evaluation, checkpoint) =
-                (&self.setup.configuration.evaluation, &self.setup.configuration.checkpoint);
+            let (evaluation, checkpoint) = (&self.setup.configuration.evaluation, &self.setup.configuration.checkpoint);
             let evaluate = is_due(evaluation.every, evaluation.interval, step, before, now)
                 && (evaluation.every.is_some() || self.is_worth_evaluating());
             let save = is_due(checkpoint.every, checkpoint.interval, step, before, now);
@@ -311,9 +310,10 @@ impl Run {
     fn summary(&self) -> String {
         let Setup { position, device, plan, folder, .. } = &self.setup;
         let (_, peak) = device.memory();
-        let validation = self.evaluated.as_ref().map_or(String::new(), |row| {
-            format!(", validation {:.4} bits per byte", row.validation_bits_per_byte)
-        });
+        let validation = self
+            .evaluated
+            .as_ref()
+            .map_or(String::new(), |row| format!(", validation {:.4} bits per byte", row.validation_bits_per_byte));
         let seconds = self.clock.elapsed();
         format!(
             "{} steps, {} tokens in {}{validation}\nmemory: {} at most, {} were planned\nrun folder: {folder}\ngo on with: gradus generate --model {folder} --prompt \"fn \"",
