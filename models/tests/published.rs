@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use gradus_engine::device::gpu::{Options, adapter};
 use gradus_engine::{Device, Tape, Tensor, Var};
 use gradus_models::generate::{Sampling, generate};
-use gradus_models::{Model, State, folder};
+use gradus_models::{State, folder};
 use safetensors::{Dtype, SafeTensors};
 
 struct Expected(HashMap<String, (Vec<usize>, Vec<f64>)>);

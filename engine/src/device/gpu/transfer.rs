@@ -35,7 +35,8 @@ impl Pending {
         lock(&self.gpu.0.recorder).done(self.cost);
         self.gpu.fault()?;
         polled.map_err(|error| Error::Gpu(error.to_string()))?;
-        match receiver.try_recv() {
+        // Another thread's poll may be the one that runs the callback, a moment after ours returns.
+        match receiver.recv_timeout(std::time::Duration::from_secs(60)) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return Err(Error::Gpu(error.to_string())),
             Err(_) => return Err(Error::DeviceLost("a read-back was never answered".into())),
