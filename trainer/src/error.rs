@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use gradus_engine::Device;
 use gradus_models::configuration::ConfigurationError;
 
 use crate::figures;
@@ -198,15 +199,27 @@ impl From<gradus_models::Error> for TrainerError {
 }
 
 impl TrainerError {
-    /// Says at which step and in which part of it a device was lost; other errors stay as they are.
-    pub fn at(self, step: u64, part: &str) -> Self {
-        match self {
-            Self::LostDevice { reason, .. } => {
-                Self::LostDevice { during: format!("at step {step} during the {part}"), reason }
-            }
-            other => other,
-        }
+    /// Says at which step and in which part of it a device was lost. A lost device may show itself first by another error,
+    /// of a buffer for instance: so the device is asked. Other errors stay as they are.
+    pub fn at(self, device: &Device, step: u64, part: &str) -> Self {
+        let reason = match self {
+            Self::LostDevice { reason, .. } => reason,
+            Self::Engine(error) => match lost(device) {
+                Some(reason) => reason,
+                None => return Self::Engine(error),
+            },
+            other => return other,
+        };
+        Self::LostDevice { during: format!("at step {step} during the {part}"), reason }
     }
+}
+
+/// Why a device is lost, if it is. The engine reports the fault that came first, then that the device is gone.
+fn lost(device: &Device) -> Option<String> {
+    (0..2).filter(|_| device.is_gpu()).find_map(|_| match device.synchronize() {
+        Err(gradus_engine::Error::DeviceLost(reason)) => Some(reason),
+        _ => None,
+    })
 }
 
 #[cfg(test)]
@@ -227,7 +240,8 @@ mod tests {
 
     #[test]
     fn exit_codes_tell_kinds_apart() {
-        let lost = TrainerError::from(gradus_engine::Error::DeviceLost("gone".into())).at(7, "backward");
+        let lost =
+            TrainerError::from(gradus_engine::Error::DeviceLost("gone".into())).at(&Device::cpu(), 7, "backward");
         assert_eq!(lost.to_string(), "the device was lost at step 7 during the backward: gone");
         assert_eq!(lost.exit_code(), 3);
         assert_eq!(TrainerError::Interrupted.exit_code(), 130);

@@ -277,7 +277,7 @@ impl Run {
         }
         let (model, batches, interrupt) = (&self.setup.learner.model, &self.setup.evaluation, &self.interrupt);
         let loss = self.clock.evaluation(|| evaluate(model, batches, || interrupt.requested()));
-        let Some(loss) = loss.map_err(|error| error.at(step, "evaluation"))? else { return Ok(()) };
+        let Some(loss) = loss.map_err(|error| error.at(&self.setup.device, step, "evaluation"))? else { return Ok(()) };
         let row =
             EvaluationRow { step, validation_loss: loss, validation_bits_per_byte: loss / std::f64::consts::LN_2 };
         self.progress.evaluation(&row);
@@ -294,7 +294,8 @@ impl Run {
         let position = Position { seconds: self.clock.elapsed(), ..self.setup.position.clone() };
         let (learner, rows) = (&self.setup.learner, &self.setup.rows);
         let snapshot = self.clock.saving(|| Snapshot::take(learner, position, rows));
-        let before = self.saver.save(snapshot.map_err(|error| error.at(step, "copy for a checkpoint"))?)?;
+        let before =
+            self.saver.save(snapshot.map_err(|error| error.at(&self.setup.device, step, "copy for a checkpoint"))?)?;
         self.note(before);
         self.saved_step = Some(step);
         Ok(())

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use gradus_engine::ops::optimizer::{AdamW, Optimizer, Parameter, Report, ReportReading};
 use gradus_engine::tensor::Reading;
-use gradus_engine::{Tape, Tensor, Var};
+use gradus_engine::{Device, Tape, Tensor, Var};
 use gradus_models::Model;
 use gradus_models::parameters::Role;
 
@@ -31,6 +31,7 @@ pub struct Taken {
     pub learning_rate: f64,
     /// Tokens trained on with this step.
     pub tokens: u64,
+    device: Device,
     loss: Reading<f32>,
     report: ReportReading,
 }
@@ -41,7 +42,8 @@ impl Taken {
     /// # Errors
     /// A fault of the device.
     pub fn wait(self) -> Result<(f64, Report)> {
-        let at = |error: gradus_engine::Error| TrainerError::from(error).at(self.step, "reading of the loss");
+        let at =
+            |error: gradus_engine::Error| TrainerError::from(error).at(&self.device, self.step, "reading of the loss");
         let loss = self.loss.wait().map_err(at)?;
         let report = self.report.wait().map_err(at)?;
         Ok((loss.first().map_or(f64::NAN, |loss| f64::from(*loss)), report))
@@ -79,19 +81,21 @@ impl Learner {
     /// # Errors
     /// What the operations meet; a lost device with the step and the part of it.
     pub fn step(&mut self, step: u64, batch: &Batch, tokens: u64, learning_rate: f64) -> Result<Taken> {
+        let device = self.model.device();
         let tape = Tape::new();
         let leaves: Vec<Var> = self.model.weights.iter().map(|weight| tape.leaf(weight.clone())).collect();
-        let loss = self.forward(&leaves, batch).map_err(|error| error.at(step, "forward"))?;
-        let gradients =
-            self.backward(&tape, leaves, &loss).map_err(|error| TrainerError::from(error).at(step, "backward"))?;
+        let loss = self.forward(&leaves, batch).map_err(|error| error.at(&device, step, "forward"))?;
+        let gradients = self
+            .backward(&tape, leaves, &loss)
+            .map_err(|error| TrainerError::from(error).at(&device, step, "backward"))?;
         let loss = loss.into_tensor();
         // The tape holds clones of the weights, which change in place only when nobody else holds them.
         drop(tape);
-        let at = |error: gradus_engine::Error| TrainerError::from(error).at(step, "optimizer's step");
+        let at = |error: gradus_engine::Error| TrainerError::from(error).at(&device, step, "optimizer's step");
         self.optimizer.step(&mut self.model.weights, &gradients, learning_rate).map_err(at)?;
         let loss = loss.read().map_err(at)?;
         let report = self.optimizer.read_state().map_err(at)?;
-        Ok(Taken { step, learning_rate, tokens, loss, report })
+        Ok(Taken { step, learning_rate, tokens, device, loss, report })
     }
 
     fn forward(&self, leaves: &[Var], batch: &Batch) -> Result<Var> {
