@@ -27,10 +27,9 @@ impl Subproblem {
         self.permutation.len()
     }
 
-    /// Number of leading pivots above rounding.
+    /// Number of leading pivots that are not lost to underflow.
     fn sound_pivots(triangle: &[f64], n: usize) -> usize {
-        let largest = triangle.first().map_or(0.0, |r| r.abs());
-        (0..n).take_while(|&j| triangle[j * n + j].abs() > 1e-17 * largest).count()
+        (0..n).take_while(|&j| triangle[j * n + j].abs() > f64::MIN_POSITIVE).count()
     }
 
     /// Writes s with (JᵀJ + λD²)s = Jᵀb, where `projected` is Qᵀb; λ may be 0. Dependent columns get 0.
