@@ -105,6 +105,9 @@ pub enum TrainerError {
     /// Operations that are over their bound.
     #[error("{0}")]
     ChecksFailed(String),
+    /// The fitter's.
+    #[error(transparent)]
+    Fit(#[from] gradus_fit::FitError),
     /// Ctrl-C; everything is saved.
     #[error("interrupted")]
     Interrupted,
@@ -142,7 +145,7 @@ impl TrainerError {
             Self::NonFinite { .. } => {
                 Some("lower --learning-rate; the last checkpoint is whole, and the weights hold no NaN".into())
             }
-            Self::Model(_) | Self::Weights(_) | Self::ChecksFailed(_) | Self::Interrupted => None,
+            Self::Model(_) | Self::Weights(_) | Self::ChecksFailed(_) | Self::Fit(_) | Self::Interrupted => None,
             Self::LostDevice { .. } => {
                 Some("the last checkpoint is whole: continue from it with gradus train --resume RUN_FOLDER".into())
             }

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use gradus_trainer::verbs::{CommandLine, Verb};
+use gradus_trainer::verbs::{CommandLine, Verb, fit, predict};
 use gradus_trainer::{Result, TrainerError, checking, device_report, generation, training};
 
 fn main() -> ExitCode {
@@ -19,6 +19,8 @@ fn main() -> ExitCode {
         Verb::Devices(arguments) if arguments.json => print(&format!("{:#}\n", device_report::json())),
         Verb::Devices(_) => print(&device_report::text()),
         Verb::Check(arguments) => checking::run(&arguments, &mut io::stdout().lock()),
+        Verb::Fit(arguments) => fit::run(arguments).map_err(TrainerError::from),
+        Verb::Predict(arguments) => predict::run(arguments).map_err(TrainerError::from),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

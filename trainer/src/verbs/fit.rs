@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Args)]
 pub struct FitArgs {
     #[command(subcommand)]
-    what: Law,
+    what: Subject,
 }
 
 /// What every law takes.
@@ -132,7 +132,7 @@ struct TimeArgs {
 }
 
 #[derive(Debug, Subcommand)]
-enum Law {
+enum Subject {
     /// L(N, D) from parameters, tokens and losses.
     LossSurface {
         #[command(flatten)]
@@ -236,9 +236,9 @@ fn positive(flag: &str, value: f64) -> Result<f64, FitError> {
 }
 
 /// The law, its input, and what is asked of it.
-fn plan(law: Law) -> Result<(What, Input), FitError> {
+fn plan(law: Subject) -> Result<(What, Input), FitError> {
     Ok(match law {
-        Law::LossSurface { input, gamma, huber, law } => {
+        Subject::LossSurface { input, gamma, huber, law } => {
             let additive = law == SurfaceForm::Additive;
             if additive && gamma == Some(Gamma::Free) {
                 return Err(FitError::Data("--law additive has gamma 1: leave out --gamma free".into()));
@@ -247,14 +247,14 @@ fn plan(law: Law) -> Result<(What, Input), FitError> {
             let huber_delta = positive("--huber", huber)?;
             (What::LossSurface(loss_surface::Settings { huber_delta, free_gamma, ..Default::default() }), input)
         }
-        Law::Isoflop { input, from, to } => (What::Isoflop((from, to)), input),
-        Law::PowerLaw { input, x, y, offset } => (What::PowerLaw { x, y, offset }, input),
-        Law::Context { input } => (What::Context, input),
-        Law::Overtraining { input } => (What::Overtraining, input),
-        Law::Pareto { input } => (What::Pareto, input),
-        Law::Ttft(args) => time(TimingKind::FirstToken, args)?,
-        Law::StepTime(args) => time(TimingKind::Step, args)?,
-        Law::Curve { input, model, start, y, loss, scale, starts } => {
+        Subject::Isoflop { input, from, to } => (What::Isoflop((from, to)), input),
+        Subject::PowerLaw { input, x, y, offset } => (What::PowerLaw { x, y, offset }, input),
+        Subject::Context { input } => (What::Context, input),
+        Subject::Overtraining { input } => (What::Overtraining, input),
+        Subject::Pareto { input } => (What::Pareto, input),
+        Subject::Ttft(args) => time(TimingKind::FirstToken, args)?,
+        Subject::StepTime(args) => time(TimingKind::Step, args)?,
+        Subject::Curve { input, model, start, y, loss, scale, starts } => {
             let scale = positive("--scale", scale)?;
             let loss = match loss {
                 CurveLoss::Linear => Loss::Squares,

@@ -2,8 +2,10 @@
 
 pub mod check;
 pub mod devices;
+pub mod fit;
 pub mod generate;
 pub mod numbers;
+pub mod predict;
 pub mod train;
 
 use clap::{Parser, Subcommand};
@@ -36,6 +38,10 @@ pub enum Verb {
     Devices(devices::Arguments),
     /// Check every operation on a device against its definition
     Check(check::Arguments),
+    /// Fit a law to the runs or timings of a CSV file
+    Fit(fit::FitArgs),
+    /// Predict sizes, tokens and losses from a fit
+    Predict(predict::PredictArgs),
 }
 
 impl CommandLine {
