@@ -19,8 +19,8 @@ fn main() -> ExitCode {
         Verb::Devices(arguments) if arguments.json => print(&format!("{:#}\n", device_report::json())),
         Verb::Devices(_) => print(&device_report::text()),
         Verb::Check(arguments) => checking::run(&arguments, &mut io::stdout().lock()),
-        Verb::Fit(arguments) => fit::run(arguments).map_err(TrainerError::from),
-        Verb::Predict(arguments) => predict::run(arguments).map_err(TrainerError::from),
+        Verb::Fit(arguments) => fit::run(arguments).map_err(TrainerError::from).and_then(|text| print(&text)),
+        Verb::Predict(arguments) => predict::run(arguments).map_err(TrainerError::from).and_then(|text| print(&text)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

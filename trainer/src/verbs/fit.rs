@@ -290,8 +290,11 @@ fn time(kind: TimingKind, args: TimeArgs) -> Result<(What, Input), FitError> {
     Ok((What::Timing(settings), args.input))
 }
 
-/// Runs the verb: everything is computed before anything is printed or written.
-pub fn run(args: FitArgs) -> Result<(), FitError> {
+/// Runs the verb and returns what it says: everything is computed before anything is written.
+///
+/// # Errors
+/// A file, column or value that is wrong, by name; a fit that cannot be made.
+pub fn run(args: FitArgs) -> Result<String, FitError> {
     let (what, input) = plan(args.what)?;
     if !(input.level > 0.0 && input.level < 1.0) {
         return Err(FitError::Data(format!("--level must lie between 0 and 1, not {}", input.level)));
@@ -315,16 +318,15 @@ pub fn run(args: FitArgs) -> Result<(), FitError> {
         draw(path, &made.plots())?;
     }
     if input.json {
-        println!("{:#}", made.json());
-        return Ok(());
+        return Ok(format!("{:#}\n", made.json()));
     }
-    print!("{}", made.text());
+    let mut text = made.text().to_string();
     if std::io::stdout().is_terminal() {
         for diagram in made.plots().iter().take(4) {
-            println!("\n{}", plot::terminal(diagram, 72, 18));
+            text.push_str(&format!("\n{}\n", plot::terminal(diagram, 72, 18)));
         }
     }
-    Ok(())
+    Ok(text)
 }
 
 /// Writes beside the path and renames, so that no half a file is ever there.

@@ -33,8 +33,11 @@ pub struct PredictArgs {
     json: bool,
 }
 
-/// Runs the verb.
-pub fn run(args: PredictArgs) -> Result<(), FitError> {
+/// Runs the verb and returns what it says.
+///
+/// # Errors
+/// A query that is not one, or a file that is not a fit.
+pub fn run(args: PredictArgs) -> Result<String, FitError> {
     let query = match (args.compute, args.params, args.tokens, args.loss) {
         (Some(c), None, None, None) => Query::Compute(c),
         (None, Some(n), Some(d), None) => Query::Run(n, d),
@@ -48,25 +51,26 @@ pub fn run(args: PredictArgs) -> Result<(), FitError> {
     }
     let path = args.law.display().to_string();
     let failed = |problem: String| FitError::File { path: path.clone(), problem };
-    let text = std::fs::read_to_string(&args.law).map_err(|e| failed(format!("cannot be read: {e}")))?;
-    let document = serde_json::from_str(&text).map_err(|e| failed(format!("is not JSON: {e}")))?;
+    let law = std::fs::read_to_string(&args.law).map_err(|e| failed(format!("cannot be read: {e}")))?;
+    let document = serde_json::from_str(&law).map_err(|e| failed(format!("is not JSON: {e}")))?;
     let predictions = predict(&document, query, args.level)?;
     if args.json {
-        println!("{:#}", to_json(&predictions, args.level));
-        return Ok(());
+        return Ok(format!("{:#}\n", to_json(&predictions, args.level)));
     }
+    let mut text = String::new();
     for prediction in &predictions {
         let group: Vec<String> = prediction.group.iter().map(|(k, v)| format!("{k} = {v}")).collect();
         if !group.is_empty() {
-            println!("── {} ──", group.join(", "));
+            text.push_str(&format!("── {} ──\n", group.join(", ")));
         }
         for (name, e) in &prediction.values {
             let level = 100.0 * args.level;
-            println!("{name:>8}  {}   {level:.0} %: {} to {}", quantity(e.value), quantity(e.low), quantity(e.high));
+            let (value, low, high) = (quantity(e.value), quantity(e.low), quantity(e.high));
+            text.push_str(&format!("{name:>8}  {value}   {level:.0} %: {low} to {high}\n"));
         }
         for note in &prediction.notes {
-            println!("note: {note}");
+            text.push_str(&format!("note: {note}\n"));
         }
     }
-    Ok(())
+    Ok(text)
 }
