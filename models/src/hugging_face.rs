@@ -27,9 +27,9 @@ pub fn to_json(model: &ModelConfiguration) -> Value {
             "eps": 1e-6,
             "norm_reduction_force_float32": true,
             "add_out_norm": true,
-            "qk_dim_factor": (model.num_heads * model.qk_head_dim) as f64 / model.embedding_dim as f64,
-            "v_dim_factor": (model.num_heads * model.v_head_dim) as f64 / model.embedding_dim as f64,
-            "ffn_proj_factor": model.feed_forward_dim as f64 / model.embedding_dim as f64,
+            "qk_dim_factor": factor(model.num_heads * model.qk_head_dim, model.embedding_dim),
+            "v_dim_factor": factor(model.num_heads * model.v_head_dim, model.embedding_dim),
+            "ffn_proj_factor": factor(model.feed_forward_dim, model.embedding_dim),
             "ffn_round_up_to_multiple_of": 1,
             "gate_soft_cap": model.gate_soft_cap,
             "output_logit_soft_cap": model.output_logit_soft_cap,
@@ -60,6 +60,13 @@ pub fn to_json(model: &ModelConfiguration) -> Value {
             "torch_dtype": "float32",
         }),
     }
+}
+
+/// The factor of which `transformers`, which cuts `width · factor` off to a whole number, makes `size` again: the quotient, or
+/// the next float where that falls short.
+fn factor(size: usize, width: usize) -> f64 {
+    let quotient = size as f64 / width as f64;
+    if width as f64 * quotient < size as f64 { quotient.next_up() } else { quotient }
 }
 
 /// A `config.json` with the file it came from, for messages.
@@ -246,6 +253,17 @@ mod tests {
             let path = Path::new("config.json");
             assert_eq!(from_json(path, &text, Some(model.feed_forward_dim)).unwrap(), model, "{name}");
             assert_eq!(from_json(path, &text, None).unwrap(), model, "{name}");
+        }
+    }
+
+    #[test]
+    fn factors_give_the_sizes_again_when_cut_off() {
+        // Without the next float up, some would come out one too small.
+        assert!((1..=512).any(|size| 176.0 * (size as f64 / 176.0) < size as f64));
+        for width in (2..=512).step_by(2) {
+            for size in 1..=2 * width {
+                assert_eq!((width as f64 * factor(size, width)) as usize, size, "{size} of {width}");
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use gradus_engine::ops::embedding::embedding;
 use gradus_engine::ops::matmul::linear;
 use gradus_engine::ops::norm::rms_norm;
 use gradus_engine::ops::reshape::reshape;
-use gradus_engine::ops::rotary::rotary;
+use gradus_engine::ops::rotary::{RotaryTables, rotary_with};
 use gradus_engine::ops::swiglu::swiglu;
 
 use crate::Result;
@@ -25,11 +25,14 @@ use crate::state::{Cache, Layer, State};
 /// What the operations meet.
 pub fn forward(model: &ModelConfiguration, weights: &[Var], tokens: &Var, state: Option<&mut State>) -> Result<Var> {
     let position = state.as_ref().map_or(0, |state| state.position());
+    let sequence = tokens.sizes().last().copied().unwrap_or(0);
+    // The same angles for the queries and keys of every block.
+    let tables = RotaryTables::new(model.rope_theta as f32, model.qk_head_dim, position, sequence)?;
     let mut layers = state.map(|state| state.layers.iter_mut());
     let mut x = embedding(&weights[0], tokens)?;
     for block in weights[1..=model.num_blocks * TRANSFORMER_BLOCK].chunks(TRANSFORMER_BLOCK) {
         let layer = layers.as_mut().and_then(Iterator::next);
-        x = forward_block(model, block, &x, position, layer)?;
+        x = forward_block(model, block, &x, (position, &tables), layer)?;
     }
     Ok(rms_norm(&x, &weights[1 + model.num_blocks * TRANSFORMER_BLOCK], model.norm_eps)?)
 }
@@ -38,7 +41,7 @@ fn forward_block(
     model: &ModelConfiguration,
     weights: &[Var],
     x: &Var,
-    position: usize,
+    (position, tables): (usize, &RotaryTables),
     layer: Option<&mut Layer>,
 ) -> Result<Var> {
     let [norm_attention, q, k, v, out, norm_mlp, gate, up, down] = weights else {
@@ -47,7 +50,7 @@ fn forward_block(
     };
     let (batch, sequence) = (x.sizes()[0], x.sizes()[1]);
     let heads = |x: Var, heads: usize| reshape(&x, &[batch, sequence, heads, model.qk_head_dim]);
-    let turn = |x: Var| rotary(&x, model.rope_theta as f32, position);
+    let turn = |x: Var| rotary_with(&x, tables, position);
 
     let normed = rms_norm(x, norm_attention, model.norm_eps)?;
     let query = turn(heads(linear(&normed, q)?, model.num_heads)?)?;

@@ -49,20 +49,24 @@ pub struct Case {
     pub operation: Rc<dyn Operation>,
     /// Its inputs in order.
     pub inputs: Vec<Input>,
-    /// How many roundings one output goes through beyond the sum that its definition states, as a factor on the bound.
-    /// 1 unless the operation's `cases.rs` says why more.
-    pub slack: f64,
+    /// For the gradient of each input, a factor on the bound: 1 unless the operation's `cases.rs` says why more, with the
+    /// error measured.
+    pub slack: Vec<f64>,
 }
 
 impl Case {
     /// A case with the standard bound.
     pub fn new(operation: impl Operation, inputs: Vec<Input>) -> Self {
-        Self { operation: Rc::new(operation), inputs, slack: 1.0 }
+        Self { operation: Rc::new(operation), slack: vec![1.0; inputs.len()], inputs }
     }
 
-    /// The same with a wider bound. The caller's comment gives the reason and the measured error.
-    pub fn with_slack(self, slack: f64) -> Self {
-        Self { slack, ..self }
+    /// The same with a wider bound on the gradient of the input at `place`. The caller's comment gives the reason and the
+    /// measured error.
+    pub fn with_slack(mut self, place: usize, slack: f64) -> Self {
+        if let Some(entry) = self.slack.get_mut(place) {
+            *entry = slack;
+        }
+        self
     }
 
     /// One line that tells the case from others.

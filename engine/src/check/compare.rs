@@ -2,9 +2,12 @@
 //!
 //! The bound of an element is c · ε · √n · S: S is the sum of the absolute values of the terms that make it up, n their
 //! number, ε the type's rounding unit. For an output S comes from the definition. For a gradient it comes from probes of
-//! the exact f64 backward: the same gradient with the signs of the upstream gradient flipped at random (the root mean
-//! square over flips is the l2 norm of the gradient's terms), and with each input moved by a relative 1e-6 at random (what
-//! rounding inside the forward may do); and half the gradient's own size, for sums whose terms have one sign. No operation needs an analysis of its own.
+//! the exact f64 backward, so that no operation needs an analysis of its own:
+//! - the same gradient with the elements of the upstream gradient times normal numbers: the root mean square over probes is
+//!   the l2 norm of the gradient's terms;
+//! - with each input, and each output that the backward reads, moved by a relative 1e-6 at random: what rounding in the
+//!   forward may do;
+//! - half the gradient's own size, for sums whose terms have one sign.
 
 /// Allowed multiples of ε √n S. Covers the roundings of a few elementary functions each good to some units in the last
 /// place, as WGSL allows them (exp: 3 + 2|x|).

@@ -1,5 +1,7 @@
 //! Reference vectors kept in the repository, for tests.
 
+use std::path::Path;
+
 use safetensors::{Dtype, SafeTensors};
 
 /// A file of tensors, each as f64.
@@ -25,6 +27,20 @@ impl Vectors {
             (name, view.shape().to_vec(), data)
         };
         Self(file.tensors().into_iter().map(read).collect())
+    }
+
+    /// The file at `path` below `tests/vectors`, `../shared/reference/vectors` beside the checkout, or
+    /// `$GRADUS_REFERENCE/vectors`; `None`, with a printed line, where it is in none of them.
+    pub fn open(path: &str) -> Option<Self> {
+        let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let named = std::env::var_os("GRADUS_REFERENCE").map(|folder| Path::new(&folder).join("vectors"));
+        let folders = [checkout.join("tests/vectors"), checkout.join("../shared/reference/vectors")];
+        let mut candidates = folders.into_iter().chain(named).map(|folder| folder.join(path));
+        let bytes = candidates.find_map(|file| std::fs::read(file).ok());
+        if bytes.is_none() {
+            println!("skipped: {path} is neither in tests/vectors nor below $GRADUS_REFERENCE");
+        }
+        bytes.map(|bytes| Self::new(&bytes))
     }
 
     /// A tensor's sizes and elements.

@@ -40,14 +40,14 @@ pub(crate) struct Yardstick {
     defined: Vec<crate::definition::Defined>,
     exact: Outcome,
     magnitudes: Vec<Option<Vec<f64>>>,
-    slack: f64,
+    slack: Vec<f64>,
 }
 
 impl Yardstick {
     pub(crate) fn new(case: &Case, upstream: &[Vec<f64>]) -> Result<Self> {
         let exact = case.exact(upstream)?;
         let magnitudes = case.gradient_magnitudes(upstream, &exact)?;
-        Ok(Self { defined: case.define(), exact, magnitudes, slack: case.slack })
+        Ok(Self { defined: case.define(), exact, magnitudes, slack: case.slack.clone() })
     }
 
     /// How many terms a gradient of `elements` has: as many as the sums of the forward, or, where it sums over outputs, as
@@ -63,17 +63,18 @@ impl Yardstick {
             return f64::INFINITY;
         }
         let of = |(got, defined): (&Vec<f64>, &crate::definition::Defined)| {
-            worst(got, &defined.value.data, &defined.magnitude, defined.terms, epsilon(dtype), self.slack)
+            worst(got, &defined.value.data, &defined.magnitude, defined.terms, epsilon(dtype), 1.0)
         };
         outcome.outputs.iter().zip(&self.defined).map(of).fold(0.0, f64::max)
     }
 
     pub(crate) fn backward(&self, outcome: &Outcome, dtype: DType) -> f64 {
         let mut result = 0.0f64;
-        for ((got, exact), magnitude) in outcome.gradients.iter().zip(&self.exact.gradients).zip(&self.magnitudes) {
+        let exact = self.exact.gradients.iter().zip(&self.magnitudes).zip(&self.slack);
+        for (got, ((exact, magnitude), &slack)) in outcome.gradients.iter().zip(exact) {
             result = result.max(match (got, exact, magnitude) {
                 (Some(got), Some(exact), Some(magnitude)) => {
-                    worst(got, exact, magnitude, self.terms(exact.len()), epsilon(dtype), self.slack)
+                    worst(got, exact, magnitude, self.terms(exact.len()), epsilon(dtype), slack)
                 }
                 (None, None, _) => 0.0,
                 _ => f64::INFINITY,

@@ -60,23 +60,56 @@ fn clusters(flops: &[f64]) -> Vec<f64> {
     labels
 }
 
-/// What a prediction needs of a power law.
-pub(super) fn law_json(law: &PowerLaw, samples: Option<Vec<f64>>, level: f64) -> Value {
-    let bootstrap = samples.map(|mut exponents| interval(&mut exponents, level));
+/// A law's (ln coefficient, exponent) in every resampled set of runs.
+pub(super) type Pairs = Vec<(f64, f64)>;
+
+/// What a prediction needs of a power law. The line through the optima knows nothing of how far off each optimum is: where
+/// there are resampled runs, the covariance is theirs, and `freedom` what the parabolas leave of the runs.
+pub(super) fn law_json(law: &PowerLaw, samples: Option<(Pairs, usize)>, level: f64) -> Value {
     let variance = if law.line.freedom > 0 { law.line.objective / law.line.freedom as f64 } else { f64::INFINITY };
-    let covariance: Vec<f64> = law.line.inverse.iter().map(|v| v * variance).collect();
+    let line: Vec<f64> = law.line.inverse.iter().map(|v| v * variance).collect();
+    let (covariance, freedom, bootstrap) = match samples {
+        Some((pairs, freedom)) => {
+            let mut exponents: Vec<f64> = pairs.iter().map(|pair| pair.1).collect();
+            (covariance_at(&pairs, law.centre), freedom, Some(interval(&mut exponents, level)))
+        }
+        None => (line, law.line.freedom, None),
+    };
     json!({
         "coefficient": law.coefficient,
         "exponent": law.exponent,
         "exponent_error": law.exponent_error,
         "ln_coefficient_error": law.ln_coefficient_error,
         "r_squared": law.line.r_squared,
-        "freedom": law.line.freedom,
+        "freedom": freedom,
         "centre": law.centre,
         "ln_value_at_centre": law.line.coefficients[0],
         "covariance": covariance,
         "exponent_bootstrap": bootstrap,
     })
+}
+
+/// The covariance of (ln value at `centre`, exponent) over resampled sets of runs.
+fn covariance_at(pairs: &[(f64, f64)], centre: f64) -> Vec<f64> {
+    let points: Vec<(f64, f64)> = pairs.iter().map(|(c, p)| (c + p * centre, *p)).collect();
+    let count = points.len() as f64;
+    let mean = points.iter().fold((0.0, 0.0), |m, p| (m.0 + p.0 / count, m.1 + p.1 / count));
+    let sum = points.iter().fold([0.0; 3], |[a, b, d], p| {
+        let (x, y) = (p.0 - mean.0, p.1 - mean.1);
+        [a + x * x, b + x * y, d + y * y]
+    });
+    let [a, b, d] = sum.map(|s| s / (count - 1.0).max(1.0));
+    vec![a, b, b, d]
+}
+
+/// The interval of a law at `flops`: from resampled runs where there are any, else from the line through the optima alone.
+fn law_interval(law: &PowerLaw, pairs: &[(f64, f64)], flops: f64, level: f64) -> (f64, f64) {
+    if pairs.is_empty() {
+        return law.interval(flops, level);
+    }
+    let mut values: Vec<f64> = pairs.iter().map(|(c, p)| c + p * flops.ln()).collect();
+    let found = interval(&mut values, level);
+    (found.low.exp(), found.high.exp())
 }
 
 fn interval(values: &mut [f64], level: f64) -> Interval {
@@ -96,11 +129,13 @@ pub(super) fn section(table: &Table, request: &Request, notes: &mut Vec<String>)
     } else {
         Vec::new()
     };
-    let exponents = |f: fn(&LawSample) -> f64| (!samples.is_empty()).then(|| samples.iter().map(f).collect());
+    let freedom = runs.len().saturating_sub(3 * fit.profiles.len());
+    let pairs =
+        |f: fn(&LawSample) -> (f64, f64)| (!samples.is_empty()).then(|| (samples.iter().map(f).collect(), freedom));
     let law = json!({
-        "params": law_json(&fit.params, exponents(|s| s.params.1), request.level),
-        "tokens": law_json(&fit.tokens, exponents(|s| s.tokens.1), request.level),
-        "loss": law_json(&fit.loss, exponents(|s| s.loss.1), request.level),
+        "params": law_json(&fit.params, pairs(|s| s.params), request.level),
+        "tokens": law_json(&fit.tokens, pairs(|s| s.tokens), request.level),
+        "loss": law_json(&fit.loss, pairs(|s| s.loss), request.level),
     });
     let profiles: Vec<Value> = fit
         .profiles
@@ -120,7 +155,7 @@ pub(super) fn section(table: &Table, request: &Request, notes: &mut Vec<String>)
         group: Vec::new(),
         text: text(&fit, &samples, request),
         fit: json!({ "law": law, "profiles": profiles, "left_out": fit.left_out }),
-        plots: plots(&fit, &runs, request.level),
+        plots: plots(&fit, &runs, &samples, request.level),
     })
 }
 
@@ -162,7 +197,9 @@ fn text(fit: &Isoflop, samples: &[LawSample], request: &Request) -> String {
     }
     if let Some(largest) = fit.profiles.iter().rev().find(|p| !fit.left_out.contains(&p.budget)) {
         let c = largest.budget;
-        let ((n0, n1), (d0, d1)) = (fit.params.interval(c, request.level), fit.tokens.interval(c, request.level));
+        let pairs = |f: fn(&LawSample) -> (f64, f64)| samples.iter().map(f).collect::<Pairs>();
+        let (n0, n1) = law_interval(&fit.params, &pairs(|s| s.params), c, request.level);
+        let (d0, d1) = law_interval(&fit.tokens, &pairs(|s| s.tokens), c, request.level);
         out.push_str(&format!(
             "At {c:.0e} FLOPs train {} parameters on {} tokens; {level:.0} %: {} to {}, {} to {}.\n",
             quantity(fit.params.at(c)),
@@ -187,7 +224,7 @@ fn text(fit: &Isoflop, samples: &[LawSample], request: &Request) -> String {
     out
 }
 
-fn plots(fit: &Isoflop, runs: &[Run], level: f64) -> Vec<Plot> {
+fn plots(fit: &Isoflop, runs: &[Run], samples: &[LawSample], level: f64) -> Vec<Plot> {
     let mut parabolas = Plot::new("IsoFLOP profiles", ("parameters", true), ("loss (nats/token)", false));
     let mut residuals = Plot::new("Residuals", ("parameters", true), ("parabola - loss", false));
     let mut optima = Vec::new();
@@ -215,14 +252,15 @@ fn plots(fit: &Isoflop, runs: &[Run], level: f64) -> Vec<Plot> {
     let flops: Vec<f64> = fit.profiles.iter().map(|p| p.flops).collect();
     let (low, high) = flops.iter().fold((f64::INFINITY, 0.0_f64), |(l, h), c| (l.min(*c), h.max(*c)));
     let grid = spread(low / 2.0, high * 4.0, 50);
-    for (colour, name, law, optimum) in [
-        (0, "parameters N*", &fit.params, (|p| p.params.optimum) as fn(&isoflop::Profile) -> f64),
-        (1, "tokens D*", &fit.tokens, |p| p.tokens.optimum),
+    let pairs = |f: fn(&LawSample) -> (f64, f64)| samples.iter().map(f).collect::<Pairs>();
+    for (colour, name, law, pairs, optimum) in [
+        (0, "parameters N*", &fit.params, pairs(|s| s.params), (|p| p.params.optimum) as fn(&isoflop::Profile) -> f64),
+        (1, "tokens D*", &fit.tokens, pairs(|s| s.tokens), |p| p.tokens.optimum),
     ] {
         laws.add(name, Mark::Rings, colour, fit.profiles.iter().map(|p| (p.flops, optimum(p))).collect());
         laws.add("", Mark::Line, colour, grid.iter().map(|c| (*c, law.at(*c))).collect());
-        let mut band: Vec<(f64, f64)> = grid.iter().map(|c| (*c, law.interval(*c, level).0)).collect();
-        band.extend(grid.iter().rev().map(|c| (*c, law.interval(*c, level).1)));
+        let mut band: Vec<(f64, f64)> = grid.iter().map(|c| (*c, law_interval(law, &pairs, *c, level).0)).collect();
+        band.extend(grid.iter().rev().map(|c| (*c, law_interval(law, &pairs, *c, level).1)));
         if band.iter().all(|p| p.1.is_finite() && p.1 > 0.0) && law.line.freedom > 1 {
             laws.add("", Mark::Band, colour, band);
         }

@@ -63,7 +63,12 @@ impl Gpu {
             let mut view = staging
                 .slice(..)
                 .get_mapped_range_mut()
-                .map_err(|error| Error::OutOfMemory(format!("no staging memory for {size} bytes: {error}")))?;
+                // A device that is gone maps nothing either, and has said so.
+                .map_err(|error| {
+                    self.fault()
+                        .err()
+                        .unwrap_or_else(|| Error::OutOfMemory(format!("no staging memory for {size} bytes: {error}")))
+                })?;
             view.slice(..content.len()).copy_from_slice(content);
         }
         staging.unmap();

@@ -18,9 +18,6 @@ mod gpu;
 mod sizes;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-pub(crate) mod vectors;
-
 use crate::definition::{Array, Defined};
 use crate::device::Gpu;
 use crate::error::{Error, Result};

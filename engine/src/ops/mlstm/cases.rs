@@ -32,10 +32,11 @@ pub(crate) fn draw(draw: &mut Draw) -> Case {
         inputs.push(draw.normals(&[batch, heads], 0.0, 1.0));
     }
     keep_off_the_floor(&mut inputs);
-    // Without a state the first position's output does not depend on its query, whose gradient is what rounding leaves of
-    // terms that cancel: up to 4.2 of the bound in f32 over the first cases.
-    let slack = if inputs.len() == 5 { 16.0 } else { 2.0 };
-    Case::new(operation, inputs).with_slack(slack)
+    // Without a state the first forget gate has no effect and its gradient, a suffix sum over the whole sequence, is what
+    // rounding leaves of terms that cancel; with one, terms cancel in part. Measured over 300 cases on the CPU and on
+    // lavapipe: 78 times the bound without a state, 6.8 with one, 0.53 for all other gradients.
+    let slack = if inputs.len() == 5 { 200.0 } else { 16.0 };
+    Case::new(operation, inputs).with_slack(4, slack)
 }
 
 /// Finite differences do not see past the kink of max(|den|, exp(−m)): makes queries longer where the two are close.
