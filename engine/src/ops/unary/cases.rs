@@ -19,6 +19,7 @@ pub(crate) fn draw(function: Unary, draw: &mut Draw) -> Case {
         other => other,
     };
     let case = Case::new(function, vec![input]);
-    // GELU's derivative has e^2u, whose relative error is |2u| times that of u: 0.997 of the bound was measured in 300 cases.
-    if matches!(function, Unary::Gelu) { case.with_slack(0, 3.0) } else { case }
+    // The derivatives multiply x by an e^x to which WGSL allows an error of 3 + 2|x| units in the last place. Measured over 300
+    // cases: 1.09 of the bound for SiLU on an H100, 0.997 for GELU on the CPU.
+    if matches!(function, Unary::Gelu | Unary::Silu) { case.with_slack(0, 3.0) } else { case }
 }
