@@ -6,6 +6,9 @@
 // Stands for minus infinity under a maximum or an exp: WGSL may assume that there are no infinities.
 const LOWEST: f32 = -1e30;
 
+// The least finite number, for maxima over numbers that may be below LOWEST.
+const LEAST: f32 = -0x1.fffffep127;
+
 // e^x. Below -87 the result would be denormal and is 0; above 88 it is the largest e^x that is finite.
 fn safe_exp(x: f32) -> f32 {
     return select(exp(min(x, 88.0)), 0.0, x < -87.0);
