@@ -55,7 +55,11 @@ impl<'a> FirstKeys<'a> {
             if key as usize > last {
                 return Err(Error::index(
                     "attention",
-                    format!("first_key of query {query} of batch entry {entry} is {key}, but it sees no key after {last}"),
+                    format!(
+                        "first_key {key} of query {query} of batch entry {entry} is not below {}, the end of the keys \
+                         that this row may see",
+                        last + 1
+                    ),
                 ));
             }
         }
