@@ -93,7 +93,8 @@ impl<T: Float> Task<'_, T> {
             let mut sums = [T::ONE; BLOCK];
             for row in 0..self.rows {
                 let first = first_keys.at(self.entry, self.first + row) - start;
-                let (seen, hidden) = scores[row * stride..][..visible].split_at_mut(self.first + row + offset + 1 - start);
+                let (seen, hidden) =
+                    scores[row * stride..][..visible].split_at_mut(self.first + row + offset + 1 - start);
                 let (earlier, seen) = seen.split_at_mut(first);
                 let (most, sum) = vectorized(
                     #[inline(always)]

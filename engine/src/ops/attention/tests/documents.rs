@@ -32,8 +32,7 @@ fn documents_are_as_if_alone() {
     let first_key: Vec<usize> = first_keys(&starts, ROWS).unwrap().into_iter().map(|key| key as usize).collect();
     let inputs = inputs(31, [2, ROWS, 4, 24], ROWS, 2, 1.0);
     let d_output = Draw::new(32, 0).normals(&[2, ROWS, 4, 24], 0.0, 1.0);
-    let packed =
-        with_documents(AttentionOptions::default(), inputs.clone(), Input::index(&[2, ROWS], &first_key));
+    let packed = with_documents(AttentionOptions::default(), inputs.clone(), Input::index(&[2, ROWS], &first_key));
     for device in devices() {
         let packed = compute(&packed, &d_output, &device, DType::F32);
         for border in borders.windows(2) {
@@ -56,10 +55,10 @@ fn documents_are_as_if_alone() {
 fn tiles_that_nobody_sees_are_not_read() {
     const ROWS: usize = 256;
     // All of the second half sees the second half only.
-    let first_key: Vec<usize> = (0..ROWS).map(|row| if row < 128 { 0 } else { 128 + (row * 7) % (row - 127) }).collect();
-    let documents = |inputs: Vec<Input>| {
-        with_documents(AttentionOptions::default(), inputs, Input::index(&[1, ROWS], &first_key))
-    };
+    let first_key: Vec<usize> =
+        (0..ROWS).map(|row| if row < 128 { 0 } else { 128 + (row * 7) % (row - 127) }).collect();
+    let documents =
+        |inputs: Vec<Input>| with_documents(AttentionOptions::default(), inputs, Input::index(&[1, ROWS], &first_key));
     let clean = inputs(33, [1, ROWS, 2, 16], ROWS, 1, 1.0);
     let d_output = Draw::new(34, 0).normals(&[1, ROWS, 2, 16], 0.0, 1.0);
     let mut spoilt = clean.clone();
@@ -93,8 +92,7 @@ fn spoilt(device: &Device, queries: usize, keys: usize, bad: usize) -> crate::Re
     let case = plain(inputs(35, [2, queries, 2, 8], keys, 1, 1.0));
     let mut first_key = vec![0u32; 2 * queries];
     first_key[queries + bad] = (bad + keys - queries + 1) as u32;
-    let mut tensors: Vec<Tensor> =
-        case.inputs.iter().map(|input| input.tensor(device, DType::F32).unwrap()).collect();
+    let mut tensors: Vec<Tensor> = case.inputs.iter().map(|input| input.tensor(device, DType::F32).unwrap()).collect();
     tensors.push(Tensor::new(device, &[2, queries], &first_key).unwrap());
     let operation = Attention { documents: true, ..Attention::default() };
     let outputs = run(&operation, &tensors.iter().collect::<Vec<_>>())?;

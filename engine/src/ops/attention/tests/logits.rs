@@ -45,7 +45,8 @@ fn one_key_has_all_the_weight() {
         let ds = 1e-6 * most(&d_output) * most(&inputs[2]) * HEAD_DIM as f64 * queries as f64;
         let (query, key) = (most(&inputs[0]), most(&inputs[1]));
         let case = if at % 3 == 0 {
-            let first_key = cases::first_key(&mut Draw::new(at as u64, 0), [1, queries], inputs[1].array.sizes[1] - queries);
+            let first_key =
+                cases::first_key(&mut Draw::new(at as u64, 0), [1, queries], inputs[1].array.sizes[1] - queries);
             with_documents(AttentionOptions::default(), inputs, first_key)
         } else {
             plain(inputs)

@@ -2,8 +2,8 @@
 //! over a cache, sizes at their limits.
 
 mod documents;
-mod logits;
 mod lengths;
+mod logits;
 mod sizes;
 mod steps;
 

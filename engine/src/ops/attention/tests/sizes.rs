@@ -39,7 +39,15 @@ fn sizes_that_do_not_fit_are_refused() {
 #[test]
 fn sizes_of_zero_are_right() {
     // Batch, queries, keys, heads, kv heads.
-    let all = [[0, 3, 4, 2, 1], [2, 0, 5, 2, 1], [2, 0, 0, 2, 1], [2, 3, 4, 0, 1], [0, 0, 0, 0, 2], [0, 1, 4, 2, 1], [2, 1, 4, 0, 1]];
+    let all = [
+        [0, 3, 4, 2, 1],
+        [2, 0, 5, 2, 1],
+        [2, 0, 0, 2, 1],
+        [2, 3, 4, 0, 1],
+        [0, 0, 0, 0, 2],
+        [0, 1, 4, 2, 1],
+        [2, 1, 4, 0, 1],
+    ];
     for [batch, queries, keys, heads, kv_heads] in all {
         let inputs = inputs(1, [batch, queries, heads, 8], keys, kv_heads, 1.0);
         let d_output = Input::float(&[batch, queries, heads, 8], vec![1.0; batch * queries * heads * 8]);
