@@ -9,6 +9,7 @@ use std::sync::{Arc, Weak};
 
 use super::{Gpu, Memory, Shared, lock};
 use crate::error::{Error, Result};
+use crate::tensor::Spec;
 
 /// Bytes of NaN behind each tensor when guard bands are on.
 pub(super) const GUARD_BYTES: u64 = 1024;
@@ -70,22 +71,22 @@ fn size_class(bytes: u64) -> u64 {
 }
 
 impl Gpu {
-    /// A buffer of at least `bytes`, with whatever its last user left in it.
+    /// A buffer for a tensor, with whatever its last user left in it.
     ///
     /// # Errors
     /// [`Error::Limit`] over what one binding or buffer may have; [`Error::OutOfMemory`] if the driver has no more.
-    pub(crate) fn allocate(&self, operation: &'static str, bytes: u64) -> Result<GpuBuffer> {
+    pub(crate) fn allocate(&self, operation: &'static str, spec: &Spec) -> Result<GpuBuffer> {
         let limits = &self.0.report.limits;
         let most = limits.max_buffer_size.min(limits.max_storage_buffer_binding_size);
-        let bytes = bytes.next_multiple_of(4);
+        let bytes = (spec.bytes() as u64).next_multiple_of(4);
         let guard = if self.0.options.guard_bands { GUARD_BYTES } else { 0 };
         let size = size_class(bytes + guard).min(most);
         if bytes + guard > most {
             return Err(Error::limit(
                 operation,
                 format!(
-                    "a tensor of {bytes} bytes is over the {most} bytes that one buffer of {} may have",
-                    self.0.report.name
+                    "a tensor {:?} of {} takes {bytes} bytes, over the {most} that one buffer of {} may have",
+                    spec.shape, spec.dtype, self.0.report.name
                 ),
             ));
         }
