@@ -9,7 +9,7 @@ use gradus_engine::{DType, Device};
 const SEEDS: std::ops::Range<u64> = 0..2;
 
 fn cases(row: &Row) -> Vec<(Case, Vec<Vec<f64>>)> {
-    let draw = |seed| (row.draw)(&mut Draw::new(seed, if seed % 2 == 0 { 256 } else { 6000 }));
+    let draw = |seed| (row.draw)(&mut Draw::new(seed, if seed % 2 == 0 { 256 } else { 3000 }));
     SEEDS.map(|seed| (draw(seed), draw(seed).upstream(seed).unwrap())).collect()
 }
 
