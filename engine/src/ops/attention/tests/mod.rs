@@ -46,7 +46,7 @@ fn share(case: &Case, device: &Device, seed: u64) -> f64 {
     if let Device::Gpu(gpu) = device {
         gpu.verify_guards().unwrap();
     }
-    println!("forward {:.3}, backward {:.3}: {}", measured.forward, measured.backward, case.describe());
+    println!("forward {:.3}, backward {:.3}: {}", measured.forward.share, measured.backward.share, case.describe());
     measured.worst()
 }
 
