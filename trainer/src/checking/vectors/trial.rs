@@ -107,7 +107,7 @@ impl<'a> Trial<'a> {
         let (sizes, values) = self.vectors.integers(name)?;
         let inside = |(place, &value): (usize, &i64)| {
             u32::try_from(value).ok().filter(|&index| (index as usize) < limit).ok_or_else(|| {
-                self.vectors.problem(format!("tensor `{name}`: {value} at place {place} is not from 0 to {limit}"))
+                self.vectors.problem(format!("tensor `{name}`: {value} at place {place} is outside 0..{limit}"))
             })
         };
         let indices = values.iter().enumerate().map(inside).collect::<Result<Vec<u32>>>()?;
