@@ -9,9 +9,8 @@ use std::path::{Path, PathBuf};
 
 use gradus_engine::device::gpu::{Options, adapter};
 use gradus_trainer::TrainerError;
-use gradus_trainer::checking;
+use gradus_trainer::checking::vectors;
 use gradus_trainer::device_choice::DeviceChoice;
-use gradus_trainer::verbs::check::Arguments;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde_json::{Value, json};
 
@@ -36,9 +35,7 @@ fn kept() -> PathBuf {
 /// The table that is printed, and the verdict.
 fn check(folder: &Path, device: DeviceChoice, operation: Option<&str>) -> (String, Result<(), TrainerError>) {
     let mut out = Vec::new();
-    let operation = operation.map(String::from);
-    let arguments = Arguments { device, operation, cases: None, seed: 0, vectors: Some(folder.to_owned()) };
-    let verdict = checking::run(&arguments, &mut out);
+    let verdict = vectors::run(folder, device, operation, &mut out);
     (String::from_utf8(out).unwrap(), verdict)
 }
 
