@@ -98,7 +98,6 @@ impl<'a> Call<'a> {
         self.gpu.dispatch(&Dispatch {
             operation: "mlstm",
             kernel,
-            trusted: true,
             element: DType::F32,
             constants,
             parameters: bytemuck::bytes_of(&parameters),
