@@ -95,7 +95,13 @@ mod tests {
     use gradus_engine::check::Measured;
 
     fn arguments(operation: &str) -> Arguments {
-        Arguments { device: DeviceChoice::Cpu, operation: Some(operation.into()), cases: Some(2), seed: 5, vectors: None }
+        Arguments {
+            device: DeviceChoice::Cpu,
+            operation: Some(operation.into()),
+            cases: Some(2),
+            seed: 5,
+            vectors: None,
+        }
     }
 
     #[test]

@@ -57,15 +57,16 @@ pub(crate) fn draw(kind: Kind, draw: &mut Draw) -> Case {
     keep_off_the_floor(&operation, &mut inputs);
     // A gradient's magnitude is the root mean square of six probes, and over many rows now and then a tenth of what it stands
     // for: measured over 2,000 cases on the CPU and 300 on lavapipe, 0.54 times the bound for value, 0.50 for key. The forget
-    // gate's gradient is on a GPU the sum of differences of larger terms inside a chunk: 0.69 on lavapipe.
-    let case = Case::new(operation, inputs).with_slack(1, 2.0).with_slack(2, 2.0).with_slack(4, 2.0);
+    // gate's gradient is on a GPU the sum of differences of larger terms inside a chunk: 0.69 on lavapipe, and 6.8 in tests/forms.rs,
+    // where gates are nearly closed.
+    let case = Case::new(operation, inputs).with_slack(1, 2.0).with_slack(2, 2.0).with_slack(4, 8.0);
     if operation.input_gate.is_sigmoid() || !operation.final_state {
         return case;
     }
     // The final stabiliser's own gradient δ = dm_N − ⟨C⁺_N, dC⁺_N⟩ is added to the gradients of the gates that made m_N, and
     // where the last position outweighs all others it cancels what they have from C⁺_N. Measured over 2,000 cases on the CPU:
     // 12.8, 1.8 and 0.67 times the bound; without a final state 0.5.
-    case.with_slack(3, 32.0).with_slack(4, 4.0).with_slack(7, 2.0)
+    case.with_slack(3, 32.0).with_slack(7, 2.0)
 }
 
 /// Finite differences do not see past the kink of max(|den|, exp(−m)): makes queries longer where the two are close.

@@ -71,8 +71,14 @@ fn chunkwise_is_recurrent_is_parallel() {
                     }
                     for (place, (got, magnitude)) in got.gradients.iter().zip(&magnitudes).enumerate() {
                         let (Some(got), Some(magnitude)) = (got, magnitude) else { continue };
-                        // See cases.rs: what the final stabiliser's own gradient cancels.
-                        let slack = if place == 3 { 32.0 } else { 8.0 };
+                        // See cases.rs: what the final stabiliser's own gradient cancels, in the input gate's gradient; and
+                        // the GPU's forget gate, here with nearly closed gates in chunks of up to 256 positions: over 60
+                        // cases 6.8 times the bound on lavapipe, 0.4 for all else.
+                        let slack = match place {
+                            3 => 32.0,
+                            4 if device.is_gpu() => 16.0,
+                            _ => 2.0,
+                        };
                         let share = worst(got, &result.gradients[place], magnitude, defined[0].terms, unit, slack);
                         of_gradients[place] = of_gradients[place].max(share);
                         assert!(share <= 1.0, "{what}: gradient {place} {share}");

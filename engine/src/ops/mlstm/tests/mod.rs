@@ -100,6 +100,15 @@ fn what_does_not_fit_is_refused_with_all_shapes() {
     assert!(wrong.contains("key should be [2, 5, 3, 4], it is [2, 5, 3, 6]"), "{wrong}");
     let wrong = message(mlstm(&q, &q, &v, &gate, &gate, Options { chunk_size: 8, ..options }));
     assert!(wrong.contains("chunk_size must be 16 to 256"), "{wrong}");
+    let reset = |sizes: &[usize], dtype| Var::constant(Tensor::zeros(&cpu, Spec::new(sizes, dtype).unwrap()).unwrap());
+    let with = |reset: &Var| {
+        let inputs = Inputs { query: &q, key: &q, value: &v, input_gate: &gate, forget_gate: &gate };
+        message(mlstm_with(inputs, Extras { reset: Some(reset), ..Extras::default() }, options).map(|(h, _)| h))
+    };
+    let wrong = with(&reset(&[2, 5, 3], DType::U32));
+    assert!(wrong.contains("reset should be [2, 5], it is [2, 5, 3]"), "{wrong}");
+    let wrong = with(&reset(&[2, 5], DType::F32));
+    assert!(wrong.contains("reset u32; query is f32, reset is f32"), "{wrong}");
     let state = State::empty(&cpu, 2, 3, 4, 6).unwrap();
     let wrong = message(mlstm_step(&q, &q, &v, &gate, &gate, &state, options).map(|(h, _)| h));
     assert!(wrong.contains("takes one position"), "{wrong}");
@@ -111,4 +120,19 @@ fn the_chunk_size_rule_bounds_the_states() {
     assert_eq!(chunk_size_for(8, 256, 4, 16, 32), 64);
     assert_eq!(chunk_size_for(1, 2048, 8, 256, 512), 128);
     assert_eq!(chunk_size_for(8, 2048, 8, 256, 512), 256);
+}
+
+#[test]
+fn what_32_bits_do_not_reach_is_refused() {
+    let sizes = |batch, sequence, qk_dim| Sizes { batch, sequence, heads: 8, qk_dim, v_dim: 512, chunk_size: 64 };
+    gpu::expect_indexable(sizes(8, 2048, 256)).unwrap();
+    let refused = |sizes, buffer: &str| {
+        let message = gpu::expect_indexable(sizes).unwrap_err().to_string();
+        for part in ["mlstm", buffer, "4294967295", "query is [", "chunk_size 64"] {
+            assert!(message.contains(part), "{message}");
+        }
+    };
+    refused(sizes(64, 4096, 256), "the states at the borders of chunks would have 4370464768 elements");
+    refused(sizes(1 << 20, 2, 1), "value would have 8589934592 elements");
+    refused(sizes(1, 1 << 27, 1), "value");
 }
