@@ -62,5 +62,7 @@ pub const TABLE: &[Row] = &[
     Row { name: "scale", draw: |draw| unary::draw(Unary::Scale(2.0), draw) },
     Row { name: "square", draw: |draw| unary::draw(Unary::Square, draw) },
     Row { name: "power", draw: |draw| unary::draw(Unary::Power(3.0), draw) },
-    Row { name: "mlstm", draw: mlstm::draw },
+    Row { name: "mlstm", draw: |draw| mlstm::draw(mlstm::Kind::Exponential, draw) },
+    Row { name: "mlstm_sigmoid", draw: |draw| mlstm::draw(mlstm::Kind::Sigmoid, draw) },
+    Row { name: "mlstm_documents", draw: |draw| mlstm::draw(mlstm::Kind::Documents, draw) },
 ];
