@@ -91,6 +91,14 @@ impl<'a> Trial<'a> {
         })
     }
 
+    /// Ones on the device.
+    ///
+    /// # Errors
+    /// As [`Self::tensor`].
+    pub fn ones(&self, sizes: &[usize]) -> Result<Tensor> {
+        self.tensor(&Array { sizes: sizes.to_vec(), data: vec![1.0; sizes.iter().product()] })
+    }
+
     /// An array on the device as a value that no gradient flows to.
     ///
     /// # Errors
