@@ -103,6 +103,11 @@ impl Tensor {
         Ok(Self { spec, storage: Arc::new(Storage::Gpu(buffer, gpu.clone())) })
     }
 
+    /// A tensor over a buffer that is no pool's.
+    pub(crate) fn borrowed(gpu: &Gpu, spec: Spec, buffer: GpuBuffer) -> Result<Self> {
+        Ok(Self { spec, storage: Arc::new(Storage::Gpu(buffer, gpu.clone())) })
+    }
+
     /// Shape and type.
     pub fn spec(&self) -> Spec {
         self.spec

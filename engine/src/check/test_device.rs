@@ -21,3 +21,11 @@ pub fn gpu() -> Option<Device> {
     })
     .clone()
 }
+
+/// A device of the caller's own on the same adapter, for tests that must not disturb others. Call [`gpu`] first.
+///
+/// # Panics
+/// If it cannot be opened.
+pub fn own(options: Options) -> Device {
+    Device::Gpu(adapter::open(0, options).unwrap())
+}

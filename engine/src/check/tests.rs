@@ -65,7 +65,6 @@ fn guard_bands_report_a_kernel_that_writes_one_element_too_far() {
         gpu.dispatch(&Dispatch {
             operation: "stray",
             kernel: &STRAY,
-            trusted: true,
             element: DType::F32,
             constants: &[],
             parameters: bytemuck::bytes_of(&[count, 0, 0, 0]),

@@ -44,6 +44,13 @@ pub(crate) struct GpuBuffer {
     owner: Weak<Shared>,
 }
 
+impl GpuBuffer {
+    /// A buffer that is no pool's.
+    pub(super) fn foreign(raw: wgpu::Buffer, id: u64) -> Self {
+        Self { raw, id, owner: Weak::new() }
+    }
+}
+
 impl Drop for GpuBuffer {
     fn drop(&mut self) {
         let Some(shared) = self.owner.upgrade() else { return };
@@ -137,13 +144,13 @@ impl Gpu {
 
     /// Gives free buffers back to the driver, once the work that may still use them is done.
     pub fn trim(&self) -> Result<()> {
-        self.synchronize()?;
+        self.drain()?;
         super::lock(&self.0.recorder).forget_bind_groups();
         let mut pool = lock(&self.0.pool);
         let freed: u64 = pool.free.drain().map(|(size, buffers)| size * buffers.len() as u64).sum();
         pool.memory.reserved -= freed;
         drop(pool);
-        self.synchronize()
+        self.drain()
     }
 
     /// Starts the count of the peak anew.

@@ -158,7 +158,6 @@ fn batched(
     gpu.dispatch(&Dispatch {
         operation,
         kernel,
-        trusted: true,
         element: DType::F32,
         constants: &shaders::constants(tile, left.transposed, right.transposed, batch.summed() != 1),
         parameters: bytemuck::bytes_of(&parameters),

@@ -47,7 +47,6 @@ fn sum(gpu: &Gpu, operation: &'static str, x: &Tensor, y: &Tensor, columns: usiz
     gpu.dispatch(&Dispatch {
         operation,
         kernel: packs.pick(&shaders::SUM),
-        trusted: true,
         element: DType::F32,
         constants: &packs.constants()[..1],
         parameters: bytemuck::bytes_of(&parameters),
@@ -84,7 +83,6 @@ pub(super) fn backward(reduction: Reduction, gpu: &Gpu, context: &Context) -> Re
     gpu.dispatch(&Dispatch {
         operation: reduction.name(),
         kernel: packs.pick(&shaders::SPREAD),
-        trusted: true,
         element: DType::F32,
         constants: &[],
         parameters: bytemuck::bytes_of(&parameters),
