@@ -5,6 +5,7 @@ use crate::device::cpu::float::{Float, vectorized};
 use crate::device::cpu::gemm::{Layout, Sizes, product_parallel};
 use crate::device::cpu::threads::{for_rows, for_rows2};
 use crate::error::{Error, Result};
+use crate::ops::cross_entropy::refuse_unknown;
 use crate::tensor::Tensor;
 use crate::{DType, Device};
 
@@ -35,13 +36,7 @@ fn typed<T: Float>(request: Request, inputs: &[&Tensor]) -> Result<Computed> {
     let (vocabulary, depth) = (inputs[1].sizes()[0], inputs[1].sizes()[1]);
     let (hidden, weight) = (inputs[0].cpu::<T>(NAME)?, inputs[1].cpu::<T>(NAME)?);
     let targets = inputs[2].cpu::<u32>(NAME)?;
-    if let Some(place) = targets.iter().position(|&target| target != IGNORED && target as usize >= vocabulary) {
-        let target = targets[place];
-        return Err(Error::index(
-            NAME,
-            format!("index {target} is not below {vocabulary}; it is target number {place}"),
-        ));
-    }
+    refuse_unknown(NAME, targets, vocabulary)?;
     let kept = targets.iter().filter(|&&target| target != IGNORED).count();
     // Blocks write all of an output, except where no row counts.
     let output = |of: &Tensor| {
