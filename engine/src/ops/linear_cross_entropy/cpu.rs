@@ -11,7 +11,7 @@ use crate::{DType, Device};
 
 /// Elementary steps of one logit, for the choice of threads.
 const LOGIT_COST: usize = 16;
-/// Stands for the target's logit in the sum over all others: e to it is 0.
+/// Stands for the target's logit in the sum over all others, where it counts as nothing.
 const LOWEST: f64 = -1e30;
 /// Below this e^x is taken as 0: far under what rounding leaves of a share of the softmax, and products with numbers near
 /// the smallest would be many times slower.
@@ -105,43 +105,56 @@ impl<T: Float> Head<T> {
     /// The row's loss; the logits become their gradients if those are wanted.
     #[inline(always)]
     fn row(self, logits: &mut [T], target: u32) -> T {
-        if target == IGNORED {
-            logits.fill(T::ZERO);
-            return T::ZERO;
+        match self.cap {
+            _ if target == IGNORED => {
+                logits.fill(T::ZERO);
+                T::ZERO
+            }
+            None => self.counted(logits, target as usize, |x| x, |_| T::ONE),
+            Some(cap) => {
+                let inverse = T::ONE / cap;
+                let four = T::from_f64(4.0);
+                // dz / dx = 1 - tanh²(x / cap) = 4e / (1 + e)² with e = e^(-2|x| / cap), which does not cancel where tanh is
+                // near 1.
+                let slope = |x: T| {
+                    let e = (T::from_f64(-2.0) * (x * inverse).abs()).exp();
+                    four * e / ((T::ONE + e) * (T::ONE + e))
+                };
+                self.counted(logits, target as usize, |x| cap * (x * inverse).tanh(), slope)
+            }
         }
-        let target = target as usize;
-        if let Some(cap) = self.cap {
-            let inverse = T::ONE / cap;
-            logits.iter_mut().for_each(|x| *x = cap * (*x * inverse).tanh());
-        }
-        let largest = largest(logits);
-        let at_target = logits[target];
-        // 0 without a cap, so that the factor below is 1.
-        let inverse = self.cap.map_or(T::ZERO, |cap| T::ONE / cap);
-        let factor = |z: T| T::ONE - (z * inverse) * (z * inverse);
+    }
+
+    /// The same for a row that counts; `capped` is z of a logit, which grows with it, and `slope` dz / dx.
+    #[inline(always)]
+    fn counted(self, logits: &mut [T], target: usize, capped: impl Fn(T) -> T, slope: impl Fn(T) -> T) -> T {
+        let largest = capped(largest(logits));
+        let target_logit = logits[target];
+        let at_target = capped(target_logit);
         // The sum over all columns but the target's: where the target has nearly all of the softmax, 1 minus its share
         // would be nothing but rounding.
-        logits[target] = T::from_f64(LOWEST);
+        let lowest = T::from_f64(LOWEST);
+        logits[target] = lowest;
         let mut lanes = [T::ZERO; LANES];
         let least = T::from_f64(if T::DTYPE == DType::F64 { LEAST_EXPONENT_F64 } else { LEAST_EXPONENT });
-        let step = |sum: &mut T, z: &mut T| {
-            let x = *z - largest;
+        let step = |sum: &mut T, logit: &mut T| {
+            let x = capped(*logit) - largest;
             let e = x.max(least).exp();
-            let e = if x < least { T::ZERO } else { e };
+            let e = if x < least || *logit == lowest { T::ZERO } else { e };
             *sum += e;
-            *z = e * factor(*z);
+            *logit = e * slope(*logit);
         };
         let (chunks, rest) = logits.as_chunks_mut::<LANES>();
         for chunk in chunks {
-            lanes.iter_mut().zip(chunk).for_each(|(sum, z)| step(sum, z));
+            lanes.iter_mut().zip(chunk).for_each(|(sum, logit)| step(sum, logit));
         }
-        lanes.iter_mut().zip(rest).for_each(|(sum, z)| step(sum, z));
+        lanes.iter_mut().zip(rest).for_each(|(sum, logit)| step(sum, logit));
         let others = lanes.into_iter().sum::<T>();
         let sum = others + (at_target - largest).exp();
         if let Some(scale) = self.scale {
             let share = scale / sum;
             logits.iter_mut().for_each(|e| *e *= share);
-            logits[target] = -(others * share) * factor(at_target);
+            logits[target] = -(others * share) * slope(target_logit);
         }
         if at_target == largest && others < T::ONE {
             return others.ln_1p_unit();
