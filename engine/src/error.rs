@@ -38,6 +38,14 @@ pub enum Error {
         /// The index and its limit.
         message: String,
     },
+    /// A check that an operation does not pass.
+    #[error("{operation}: {message}")]
+    Check {
+        /// The operation.
+        operation: &'static str,
+        /// What is wrong, and in which case.
+        message: String,
+    },
     /// A size over what the device allows.
     #[error("{operation}: {message}")]
     Limit {

@@ -11,8 +11,8 @@ use crate::device::gpu::{Options, adapter};
 /// Where there is none and `GRADUS_REQUIRE_GPU=1`.
 pub fn gpu() -> Option<Device> {
     static GPU: OnceLock<Option<Device>> = OnceLock::new();
-    GPU.get_or_init(|| match adapter::open(0, Options { guard_bands: true, ..Options::from_environment() }) {
-        Ok(gpu) => Some(Device::Gpu(gpu)),
+    GPU.get_or_init(|| match super::gpu() {
+        Ok(gpu) => Some(gpu),
         Err(error) => {
             assert!(std::env::var("GRADUS_REQUIRE_GPU").as_deref() != Ok("1"), "GRADUS_REQUIRE_GPU=1, but {error}");
             println!("skipped: {error}");

@@ -28,6 +28,18 @@ pub(super) fn inspect(kernel: &Kernel, element: &str, constants: &[Constant]) ->
             return refuse(format!("{place}: {}{text}", error.message()));
         }
     };
+    let mut validator =
+        naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::all());
+    if let Err(error) = validator.validate(&module) {
+        let place = error.location(&source).map(|place| at(place.offset as usize + 1));
+        let mut message = error.as_inner().to_string();
+        let mut cause = std::error::Error::source(error.as_inner());
+        while let Some(inner) = cause {
+            message.push_str(&format!(": {inner}"));
+            cause = inner.source();
+        }
+        return refuse(format!("{}: {message}", place.unwrap_or_else(|| "the text".into())));
+    }
     let mut entries = module.entry_points.iter();
     if !entries.any(|entry| entry.name == "main" && entry.stage == naga::ShaderStage::Compute) {
         return refuse("it has no `@compute` function called `main`".into());

@@ -5,8 +5,6 @@
 //! counted to do and from the rates that the device has been seen to reach; cautious ones at first. A dispatch that would
 //! take too long is cut into ranges of its workgroups. A software adapter has no watchdog and needs none of this.
 
-use crate::error::{Error, Result};
-
 /// A dispatch is planned to take no longer than this, in seconds.
 pub const LONGEST_DISPATCH: f64 = 0.1;
 /// A submission is planned to take no longer than this, in seconds.
@@ -57,20 +55,14 @@ pub fn ranges(count: usize, seconds: f64, most: usize) -> impl Iterator<Item = (
     (0..count).step_by(each).map(move |first| (first, each.min(count - first)))
 }
 
-/// The grid for `count` workgroups in a row, at most `most` a dimension: folded over x and y where there are more.
-///
-/// # Errors
-/// More than `most` × `most`, or more than 32-bit numbers count.
-pub fn fold(operation: &'static str, count: usize, most: usize) -> Result<[u32; 3]> {
+/// The grid for `count` workgroups in a row, at most `most` a dimension: folded over x and y where there are more. `None`
+/// for more than `most` × `most`, or more than 32-bit numbers count.
+pub fn fold(count: usize, most: usize) -> Option<[u32; 3]> {
     let across = count.min(most);
     let down = count.div_ceil(across.max(1));
     // The last row may reach beyond the count; its numbers must not wrap round.
     let reached = across.checked_mul(down).and_then(|reached| u32::try_from(reached).ok());
-    if down > most || reached.is_none() {
-        let message = format!("{count} workgroups are more than the {most} a dimension that the device allows");
-        return Err(Error::limit(operation, message));
-    }
-    Ok([across as u32, down as u32, 1])
+    (down <= most && reached.is_some()).then_some([across as u32, down as u32, 1])
 }
 
 #[cfg(test)]
@@ -102,16 +94,12 @@ mod tests {
 
     #[test]
     fn many_workgroups_are_folded_or_refused() {
-        assert_eq!(fold("x", 65_535, 65_535).unwrap(), [65_535, 1, 1]);
-        assert_eq!(fold("x", 65_536, 65_535).unwrap(), [65_535, 2, 1]);
-        assert_eq!(fold("x", 0, 65_535).unwrap(), [0, 0, 1]);
-        assert_eq!(fold("x", 65_535 * 65_535, 65_535).unwrap(), [65_535, 65_535, 1]);
-        let message = fold("softmax", 1 << 32, 65_535).unwrap_err().to_string();
-        assert_eq!(
-            message,
-            "softmax: 4294967296 workgroups are more than the 65535 a dimension that the device allows"
-        );
-        assert!(fold("x", 50, 7).is_err());
+        assert_eq!(fold(65_535, 65_535).unwrap(), [65_535, 1, 1]);
+        assert_eq!(fold(65_536, 65_535).unwrap(), [65_535, 2, 1]);
+        assert_eq!(fold(0, 65_535).unwrap(), [0, 0, 1]);
+        assert_eq!(fold(65_535 * 65_535, 65_535).unwrap(), [65_535, 65_535, 1]);
+        assert_eq!(fold(1 << 32, 65_535), None);
+        assert_eq!(fold(50, 7), None);
     }
 
     #[test]

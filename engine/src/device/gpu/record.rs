@@ -138,6 +138,12 @@ impl Recorder {
     }
 }
 
+fn too_many(dispatch: &Dispatch, count: usize, most: usize) -> Error {
+    let shapes: Vec<_> = dispatch.buffers.iter().map(|tensor| tensor.shape()).collect();
+    let message = format!("{count} workgroups on {shapes:?} are more than the device allows, {most} a dimension");
+    Error::limit(dispatch.operation, message)
+}
+
 impl Gpu {
     /// Records a kernel.
     ///
@@ -153,7 +159,7 @@ impl Gpu {
                 let seconds = if self.is_watched() { recorder.rates.seconds(dispatch.cost) } else { 0.0 };
                 let seconds = if dispatch.kernel.splits() { seconds } else { 0.0 };
                 for (first, length) in plan::ranges(count, seconds, most) {
-                    let groups = plan::fold(dispatch.operation, length, most)?;
+                    let groups = plan::fold(length, most).ok_or_else(|| too_many(dispatch, count, most))?;
                     self.record(&mut recorder, dispatch, &compiled, (first, groups), length as f64 / count as f64)?;
                 }
             }
@@ -163,10 +169,7 @@ impl Gpu {
                     self.record(&mut recorder, dispatch, &compiled, part, 1.0)?;
                 }
             }
-            Workgroups::Grid(groups) => {
-                let message = format!("a grid of {groups:?} workgroups is over the {most} a dimension of this device");
-                return Err(Error::limit(dispatch.operation, message));
-            }
+            Workgroups::Grid(groups) => return Err(too_many(dispatch, groups.iter().product(), most)),
         }
         drop(recorder);
         self.fault()

@@ -5,6 +5,7 @@
 
 use super::{Cost, Gpu, faults, lock};
 use crate::error::{Error, Result};
+use crate::tensor::Spec;
 
 /// A read-back that has been submitted; the device fills it while the host goes on.
 pub struct Pending {
@@ -119,8 +120,8 @@ impl Gpu {
     }
 
     /// Allocates a buffer and records an upload of `content` into it.
-    pub(crate) fn upload(&self, operation: &'static str, content: &[u8]) -> Result<super::GpuBuffer> {
-        let buffer = self.allocate(operation, content.len() as u64)?;
+    pub(crate) fn upload(&self, operation: &'static str, spec: &Spec, content: &[u8]) -> Result<super::GpuBuffer> {
+        let buffer = self.allocate(operation, spec)?;
         self.write(&buffer.raw, 0, content)?;
         Ok(buffer)
     }

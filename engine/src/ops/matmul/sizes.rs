@@ -176,7 +176,7 @@ pub(super) fn of(operation: MatMul, left: &Shape, right: &Shape) -> Result<(Batc
     let mut sizes = both.sizes().to_vec();
     sizes.extend((a.len() > 1).then_some(rows));
     sizes.extend((b.len() > 1).then_some(columns));
-    let output = Shape::new(&sizes)?;
+    let output = Shape::new(&sizes).map_err(|error| refused(&error.to_string()))?;
     let padded = |shape: Shape| shape.padded()[MAX_DIMENSIONS - MOST_LEADING..].to_vec();
     let dimensions: Vec<Dimension> = padded(left_leading)
         .into_iter()

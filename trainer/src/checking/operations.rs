@@ -1,0 +1,124 @@
+//! Every operation on a device against its definition, and its gradients.
+
+use std::io::Write;
+
+use gradus_engine::check::{Failure, Row, TABLE, check_sized};
+use gradus_engine::device::gpu;
+use gradus_engine::{DType, Device};
+
+use super::table;
+use crate::configuration::keys::nearest;
+use crate::error::{Result, TrainerError};
+use crate::verbs::check::Arguments;
+
+/// Cases of each operation where nobody says how many.
+const DEFAULT_CASES: u64 = 24;
+
+/// What is checked where.
+pub(super) struct Plan {
+    pub rows: &'static [Row],
+    pub device: Device,
+    /// Why it is this device.
+    pub why: String,
+    /// f64 is for the CPU alone.
+    pub types: &'static [DType],
+}
+
+impl Plan {
+    /// Opens the device, with a guard band behind every tensor if it is a GPU, and finds the operations.
+    ///
+    /// # Errors
+    /// An unknown operation; no such device.
+    pub fn new(arguments: &Arguments) -> Result<Self> {
+        let rows = chosen(arguments.operation.as_deref())?;
+        let options = gpu::Options { guard_bands: true, ..gpu::Options::from_environment() };
+        let (device, why) = arguments.device.open(options)?;
+        let types: &[DType] = if device.is_gpu() { &[DType::F32] } else { &[DType::F64, DType::F32] };
+        Ok(Self { rows, device, why, types })
+    }
+
+    /// The lines above the table.
+    pub fn opening(&self) -> String {
+        let driver = match &self.device {
+            Device::Gpu(gpu) => format!(", {}", gpu.report().driver),
+            Device::Cpu(_) => String::new(),
+        };
+        format!(
+            "device   {}{driver} ({})\nthe worst error is the one with the largest share of its bound; a share above 1 is a \
+             failure",
+            self.device.name(),
+            self.why
+        )
+    }
+
+    /// How a failure is told.
+    pub fn tell(&self, arguments: &Arguments, operation: &str, failure: &Failure) -> String {
+        let repeat = table::repeat(arguments.device, &self.device, operation, failure.seed, failure.elements);
+        format!("  {}\n  repeat it with: {repeat}", failure.problem)
+    }
+}
+
+/// Prints the lines of each operation and type as it is checked.
+///
+/// # Errors
+/// [`TrainerError::ChecksFailed`] if one is over its bound; an unknown operation; no such device.
+pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<()> {
+    let plan = Plan::new(arguments)?;
+    let cases = arguments.cases.unwrap_or(DEFAULT_CASES);
+    let elements = arguments.elements.map(|elements| elements as usize);
+    let mut print = |line: String| super::print(out, &line);
+    print(plan.opening());
+    print(table::head());
+    let mut failures = Vec::new();
+    let mut worst = 0.0f64;
+    for row in plan.rows {
+        for &dtype in plan.types {
+            let verdict = check_sized(row, &plan.device, dtype, arguments.seed, cases as usize, elements);
+            worst = worst.max(verdict.measured.worst());
+            print(table::lines(row.name, dtype, cases, &verdict.measured, verdict.failure.is_some()));
+            if let Some(failure) = &verdict.failure {
+                failures.push(verdict.name);
+                print(plan.tell(arguments, row.name, failure));
+            }
+        }
+    }
+    if failures.is_empty() {
+        print(format!("all right: {} operations, {cases} cases each, worst share {worst:.3}", plan.rows.len()));
+        return Ok(());
+    }
+    failures.dedup();
+    Err(TrainerError::ChecksFailed(format!("{} failed on {}", failures.join(", "), plan.device.name())))
+}
+
+fn chosen(operation: Option<&str>) -> Result<&'static [Row]> {
+    let Some(name) = operation else { return Ok(TABLE) };
+    if let Some(place) = TABLE.iter().position(|row| row.name == name) {
+        return Ok(&TABLE[place..=place]);
+    }
+    let names = || TABLE.iter().map(|row| row.name);
+    let hint = match nearest(name, names()) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => format!("there are {}", names().collect::<Vec<_>>().join(", ")),
+    };
+    Err(TrainerError::Usage { message: format!("--operation: there is no operation `{name}`"), hint: Some(hint) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_operation_is_checked_in_both_types() {
+        let mut out = Vec::new();
+        run(&Arguments { seed: 5, ..Arguments::of_operation("multiply", 2) }, &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text.matches("passed").count(), 5, "{text}");
+        assert!(text.contains("multiply               f64   forward           2"), "{text}");
+    }
+
+    #[test]
+    fn an_unknown_operation_suggests_the_nearest() {
+        let error = run(&Arguments::of_operation("mutliply", 2), &mut Vec::new()).unwrap_err();
+        assert_eq!((error.exit_code(), error.hint().unwrap().as_str()), (2, "did you mean `multiply`?"));
+    }
+}
