@@ -117,9 +117,10 @@ impl Copy {
     }
 
     fn write(&self) -> &Path {
-        let views = self.tensors.iter().map(|(name, dtype, sizes, data)| {
-            (name, TensorView::new(*dtype, sizes.clone(), data).unwrap())
-        });
+        let views = self
+            .tensors
+            .iter()
+            .map(|(name, dtype, sizes, data)| (name, TensorView::new(*dtype, sizes.clone(), data).unwrap()));
         fs::write(self.folder.path().join(self.file), safetensors::serialize(views, None).unwrap()).unwrap();
         let manifest = json!({ self.file: self.entry }).to_string();
         fs::write(self.folder.path().join("manifest.json"), manifest).unwrap();
@@ -253,7 +254,9 @@ fn files_with_mistakes_give_an_error_that_names_the_file_and_the_field() {
 #[test]
 fn other_parameters_than_those_of_the_set_are_followed() {
     // A scale of its own is a factor of the query: with q halved and the scale doubled, all but dq is the same.
-    for (file, parameter) in [("mlstm/exp_short.safetensors", "qk_scale"), ("attention/mha_d80_s33.safetensors", "scale")] {
+    for (file, parameter) in
+        [("mlstm/exp_short.safetensors", "qk_scale"), ("attention/mha_d80_s33.safetensors", "scale")]
+    {
         let mut copy = Copy::of(file);
         let count = copy.tensor("q").3.len() / 4;
         (0..count).for_each(|place| copy.spoil("q", place, 0.5));
