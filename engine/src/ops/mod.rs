@@ -3,7 +3,10 @@
 
 pub mod arithmetic;
 pub mod attention;
+pub mod cross_entropy;
+pub mod dropout;
 pub mod embedding;
+pub mod gather;
 pub mod linear_cross_entropy;
 pub mod matmul;
 pub mod mlstm;

@@ -13,6 +13,8 @@ macro_rules! file {
 pub const INDEX: File = file!("prelude/index.wgsl");
 /// Gives `report_index` for indices out of range.
 pub const FAULTS: File = file!("prelude/faults.wgsl");
+/// The counter-based random generator Philox4x32-10.
+pub const PHILOX: File = file!("prelude/philox.wgsl");
 /// Elementary functions that stay right for every finite argument.
 pub const FLOAT: File = file!("prelude/float.wgsl");
 const PACK_1: File = file!("prelude/pack_1.wgsl");
@@ -24,7 +26,9 @@ pub mod adamw;
 pub mod arithmetic;
 pub mod attention;
 pub mod cross_entropy;
+pub mod dropout;
 pub mod embedding;
+pub mod gather;
 pub mod matmul;
 pub mod mlstm;
 pub mod norm;
@@ -49,7 +53,9 @@ pub const ALL: &[&[&Kernel]] = &[
     cross_entropy::ALL,
     norm::ALL,
     attention::ALL,
+    dropout::ALL,
     embedding::ALL,
+    gather::ALL,
     matmul::ALL,
     rotary::ALL,
 ];
