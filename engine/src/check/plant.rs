@@ -39,7 +39,7 @@ pub(crate) fn plant(
     if mistake == Mistake::UpstreamDropped {
         let ones: Vec<Vec<f64>> = upstream.iter().map(|data| vec![1.0; data.len()]).collect();
         let planted = case.evaluate(device, dtype, &ones)?;
-        return Ok(Some(Outcome { outputs: outcome.outputs.clone(), gradients: planted.gradients }));
+        return Ok(Some(Outcome { gradients: planted.gradients, ..outcome.clone() }));
     }
     let change = |data: &[f64], sizes: &[usize]| -> Vec<f64> {
         let mut data = data.to_vec();
@@ -72,10 +72,10 @@ pub(crate) fn plant(
     };
     let gradients = outcome.gradients.iter().zip(&case.inputs);
     let planted = Outcome {
-        outputs: outcome.outputs.clone(),
         gradients: gradients
             .map(|(gradient, input)| gradient.as_ref().map(|data| change(data, &input.array.sizes)))
             .collect(),
+        ..outcome.clone()
     };
     Ok((planted != *outcome).then_some(planted))
 }

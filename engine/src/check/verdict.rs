@@ -62,10 +62,12 @@ impl Yardstick {
         if outcome.outputs.len() != self.defined.len() {
             return f64::INFINITY;
         }
-        let of = |(got, defined): (&Vec<f64>, &crate::definition::Defined)| {
-            worst(got, &defined.value.data, &defined.magnitude, defined.terms, epsilon(dtype), 1.0)
+        let of = |((got, &of), defined): ((&Vec<f64>, &DType), &crate::definition::Defined)| {
+            // The coarser of the type computed in and the output's own.
+            let epsilon = epsilon(dtype).max(epsilon(of));
+            worst(got, &defined.value.data, &defined.magnitude, defined.terms, epsilon, 1.0)
         };
-        outcome.outputs.iter().zip(&self.defined).map(of).fold(0.0, f64::max)
+        outcome.outputs.iter().zip(&outcome.types).zip(&self.defined).map(of).fold(0.0, f64::max)
     }
 
     pub(crate) fn backward(&self, outcome: &Outcome, dtype: DType) -> f64 {

@@ -3,6 +3,7 @@
 
 pub mod arithmetic;
 pub mod attention;
+pub mod cast;
 pub mod embedding;
 pub mod linear_cross_entropy;
 pub mod matmul;
@@ -10,6 +11,7 @@ pub mod mlstm;
 pub mod norm;
 pub mod optimizer;
 mod packs;
+pub mod permute;
 pub mod reduction;
 pub mod reshape;
 pub mod rotary;
