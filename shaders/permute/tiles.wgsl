@@ -34,8 +34,8 @@ fn main(
 ) {
     let index = flat_workgroup(group, groups);
     let inside = index < parameters.others.w;
-    let from = index % parameters.tiles_from * TILE;
-    let to = index / parameters.tiles_from % parameters.tiles_to * TILE;
+    let first_from = index % parameters.tiles_from * TILE;
+    let first_to = index / parameters.tiles_from % parameters.tiles_to * TILE;
     var rest = index / parameters.tiles_from / parameters.tiles_to;
     var x_base = 0u;
     var y_base = 0u;
@@ -47,14 +47,14 @@ fn main(
     }
     let column = lane % TILE;
     for (var row = lane / TILE; row < TILE; row += ROWS) {
-        if inside && from + column < parameters.size_from && to + row < parameters.size_to {
-            tile[row * (TILE + 1u) + column] = x[x_base + (to + row) * parameters.x_others.w + from + column];
+        if inside && first_from + column < parameters.size_from && first_to + row < parameters.size_to {
+            tile[row * (TILE + 1u) + column] = x[x_base + (first_to + row) * parameters.x_others.w + first_from + column];
         }
     }
     workgroupBarrier();  // the tile is complete before others read it
     for (var row = lane / TILE; row < TILE; row += ROWS) {
-        if inside && to + column < parameters.size_to && from + row < parameters.size_from {
-            y[y_base + (from + row) * parameters.y_others.w + to + column] = tile[column * (TILE + 1u) + row];
+        if inside && first_to + column < parameters.size_to && first_from + row < parameters.size_from {
+            y[y_base + (first_from + row) * parameters.y_others.w + first_to + column] = tile[column * (TILE + 1u) + row];
         }
     }
 }

@@ -14,7 +14,7 @@
 //! | softplus: ln(1 + e^x) | σ(x) |
 //! | c · x | c |
 //! | x² | 2x |
-//! | x^c, x > 0 | c · x^(c − 1) |
+//! | x^c, for x < 0 too if c is a whole number | c · x^(c − 1), 0 if c is 0 |
 //!
 //! The backward reads x, or y where that is cheaper and loses no digits: where a function saturates, 1 − y would.
 
@@ -60,7 +60,7 @@ pub enum Unary {
     Scale(f64),
     /// x²
     Square,
-    /// x^c
+    /// x^c, for x < 0 too if c is a whole number
     Power(f64),
 }
 
@@ -168,7 +168,8 @@ pub fn square(x: &Var) -> Result<Var> {
     apply_one(Unary::Square, &[x])
 }
 
-/// x to a constant power, for x > 0.
+/// x to a constant power. As in PyTorch: a negative x has a power if the exponent is a whole number and gives NaN if not;
+/// 0 to a negative power is infinite, anything to the power 0 is 1, and its gradient 0.
 ///
 /// # Errors
 /// An exponent that is not finite.
