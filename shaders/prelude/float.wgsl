@@ -1,8 +1,8 @@
 // Elementary functions that stay right for every finite argument, and keep what is not a number.
 //
 // WGSL lets exp and tanh overflow into anything a driver likes (tanh above 44 is NaN on Metal), allows exp an error of
-// 3 + 2|x| units in the last place, and has no log1p. So arguments are bounded first, exp is a polynomial of our own, and
-// logarithms near 1 are taken by a series. Of a NaN, which a compiler may assume away, the bits are looked at.
+// 3 + 2|x| units in the last place and log near 1 an absolute one, and has no log1p. So arguments are bounded first, and exp
+// and the logarithms are polynomials of our own. Of a NaN, which a compiler may assume away, the bits are looked at.
 
 // Stands for minus infinity under a maximum or an exp: WGSL may assume that there are no infinities.
 const LOWEST: f32 = -1e30;
@@ -28,6 +28,27 @@ fn safe_exp(x: f32) -> f32 {
     p = p * r + 1.0;
     let result = p * bitcast<f32>(u32(i32(k) + 127) << 23u);
     return select(select(result, 0.0, x < -87.0), x, is_nan(x));
+}
+
+// ln x, to two units in the last place on every driver, near 1 too. x = 2^k · m with m from sqrt(1/2) to sqrt(2), ln m by
+// Cephes' polynomial in m - 1, which is exact. What is not positive, normal and finite is left to the driver.
+fn safe_log(x: f32) -> f32 {
+    let bits = bitcast<u32>(x);
+    let k = bitcast<i32>(bits - 0x3f3504f3u) >> 23u;
+    let f = bitcast<f32>(bits - (bitcast<u32>(k) << 23u)) - 1.0;
+    var p = 7.0376836292e-2;
+    p = p * f - 1.1514610310e-1;
+    p = p * f + 1.1676998740e-1;
+    p = p * f - 1.2420140846e-1;
+    p = p * f + 1.4249322787e-1;
+    p = p * f - 1.6668057665e-1;
+    p = p * f + 2.0000714765e-1;
+    p = p * f - 2.4999993993e-1;
+    p = p * f + 3.3333331174e-1;
+    let square = f * f;
+    let low = p * f * square - f32(k) * 2.12194440e-4 - 0.5 * square;
+    let result = (f + low) + f32(k) * 0.693359375;
+    return select(result, log(x), bits - 0x00800000u >= 0x7f000000u);
 }
 
 // tanh x; from |x| = 9 on the result rounds to 1. Near 0, where (1-e)/(1+e) would cancel, its continued fraction.

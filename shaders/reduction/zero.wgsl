@@ -1,4 +1,6 @@
-// x = 0 in `count` words.
+// x = 0: what reduction/scatter.wgsl writes into.
+//
+// x: `count` words of any type. One invocation writes one word.
 
 struct Parameters {
     count: u32,

@@ -1,7 +1,7 @@
 // x to the power of the constant c, and its derivative c · x^(c - 1); for x < 0 where c is a whole number.
 //
 // `whole` says what c is: 0 no whole number, 1 an even one, 2 an odd one. A whole number of up to 64 is reached by
-// squaring, whatever the sign of x; for others the power of |x| is taken and the sign put back. What is infinite or no
+// squaring, whatever the sign of x; others are e^(c ln |x|) with the sign put back. What is infinite or no
 // number comes from `infinity` and `not_a_number`, which the host fills in: a compiler may assume that neither exists.
 
 const MOST_SQUARED: f32 = 64.0;
@@ -43,7 +43,8 @@ fn raised(x: f32, exponent: f32, whole: u32) -> f32 {
     if x < 0.0 && whole == 0u {
         return parameters.not_a_number;
     }
-    let magnitude = pow(abs(x), exponent);
+    let logarithm = exponent * safe_log(abs(x));
+    let magnitude = select(safe_exp(logarithm), parameters.infinity, logarithm > 88.7);
     return select(magnitude, -magnitude, x < 0.0 && whole == 2u);
 }
 

@@ -42,11 +42,7 @@ pub static MAX_COLUMNS: Kernel = Kernel {
     name: "reduction/max_columns",
     files: &[INDEX, COLUMNS_FILE, CANDIDATE_FILE, file!("reduction/max_columns.wgsl")],
     bindings: &[Read, Read, ReadWrite, ReadWrite],
-    variants: &[
-        &[("COLUMNS", 2), ("FIRST", 1)],
-        &[("COLUMNS", 32), ("FIRST", 0)],
-        &[("COLUMNS", 256), ("FIRST", 1)],
-    ],
+    variants: &[&[("COLUMNS", 2), ("FIRST", 1)], &[("COLUMNS", 32), ("FIRST", 0)], &[("COLUMNS", 256), ("FIRST", 1)]],
 };
 /// The gradient of a sum: by single elements, and by fours along the inner dimension.
 pub static SPREAD: [Kernel; 2] = [

@@ -63,7 +63,16 @@ fn floats_are_rounded_to_the_nearest_half() {
         })
         .flat_map(|x| [x, -x])
         .collect();
-    floats.extend([f32::MAX, f32::INFINITY, f32::NEG_INFINITY, 65519.996, 1e5, f32::MIN_POSITIVE, 1e-40, 2f32.powi(-25)]);
+    floats.extend([
+        f32::MAX,
+        f32::INFINITY,
+        f32::NEG_INFINITY,
+        65519.996,
+        1e5,
+        f32::MIN_POSITIVE,
+        1e-40,
+        2f32.powi(-25),
+    ]);
     floats.extend([f32::NAN, -f32::NAN, f32::from_bits(0x7f80_0001), f32::from_bits(0xff80_0100)]);
     let right = |x: f64, half: f16| half.to_bits() == nearest(x) || (x.is_nan() && half.is_nan());
     for device in devices() {
@@ -72,7 +81,8 @@ fn floats_are_rounded_to_the_nearest_half() {
         }
     }
     // A middle that only an f64 misses: through f32 it would be rounded twice.
-    let doubles: Vec<f64> = floats.iter().map(|&x| f64::from(x)).flat_map(|x| [x, x.next_up(), x.next_down()]).collect();
+    let doubles: Vec<f64> =
+        floats.iter().map(|&x| f64::from(x)).flat_map(|x| [x, x.next_up(), x.next_down()]).collect();
     for (&x, half) in doubles.iter().zip(converted::<f64, f16>(&Device::cpu(), &doubles)) {
         assert!(right(x, half), "{x:e} became {half:?}");
     }

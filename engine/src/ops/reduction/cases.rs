@@ -6,7 +6,8 @@ use crate::check::{Case, Draw, Input};
 fn sizes(draw: &mut Draw) -> Vec<usize> {
     match draw.number(0..=3) {
         0 => {
-            let columns = if draw.coin() { draw.size(256, draw.elements) } else { 4 * draw.size(64, draw.elements / 4) };
+            let columns =
+                if draw.coin() { draw.size(256, draw.elements) } else { 4 * draw.size(64, draw.elements / 4) };
             vec![draw.size(16, (draw.elements / columns).max(1)), columns]
         }
         1 => {

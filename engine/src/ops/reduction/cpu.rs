@@ -3,13 +3,13 @@
 use std::ops::Range;
 
 use super::Stage;
+use crate::DType;
 use crate::device::cpu::float::{Float, vectorized};
 use crate::device::cpu::threads::{for_rows, map_blocks};
 use crate::device::{Cpu, Device};
 use crate::error::{Error, Result};
 use crate::ops::rows;
 use crate::tensor::{Spec, Tensor};
-use crate::DType;
 
 /// Below so many blocks [n, inner] the threads share a block; from there on each takes whole ones.
 const FEW: usize = 64;

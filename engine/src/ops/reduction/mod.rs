@@ -95,7 +95,10 @@ fn expect_places(name: &'static str, x: &Spec, axes: &[usize], count: usize) -> 
         return Err(Error::shape(name, format!("{:?} has no elements along {axes:?} to take the largest of", x.shape)));
     }
     if x.shape.elements() > u32::MAX as usize {
-        return Err(Error::limit(name, format!("{:?} has more than the {} elements of a 32-bit place", x.shape, u32::MAX)));
+        return Err(Error::limit(
+            name,
+            format!("{:?} has more than the {} elements of a 32-bit place", x.shape, u32::MAX),
+        ));
     }
     Ok(())
 }

@@ -109,7 +109,9 @@ fn empty_reductions_are_right_or_refused() {
         assert_eq!(error, "mean: [3, 0] has no elements along [1] to take a mean of");
         let error = max(&empty(&[3, 0]), &[1], false).unwrap_err().to_string();
         assert_eq!(error, "max: [3, 0] has no elements along [1] to take the largest of");
-        assert!(argmax(empty(&[3, 0]).tensor(), 1, false).unwrap_err().to_string().starts_with("argmax: [3, 0] has no"));
+        assert!(
+            argmax(empty(&[3, 0]).tensor(), 1, false).unwrap_err().to_string().starts_with("argmax: [3, 0] has no")
+        );
         let tape = Tape::new();
         let x = leaf(&tape, &device, &[2, 0, 3], &[]);
         let y = sum(&x, &[1], false).unwrap();

@@ -24,7 +24,11 @@ pub(crate) fn draw(function: Unary, draw: &mut Draw) -> Case {
         _ => draw.normals(&sizes, 0.0, 2.0),
     };
     let case = Case::new(function, vec![input]);
-    // The derivatives multiply x by an e^x to which WGSL allows an error of 3 + 2|x| units in the last place. Measured over 300
-    // cases: 1.09 of the bound for SiLU on an H100, 0.997 for GELU on the CPU.
-    if matches!(function, Unary::Gelu | Unary::Silu) { case.with_slack(0, 3.0) } else { case }
+    match function {
+        // Both derivatives pass through 0, where two terms cancel whose roundings the probes see in part. Measured: 0.478 of
+        // the bound for SiLU on lavapipe, 0.997 for GELU on the CPU.
+        Unary::Silu => case.with_slack(0, 2.0),
+        Unary::Gelu => case.with_slack(0, 3.0),
+        _ => case,
+    }
 }

@@ -88,16 +88,16 @@ fn slopes<T: Float>(function: Unary, saved: &Tensor, d_y: &Tensor) -> Result<Ten
     let (c, one) = (T::from_f64(function.constant()), T::ONE);
     let (half, two) = (T::from_f64(0.5), T::from_f64(2.0));
     match function {
-        Unary::Sigmoid => multiply::<T>(function, saved, d_y, move |x| x.sigmoid() * (-x).sigmoid()),
+        Unary::Sigmoid => multiply::<T>(function, saved, d_y, move |x| {
+            let e = (-x.abs()).exp();
+            e / ((one + e) * (one + e))
+        }),
         Unary::SoftCap(_) => multiply::<T>(function, saved, d_y, move |x| tanh_slope(x / c)),
         Unary::Tanh => multiply::<T>(function, saved, d_y, move |x| tanh_slope(x)),
         Unary::Exp => multiply::<T>(function, saved, d_y, move |y| y),
         Unary::Log => multiply::<T>(function, saved, d_y, move |x| one / x),
         Unary::Sqrt => multiply::<T>(function, saved, d_y, move |y| half / y),
-        Unary::Silu => multiply::<T>(function, saved, d_y, move |x| {
-            let s = x.sigmoid();
-            s * (one + x * (one - s))
-        }),
+        Unary::Silu => multiply::<T>(function, saved, d_y, move |x| x.sigmoid() * (one + x * (-x).sigmoid())),
         Unary::Gelu => multiply::<T>(function, saved, d_y, move |x| {
             let (argument, slope) = gelu_argument(x);
             argument.sigmoid() * (one + x * (-argument).sigmoid() * slope)
