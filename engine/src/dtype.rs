@@ -4,7 +4,7 @@ use bytemuck::Pod;
 use half::f16;
 
 /// The type of a tensor's elements.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DType {
     /// 32-bit floats: the type that everything computes in by default.
     F32,
@@ -34,6 +34,12 @@ impl DType {
             Self::F16 => "f16",
             Self::U32 => "u32",
         }
+    }
+}
+
+impl std::fmt::Debug for DType {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.name())
     }
 }
 

@@ -30,6 +30,22 @@ pub enum Error {
         /// The devices involved.
         message: String,
     },
+    /// An index out of range: at once on the CPU, on a GPU at the next read-back.
+    #[error("{operation}: {message}")]
+    Index {
+        /// The operation that was given the index.
+        operation: &'static str,
+        /// The index and its limit.
+        message: String,
+    },
+    /// A check that an operation does not pass.
+    #[error("{operation}: {message}")]
+    Check {
+        /// The operation.
+        operation: &'static str,
+        /// What is wrong, and in which case.
+        message: String,
+    },
     /// A size over what the device allows.
     #[error("{operation}: {message}")]
     Limit {
@@ -77,6 +93,11 @@ impl Error {
     /// A device error of `operation`.
     pub fn device(operation: &'static str, message: impl Into<String>) -> Self {
         Self::Device { operation, message: message.into() }
+    }
+
+    /// An index error of `operation`.
+    pub fn index(operation: &'static str, message: impl Into<String>) -> Self {
+        Self::Index { operation, message: message.into() }
     }
 
     /// A limit error of `operation`.

@@ -15,6 +15,9 @@ mod shape;
 pub mod tape;
 pub mod tensor;
 
+/// What kernels are described by, ours and users'.
+pub use gradus_shaders as shaders;
+
 pub use device::Device;
 pub use dtype::{DType, Element};
 pub use error::{Error, Result};

@@ -1,6 +1,7 @@
 //! What an operation is: the traits that ours and users' own implement alike.
 
 use std::fmt::Debug;
+use std::rc::Rc;
 
 use crate::definition::{Array, Defined};
 use crate::device::{Device, Gpu};
@@ -58,6 +59,46 @@ pub trait Operation: Forward {
     /// # Errors
     /// What allocation and recording meet.
     fn backward_gpu(&self, gpu: &Gpu, context: &Context) -> Result<Vec<Option<Tensor>>>;
+}
+
+impl<F: Forward + ?Sized> Forward for Rc<F> {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+
+    fn outputs(&self, inputs: &[Spec]) -> Result<Vec<Spec>> {
+        (**self).outputs(inputs)
+    }
+
+    fn auxiliary(&self) -> usize {
+        (**self).auxiliary()
+    }
+
+    fn forward_cpu(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
+        (**self).forward_cpu(inputs)
+    }
+
+    fn forward_gpu(&self, gpu: &Gpu, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
+        (**self).forward_gpu(gpu, inputs)
+    }
+
+    fn definition(&self, inputs: &[Array]) -> Vec<Defined> {
+        (**self).definition(inputs)
+    }
+}
+
+impl<O: Operation + ?Sized> Operation for Rc<O> {
+    fn saves(&self) -> Saves {
+        (**self).saves()
+    }
+
+    fn backward_cpu(&self, context: &Context) -> Result<Vec<Option<Tensor>>> {
+        (**self).backward_cpu(context)
+    }
+
+    fn backward_gpu(&self, gpu: &Gpu, context: &Context) -> Result<Vec<Option<Tensor>>> {
+        (**self).backward_gpu(gpu, context)
+    }
 }
 
 /// Which tensors a backward reads, by their places.

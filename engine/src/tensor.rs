@@ -62,7 +62,7 @@ impl Tensor {
                 if T::DTYPE == DType::F64 {
                     return Err(Error::dtype("tensor", "f64 tensors are for the CPU: WGSL has no 64-bit floats"));
                 }
-                let buffer = gpu.upload("tensor", bytemuck::cast_slice(data))?;
+                let buffer = gpu.upload("tensor", &spec, bytemuck::cast_slice(data))?;
                 Ok(Self { spec, storage: Arc::new(Storage::Gpu(buffer, gpu.clone())) })
             }
         }
@@ -99,7 +99,12 @@ impl Tensor {
     /// An allocation that the device refuses.
     pub fn on_gpu(gpu: &Gpu, operation: &'static str, sizes: &[usize], dtype: DType) -> Result<Self> {
         let spec = Spec::new(sizes, dtype)?;
-        let buffer = gpu.allocate(operation, spec.bytes() as u64)?;
+        let buffer = gpu.allocate(operation, &spec)?;
+        Ok(Self { spec, storage: Arc::new(Storage::Gpu(buffer, gpu.clone())) })
+    }
+
+    /// A tensor over a buffer that is no pool's.
+    pub(crate) fn borrowed(gpu: &Gpu, spec: Spec, buffer: GpuBuffer) -> Result<Self> {
         Ok(Self { spec, storage: Arc::new(Storage::Gpu(buffer, gpu.clone())) })
     }
 

@@ -10,7 +10,8 @@
 // tree. Then each writes the gradients of its columns. Maxima start from LOWEST, which every logit exceeds. The target's
 // column is left out of these sums and added last: where it has nearly all of the softmax, the loss and its gradient come
 // from the others' sum, since 1 minus its share would be nothing but rounding.
-// A logit that is not finite, told by bits, or a target outside the vocabulary makes the row NaN: a mistake must show.
+// A logit that is not finite, told by bits, or a target outside the vocabulary makes the row NaN: a mistake must show. Such a target is
+// reported besides.
 // Barriers: pairs complete before each level of the tree, and before all read the result. The target's logit is read
 // before the tree, so before anybody overwrites it.
 
@@ -23,6 +24,7 @@ struct Parameters {
     ignored: u32,
     cap: f32,  // 0: none
     not_a_number: u32,  // its bits
+    operation: u32,     // for the fault record
 }
 
 @group(0) @binding(0) var<uniform> parameters: Parameters;
@@ -30,6 +32,7 @@ struct Parameters {
 @group(0) @binding(2) var<storage, read> targets: array<u32>;
 @group(0) @binding(3) var<storage, read> inverse: array<f32>;
 @group(0) @binding(4) var<storage, read_write> losses: array<f32>;
+@group(0) @binding(5) var<storage, read_write> faults: array<atomic<u32>>;
 
 var<workgroup> largest: array<f32, LANES>;
 var<workgroup> sums: array<f32, LANES>;
@@ -64,6 +67,9 @@ fn main(
     let begin = row * parameters.vocabulary;
     let wanted = targets[parameters.first_row + row];
     let ignored = wanted == parameters.ignored;
+    if lane == 0u && !ignored && wanted >= parameters.vocabulary {
+        report_index(parameters.operation, wanted, parameters.vocabulary);
+    }
     var most = LOWEST;
     var sum = 0.0;
     var found = select(1u, 0u, ignored || wanted < parameters.vocabulary);

@@ -45,9 +45,37 @@ pub struct Kernel {
     pub variants: &'static [&'static [Constant]],
 }
 
+/// The binding of the uniform by which a part of a dispatch knows its first workgroup; only kernels that split have it.
+pub const PART_BINDING: u32 = 8;
+
 impl Kernel {
-    /// The whole text of a variant. `element` is `f32` or `f16`.
-    pub fn source(&self, element: &str, constants: &[Constant]) -> String {
+    /// Whether a dispatch may run as several over ranges of its workgroups: it finds its place by `flat_workgroup`.
+    pub fn splits(&self) -> bool {
+        self.files.iter().any(|file| file.path == INDEX.path)
+    }
+
+    /// Whether this is one of our own kernels, which are run without wgpu's run-time checks: the tests have shown that they
+    /// keep to their tensors.
+    pub fn is_ours(&self) -> bool {
+        ALL.iter().flat_map(|operation| operation.iter()).any(|kernel| std::ptr::eq(*kernel, self))
+    }
+
+    /// The file and the line in it of a line of [`Kernel::source`], both from 1 on; the first lines are generated.
+    pub fn locate(&self, element: &str, constants: &[Constant], line: usize) -> (&'static str, usize) {
+        let mut first = self.head(element, constants).lines().count();
+        let mut found = ("the generated head", line);
+        for file in self.files {
+            // A blank line and the line that names the file come before each.
+            first += 2;
+            if line > first {
+                found = (file.path, line - first);
+            }
+            first += file.text.lines().count();
+        }
+        found
+    }
+
+    fn head(&self, element: &str, constants: &[Constant]) -> String {
         let mut text = String::new();
         if element == "f16" {
             text.push_str("enable f16;\n");
@@ -56,9 +84,18 @@ impl Kernel {
         for (name, value) in constants {
             text.push_str(&format!("const {name}: u32 = {value}u;\n"));
         }
+        text
+    }
+
+    /// The whole text of a variant. `element` is `f32` or `f16`.
+    pub fn source(&self, element: &str, constants: &[Constant]) -> String {
+        let mut text = self.head(element, constants);
         for file in self.files {
             text.push_str(&format!("\n// ---- {} ----\n", file.path));
             text.push_str(file.text);
+            if !file.text.ends_with('\n') {
+                text.push('\n');
+            }
         }
         text
     }

@@ -62,6 +62,14 @@ pub enum TrainerError {
         /// What to do.
         hint: String,
     },
+    /// A folder of reference vectors, or a file of it, that cannot be used.
+    #[error("vectors {}: {problem}", .path.display())]
+    Vectors {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong with it, with the name of the tensor or the field.
+        problem: String,
+    },
     /// The operating system refused something.
     #[error("cannot {action} {}: {source}", .path.display())]
     Io {
@@ -136,6 +144,7 @@ impl TrainerError {
                 io::ErrorKind::NotFound => Some("check the name".into()),
                 _ => None,
             },
+            Self::Vectors { .. } => Some("docs/checks.md says how a folder of reference vectors is laid out".into()),
             Self::Engine(error) => engine_hint(error),
             Self::Weights(gradus_models::Error::Engine(error)) => engine_hint(error),
             Self::Weights(gradus_models::Error::Content { .. } | gradus_models::Error::File { .. }) => {

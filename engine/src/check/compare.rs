@@ -26,19 +26,45 @@ pub(crate) fn epsilon(dtype: crate::DType) -> f64 {
     }
 }
 
-/// The worst error of `got` against `exact`, as a share of the bound; infinite if a value is not a number or the
-/// lengths differ.
-pub fn worst(got: &[f64], exact: &[f64], magnitude: &[f64], terms: usize, epsilon: f64, slack: f64) -> f64 {
+/// The element of a result that is furthest off, measured in its bound.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Worst {
+    /// Error over bound; over 1 is a failure, infinite if something is not a number or the lengths differ.
+    pub share: f64,
+    /// The error of that element.
+    pub error: f64,
+    /// Its bound.
+    pub bound: f64,
+}
+
+impl Worst {
+    /// Beyond any bound: a result that cannot be compared.
+    pub const BEYOND: Self = Self { share: f64::INFINITY, error: f64::INFINITY, bound: 0.0 };
+
+    /// The one of the larger share.
+    pub fn max(self, other: Self) -> Self {
+        if other.share > self.share { other } else { self }
+    }
+}
+
+/// The worst error of `got` against `exact`, each element measured in c · ε · √terms · magnitude times `slack`.
+pub fn measure(got: &[f64], exact: &[f64], magnitude: &[f64], terms: usize, epsilon: f64, slack: f64) -> Worst {
     if got.len() != exact.len() || got.len() != magnitude.len() {
-        return f64::INFINITY;
+        return Worst::BEYOND;
     }
     let scale = magnitude.iter().copied().fold(0.0, f64::max) * SMALL;
     let factor = slack * C * epsilon * (terms as f64).sqrt();
-    got.iter().zip(exact).zip(magnitude).fold(0.0, |worst: f64, ((&got, &exact), &magnitude)| {
-        let error = (got - exact).abs();
-        let ratio = if error.is_nan() { f64::INFINITY } else { error / (factor * magnitude.max(scale) + DENORMAL) };
-        worst.max(ratio)
+    got.iter().zip(exact).zip(magnitude).fold(Worst::default(), |worst, ((&got, &exact), &magnitude)| {
+        let bound = factor * magnitude.max(scale) + DENORMAL;
+        // Infinities that agree are no error.
+        let error = if got == exact { 0.0 } else { (got - exact).abs() };
+        worst.max(if error.is_nan() { Worst::BEYOND } else { Worst { share: error / bound, error, bound } })
     })
+}
+
+/// The share of [`measure`] alone.
+pub fn worst(got: &[f64], exact: &[f64], magnitude: &[f64], terms: usize, epsilon: f64, slack: f64) -> f64 {
+    measure(got, exact, magnitude, terms, epsilon, slack).share
 }
 
 #[cfg(test)]

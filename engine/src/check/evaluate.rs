@@ -20,7 +20,7 @@ pub struct Outcome {
 
 impl Case {
     /// Random gradients of the visible outputs, exact f32 numbers, or f16 ones for an output of that type.
-    pub(crate) fn upstream(&self, seed: u64) -> Result<Vec<Vec<f64>>> {
+    pub fn upstream(&self, seed: u64) -> Result<Vec<Vec<f64>>> {
         let mut draw = Draw::new(seed ^ 0x5eed, 0);
         let specs = self.output_specs()?;
         let visible = specs.len() - self.operation.auxiliary();
@@ -41,6 +41,13 @@ impl Case {
             .map(|input| Spec::new(&input.array.sizes, if input.index { DType::U32 } else { DType::F32 }))
             .collect();
         self.operation.outputs(&specs?)
+    }
+
+    /// The sizes of the visible outputs.
+    pub(crate) fn output_sizes(&self) -> Result<Vec<Vec<usize>>> {
+        let specs = self.output_specs()?;
+        let visible = specs.len() - self.operation.auxiliary();
+        Ok(specs[..visible].iter().map(|spec| spec.shape.sizes().to_vec()).collect())
     }
 
     /// Forward and backward on a device in a type.
@@ -181,14 +188,15 @@ impl Case {
         Ok(squares.into_iter().map(|sum| sum.map(|sum| sum.into_iter().map(f64::sqrt).collect())).collect())
     }
 
-    /// The worst relative difference between the f64 gradients and fourth-order central differences of the definition, at
-    /// up to `samples` elements of each input.
-    ///
-    /// # Errors
-    /// As [`Case::evaluate`].
-    pub fn finite_differences(&self, upstream: &[Vec<f64>], samples: usize, seed: u64) -> Result<f64> {
-        let exact = self.exact(upstream)?;
-        let magnitudes = self.gradient_magnitudes(upstream, &exact)?;
+    /// The worst relative difference between the f64 gradients, `exact`, and fourth-order central differences of the
+    /// definition, at up to `samples` elements of each input; relative to what the element is made of, `magnitudes`.
+    pub(crate) fn finite_differences(
+        &self,
+        upstream: &[Vec<f64>],
+        (exact, magnitudes): (&Outcome, &[Option<Vec<f64>>]),
+        samples: usize,
+        seed: u64,
+    ) -> f64 {
         let mut draw = Draw::new(seed, 0);
         let mut worst = 0.0f64;
         for (place, (gradient, magnitude)) in exact.gradients.iter().zip(magnitudes).enumerate() {
@@ -205,7 +213,7 @@ impl Case {
                 worst = if error.is_nan() { f64::INFINITY } else { worst.max(error) };
             }
         }
-        Ok(worst)
+        worst
     }
 
     /// d Σ ⟨output, upstream⟩ / d input, from the definition at x ± h and x ± 2h.

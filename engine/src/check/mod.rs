@@ -7,7 +7,9 @@
 mod case;
 mod compare;
 mod evaluate;
+mod graph;
 mod plant;
+pub mod strategies;
 mod table;
 #[cfg(test)]
 pub(crate) mod test_device;
@@ -20,8 +22,21 @@ pub(crate) mod vectors;
 mod verdict;
 
 pub use case::{Case, Draw, Input};
-pub use compare::worst;
+pub use compare::{Worst, measure, worst};
 pub use evaluate::Outcome;
-pub use plant::Mistake;
+pub use plant::{Direction, Mistake};
 pub use table::{Row, TABLE};
-pub use verdict::{FINITE_DIFFERENCE_BOUND, Measured, Verdict, check_case, check_row, missed_mistakes, operation};
+pub use verdict::{
+    FINITE_DIFFERENCE_BOUND, Failure, Measured, Verdict, check_case, check_row, check_sized, missed_mistakes, operation,
+};
+
+use crate::device::gpu::{Options, adapter};
+use crate::{Device, Result};
+
+/// The first adapter, a software one if there is no other, opened with a guard band behind every tensor.
+///
+/// # Errors
+/// [`crate::Error::NoAdapter`] if there is none.
+pub fn gpu() -> Result<Device> {
+    adapter::open(0, Options { guard_bands: true, ..Options::from_environment() }).map(Device::Gpu)
+}

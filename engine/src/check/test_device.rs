@@ -11,8 +11,8 @@ use crate::device::gpu::{Options, adapter};
 /// Where there is none and `GRADUS_REQUIRE_GPU=1`.
 pub fn gpu() -> Option<Device> {
     static GPU: OnceLock<Option<Device>> = OnceLock::new();
-    GPU.get_or_init(|| match adapter::open(0, Options { guard_bands: true, ..Options::from_environment() }) {
-        Ok(gpu) => Some(Device::Gpu(gpu)),
+    GPU.get_or_init(|| match super::gpu() {
+        Ok(gpu) => Some(gpu),
         Err(error) => {
             assert!(std::env::var("GRADUS_REQUIRE_GPU").as_deref() != Ok("1"), "GRADUS_REQUIRE_GPU=1, but {error}");
             println!("skipped: {error}");
@@ -20,4 +20,12 @@ pub fn gpu() -> Option<Device> {
         }
     })
     .clone()
+}
+
+/// A device of the caller's own on the same adapter, for tests that must not disturb others. Call [`gpu`] first.
+///
+/// # Panics
+/// If it cannot be opened.
+pub fn own(options: Options) -> Device {
+    Device::Gpu(adapter::open(0, options).unwrap())
 }

@@ -1,7 +1,7 @@
 //! The table's checks, each row on each target. `GRADUS_CASES` sets the number of random cases a row.
 
 use super::test_device::gpu;
-use super::{TABLE, check_row, missed_mistakes};
+use super::{Measured, TABLE, check_row, missed_mistakes};
 use crate::{DType, Device};
 
 fn cases() -> usize {
@@ -12,8 +12,10 @@ fn check(device: &Device, dtype: DType) {
     let verdicts: Vec<_> = TABLE.iter().map(|row| check_row(row, device, dtype, 0, cases())).collect();
     let mut failed = Vec::new();
     for verdict in verdicts {
-        println!("{:24} {} {:.3?}", verdict.name, verdict.dtype, verdict.measured);
-        failed.extend(verdict.failure.map(|(seed, problem)| format!("{} case {seed}: {problem}", verdict.name)));
+        let Measured { forward, backward, finite_difference } = verdict.measured;
+        let shares = [forward.share, backward.share, finite_difference];
+        println!("{:24} {} {shares:.3?}", verdict.name, verdict.dtype);
+        failed.extend(verdict.failure.map(|failure| format!("{} {failure}", verdict.name)));
     }
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
@@ -37,10 +39,12 @@ fn every_operation_on_the_gpu() {
 
 #[test]
 fn every_planted_mistake_is_reported() {
+    let targets = [(Some(Device::cpu()), DType::F64), (Some(Device::cpu()), DType::F32), (gpu(), DType::F32)];
     for row in TABLE {
-        for dtype in [DType::F64, DType::F32] {
-            let missed = missed_mistakes(row, &Device::cpu(), dtype, 0, 8).unwrap();
-            assert!(missed.is_empty(), "{} {dtype}: {missed:?} went unreported", row.name);
+        for (device, dtype) in &targets {
+            let Some(device) = device else { continue };
+            let missed = missed_mistakes(row, device, *dtype, 0, 8).unwrap();
+            assert!(missed.is_empty(), "{} {dtype} on {device:?}: {missed:?} went unreported", row.name);
         }
     }
 }
@@ -65,7 +69,6 @@ fn guard_bands_report_a_kernel_that_writes_one_element_too_far() {
         gpu.dispatch(&Dispatch {
             operation: "stray",
             kernel: &STRAY,
-            trusted: true,
             element: DType::F32,
             constants: &[],
             parameters: bytemuck::bytes_of(&[count, 0, 0, 0]),

@@ -2,8 +2,6 @@
 
 use super::*;
 
-const FLOAT: File = file!("prelude/float.wgsl");
-
 /// One over the number of targets that count.
 pub static KEPT: Kernel = Kernel {
     name: "cross_entropy/kept",
@@ -14,8 +12,8 @@ pub static KEPT: Kernel = Kernel {
 /// Loss of each row, gradients in place of the logits.
 pub static ROWS: Kernel = Kernel {
     name: "cross_entropy/rows",
-    files: &[INDEX, FLOAT, file!("cross_entropy/rows.wgsl")],
-    bindings: &[ReadWrite, Read, Read, ReadWrite],
+    files: &[INDEX, FLOAT, FAULTS, file!("cross_entropy/rows.wgsl")],
+    bindings: &[ReadWrite, Read, Read, ReadWrite, ReadWrite],
     variants: &[&[("GRADIENTS", 0)], &[("GRADIENTS", 1)]],
 };
 /// The mean of the rows' losses.

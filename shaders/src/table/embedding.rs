@@ -8,7 +8,7 @@ const fn kernel(name: &'static str, files: &'static [File], bindings: &'static [
 
 /// y = table[ids]
 pub static FORWARD: Kernel =
-    kernel("embedding/forward", &[INDEX, file!("embedding/forward.wgsl")], &[Read, Read, ReadWrite]);
+    kernel("embedding/forward", &[INDEX, FAULTS, file!("embedding/forward.wgsl")], &[Read, Read, ReadWrite, ReadWrite]);
 /// Positions sorted by id.
 pub static RANK: Kernel = kernel("embedding/rank", &[INDEX, file!("embedding/rank.wgsl")], &[Read, ReadWrite]);
 /// Where each id starts in sorted order.

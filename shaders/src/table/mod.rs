@@ -9,8 +9,12 @@ macro_rules! file {
     };
 }
 
-const INDEX: File = file!("prelude/index.wgsl");
-const FLOAT: File = file!("prelude/float.wgsl");
+/// Gives `flat_workgroup`: kernels that have it may be folded and split, see [`Kernel::splits`].
+pub const INDEX: File = file!("prelude/index.wgsl");
+/// Gives `report_index` for indices out of range.
+pub const FAULTS: File = file!("prelude/faults.wgsl");
+/// Elementary functions that stay right for every finite argument.
+pub const FLOAT: File = file!("prelude/float.wgsl");
 const PACK_1: File = file!("prelude/pack_1.wgsl");
 const PACK_4: File = file!("prelude/pack_4.wgsl");
 const ROW_SUMS: File = file!("prelude/row_sums.wgsl");

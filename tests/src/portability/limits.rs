@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use gradus_shaders::{Access, Kernel};
+use gradus_shaders::{Access, Kernel, PART_BINDING};
 use naga::valid::{GlobalUse, ModuleInfo};
 use naga::{AddressSpace, Module, ScalarKind, ShaderStage, StorageAccess, TypeInner};
 
@@ -83,6 +83,7 @@ fn bindings(kernel: &Kernel, module: &Module, info: &ModuleInfo, findings: &mut 
         }
         match (binding.binding, variable.space) {
             (0, AddressSpace::Uniform) => parameters(module, name, variable.ty, offset, findings),
+            (PART_BINDING, AddressSpace::Uniform) if kernel.splits() => {}
             (1.., AddressSpace::Storage { access }) => {
                 let Some(declared) = kernel.bindings.get(binding.binding as usize - 1) else {
                     let message = format!("binding {} `{name}` is not in the table", binding.binding);

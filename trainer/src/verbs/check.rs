@@ -1,5 +1,7 @@
 //! `gradus check`: its flags.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use super::numbers;
@@ -11,7 +13,7 @@ pub struct Arguments {
     /// auto, cpu, gpu or gpu:N
     #[arg(long, default_value_t)]
     pub device: DeviceChoice,
-    /// Check this operation alone
+    /// Check this operation alone; with --vectors, this kind of file alone
     #[arg(long, value_name = "NAME")]
     pub operation: Option<String>,
     /// Random cases of each operation
@@ -20,4 +22,7 @@ pub struct Arguments {
     /// Seed of the cases
     #[arg(long, value_name = "N", default_value = "0", value_parser = numbers::seed, allow_negative_numbers = true)]
     pub seed: u64,
+    /// Check against the reference vectors of this folder, not against the definitions
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["cases", "seed"])]
+    pub vectors: Option<PathBuf>,
 }

@@ -135,11 +135,14 @@ mod tests {
             "generate --checkpoint m",
             "devices --json",
             "check --device gpu --operation matmul --cases 10 --seed 4",
+            "check --device cpu --vectors tests/vectors --operation mlstm",
         ] {
             parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         }
         assert!(parse("generate --prompt p").is_err(), "generate needs a model");
         assert!(parse("train --resume runs/a --steps 5").is_err(), "a resumed run keeps its length");
+        assert!(parse("check --vectors v --cases 3").is_err(), "vectors are not drawn");
+        assert!(parse("check --vectors v --seed 3").is_err(), "vectors are not drawn");
         assert!(parse("--steps 5 devices").is_err(), "train's flags are not for other verbs");
     }
 }

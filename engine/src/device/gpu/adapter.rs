@@ -3,6 +3,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use super::faults::Faults;
+use super::plan::Rates;
+use super::record::Recorder;
+use super::timing::Timings;
 use super::{Gpu, Shared, lock};
 use crate::error::{Error, Result};
 
@@ -15,6 +19,14 @@ pub struct Options {
     pub guard_bands: bool,
     /// Ask for WebGPU's default limits and no features, as the least device has.
     pub default_limits: bool,
+    /// Note how long each dispatch takes, see [`Gpu::take_timings`]. Slow: the host waits for each submission.
+    pub time_dispatches: bool,
+    /// Plan with these rates, on software adapters too, and never raise them. For tests of how work is cut.
+    pub rates: Option<Rates>,
+    /// Pretend that the device allows no more workgroups a dimension than this. For tests of how they are folded.
+    pub most_workgroups: Option<u32>,
+    /// Pretend that one buffer may be no larger than this, in bytes. For tests of what is refused.
+    pub most_bytes: Option<u64>,
 }
 
 impl Options {
@@ -25,6 +37,7 @@ impl Options {
             checked_kernels: set("GRADUS_CHECKED_KERNELS"),
             guard_bands: false,
             default_limits: set("GRADUS_DEFAULT_LIMITS"),
+            ..Self::default()
         }
     }
 }
@@ -158,6 +171,16 @@ pub fn open(index: usize, options: Options) -> Result<Gpu> {
         report.cooperative.clear();
         report.timestamps = false;
     }
+    if let Some(most) = options.most_workgroups {
+        report.limits.max_compute_workgroups_per_dimension =
+            most.min(report.limits.max_compute_workgroups_per_dimension);
+    }
+    if let Some(most) = options.most_bytes {
+        report.limits.max_buffer_size = most.min(report.limits.max_buffer_size);
+    }
+    if options.time_dispatches && !report.timestamps {
+        return Err(Error::NoAdapter(format!("adapter {index}, {}, has no timestamps", report.name)));
+    }
     let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
         label: Some("gradus"),
         required_features: features,
@@ -186,14 +209,18 @@ pub fn open(index: usize, options: Options) -> Result<Gpu> {
         flag.store(true, Ordering::SeqCst);
         lock(&first).get_or_insert(Error::DeviceLost(format!("{message} ({reason:?})")));
     });
+    let mut pool = super::buffer::Pool::default();
+    let faults = Faults::new(&device, pool.fresh_id());
+    let timings = options.time_dispatches.then(|| Timings::new(&device));
     Ok(Gpu(Arc::new(Shared {
         device,
         queue,
         report,
         options,
-        pool: Mutex::default(),
+        pool: Mutex::new(pool),
         kernels: Mutex::default(),
-        recorder: Mutex::default(),
+        recorder: Mutex::new(Recorder::new(options.rates, timings)),
+        faults,
         fault,
         lost,
     })))

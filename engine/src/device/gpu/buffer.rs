@@ -9,11 +9,15 @@ use std::sync::{Arc, Weak};
 
 use super::{Gpu, Memory, Shared, lock};
 use crate::error::{Error, Result};
+use crate::tensor::Spec;
 
 /// Bytes of NaN behind each tensor when guard bands are on.
 pub(super) const GUARD_BYTES: u64 = 1024;
-/// The guard's content: a quiet NaN with a payload that no kernel computes.
-pub(super) const GUARD_WORD: u32 = 0x7fc0_5afe;
+/// The guard's content: a quiet NaN whose payload is the buffer's own number. Were it the same for all, a kernel that goes
+/// too far in its input and in its output would copy one band's NaN onto another's, and nobody would see it.
+fn guard_word(id: u64) -> u32 {
+    0x7fc0_0000 | (id as u32 & 0x001f_ffff) << 1 | 1
+}
 
 /// Free buffers by size, and what has been handed out.
 #[derive(Default)]
@@ -21,8 +25,8 @@ pub(crate) struct Pool {
     free: HashMap<u64, Vec<(wgpu::Buffer, u64)>>,
     memory: Memory,
     next_id: u64,
-    /// With guard bands on: every buffer whose band is still to be verified, with its tensor's bytes.
-    pub(super) guarded: Vec<(wgpu::Buffer, u64)>,
+    /// With guard bands on: every buffer whose band is still to be verified, with its number and its tensor's bytes.
+    guarded: Vec<(wgpu::Buffer, u64, u64)>,
 }
 
 impl Pool {
@@ -44,6 +48,13 @@ pub(crate) struct GpuBuffer {
     owner: Weak<Shared>,
 }
 
+impl GpuBuffer {
+    /// A buffer that is no pool's.
+    pub(super) fn foreign(raw: wgpu::Buffer, id: u64) -> Self {
+        Self { raw, id, owner: Weak::new() }
+    }
+}
+
 impl Drop for GpuBuffer {
     fn drop(&mut self) {
         let Some(shared) = self.owner.upgrade() else { return };
@@ -63,22 +74,22 @@ fn size_class(bytes: u64) -> u64 {
 }
 
 impl Gpu {
-    /// A buffer of at least `bytes`, with whatever its last user left in it.
+    /// A buffer for a tensor, with whatever its last user left in it.
     ///
     /// # Errors
     /// [`Error::Limit`] over what one binding or buffer may have; [`Error::OutOfMemory`] if the driver has no more.
-    pub(crate) fn allocate(&self, operation: &'static str, bytes: u64) -> Result<GpuBuffer> {
+    pub(crate) fn allocate(&self, operation: &'static str, spec: &Spec) -> Result<GpuBuffer> {
         let limits = &self.0.report.limits;
         let most = limits.max_buffer_size.min(limits.max_storage_buffer_binding_size);
-        let bytes = bytes.next_multiple_of(4);
+        let bytes = (spec.bytes() as u64).next_multiple_of(4);
         let guard = if self.0.options.guard_bands { GUARD_BYTES } else { 0 };
         let size = size_class(bytes + guard).min(most);
         if bytes + guard > most {
             return Err(Error::limit(
                 operation,
                 format!(
-                    "a tensor of {bytes} bytes is over the {most} bytes that one buffer of {} may have",
-                    self.0.report.name
+                    "a tensor {:?} of {} takes {bytes} bytes, over the {most} that one buffer of {} may have",
+                    spec.shape, spec.dtype, self.0.report.name
                 ),
             ));
         }
@@ -104,9 +115,9 @@ impl Gpu {
         };
         let buffer = GpuBuffer { raw, id, owner: Arc::downgrade(&self.0) };
         if guard > 0 {
-            let words = vec![GUARD_WORD; (size / 4) as usize];
+            let words = vec![guard_word(id); (size / 4) as usize];
             self.write(&buffer.raw, 0, bytemuck::cast_slice(&words))?;
-            lock(&self.0.pool).guarded.push((buffer.raw.clone(), bytes));
+            lock(&self.0.pool).guarded.push((buffer.raw.clone(), id, bytes));
         }
         Ok(buffer)
     }
@@ -137,13 +148,13 @@ impl Gpu {
 
     /// Gives free buffers back to the driver, once the work that may still use them is done.
     pub fn trim(&self) -> Result<()> {
-        self.synchronize()?;
+        self.drain()?;
         super::lock(&self.0.recorder).forget_bind_groups();
         let mut pool = lock(&self.0.pool);
         let freed: u64 = pool.free.drain().map(|(size, buffers)| size * buffers.len() as u64).sum();
         pool.memory.reserved -= freed;
         drop(pool);
-        self.synchronize()
+        self.drain()
     }
 
     /// Starts the count of the peak anew.
@@ -158,12 +169,12 @@ impl Gpu {
     /// Any failure of the read-back; [`Error::Gpu`] that says how many words a kernel overwrote.
     pub fn verify_guards(&self) -> Result<()> {
         let guarded = std::mem::take(&mut lock(&self.0.pool).guarded);
-        for (raw, bytes) in guarded {
+        for (raw, id, bytes) in guarded {
             let tail = self.read(&raw, bytes, raw.size() - bytes)?.wait()?;
             let words: &[u32] = bytemuck::cast_slice(&tail);
-            let broken = words.iter().filter(|&&word| word != GUARD_WORD).count();
+            let broken = words.iter().filter(|&&word| word != guard_word(id)).count();
             if broken > 0 {
-                let first = words.iter().position(|&word| word != GUARD_WORD).unwrap_or(0);
+                let first = words.iter().position(|&word| word != guard_word(id)).unwrap_or(0);
                 return Err(Error::Gpu(format!(
                     "a kernel wrote {broken} words behind a tensor of {bytes} bytes, the first {} bytes after its end",
                     first * 4

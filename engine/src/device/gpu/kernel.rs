@@ -3,15 +3,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use gradus_shaders::{Access, Constant, Kernel};
+use gradus_shaders::{Access, Constant, Kernel, PART_BINDING};
 
-use super::{Gpu, lock};
+use super::{Gpu, inspect, lock};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 
 #[derive(PartialEq, Eq, Hash)]
 struct Key {
-    name: &'static str,
+    /// Its address: names of users' kernels need not differ from ours.
+    kernel: usize,
     element: DType,
     constants: Vec<Constant>,
 }
@@ -34,35 +35,31 @@ impl Gpu {
     pub(super) fn kernel(
         &self,
         kernel: &'static Kernel,
-        trusted: bool,
         element: DType,
         constants: &[Constant],
     ) -> Result<Arc<Compiled>> {
-        let key = Key { name: kernel.name, element, constants: constants.to_vec() };
+        let key = Key { kernel: std::ptr::from_ref(kernel).addr(), element, constants: constants.to_vec() };
         let mut kernels = lock(&self.0.kernels);
         if let Some(found) = kernels.compiled.get(&key) {
             return Ok(found.clone());
         }
         let id = kernels.compiled.len() as u64;
-        let compiled = Arc::new(self.compile(kernel, trusted, element, constants, id)?);
+        let compiled = Arc::new(self.compile(kernel, element, constants, id)?);
         kernels.compiled.insert(key, compiled.clone());
         Ok(compiled)
     }
 
-    fn compile(
-        &self,
-        kernel: &Kernel,
-        trusted: bool,
-        element: DType,
-        constants: &[Constant],
-        id: u64,
-    ) -> Result<Compiled> {
+    fn compile(&self, kernel: &Kernel, element: DType, constants: &[Constant], id: u64) -> Result<Compiled> {
+        let ours = kernel.is_ours();
+        if !ours {
+            inspect::inspect(kernel, element.name(), constants)?;
+        }
         let source = kernel.source(element.name(), constants);
         let device = &self.0.device;
         let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
         let descriptor =
             wgpu::ShaderModuleDescriptor { label: Some(kernel.name), source: wgpu::ShaderSource::Wgsl(source.into()) };
-        let module = if trusted && !self.0.options.checked_kernels {
+        let module = if ours && !self.0.options.checked_kernels {
             // SAFETY: our own kernels keep their indices within the lengths in their parameters; the tests run each of
             // them with guard bands and in checked mode.
             unsafe { device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
@@ -74,6 +71,7 @@ impl Gpu {
         let entries: Vec<_> = std::iter::once(uniform)
             .chain(kernel.bindings.iter().map(storage))
             .zip(0..)
+            .chain(kernel.splits().then_some((uniform, PART_BINDING)))
             .map(|(ty, binding)| wgpu::BindGroupLayoutEntry {
                 binding,
                 visibility: wgpu::ShaderStages::COMPUTE,
@@ -95,7 +93,7 @@ impl Gpu {
             entry_point: Some("main"),
             compilation_options: wgpu::PipelineCompilationOptions {
                 // Every kernel writes its workgroup memory before it reads it.
-                zero_initialize_workgroup_memory: !trusted,
+                zero_initialize_workgroup_memory: !ours,
                 ..Default::default()
             },
             cache: None,

@@ -2,8 +2,12 @@
 
 pub mod adapter;
 mod buffer;
+mod faults;
+mod inspect;
 mod kernel;
+pub mod plan;
 mod record;
+mod timing;
 mod transfer;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +15,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 pub use adapter::{AdapterReport, Options};
 pub(crate) use buffer::GpuBuffer;
-pub use record::{Cost, Dispatch, Workgroups};
+pub use plan::Cost;
+pub use record::{Dispatch, Workgroups};
+pub use timing::Timing;
 pub use transfer::Pending;
 
 use crate::error::{Error, Result};
@@ -29,6 +35,7 @@ pub(crate) struct Shared {
     pub pool: Mutex<buffer::Pool>,
     pub kernels: Mutex<kernel::Kernels>,
     pub recorder: Mutex<record::Recorder>,
+    pub faults: faults::Faults,
     /// The first error that the driver reported outside any scope.
     pub fault: Arc<Mutex<Option<Error>>>,
     pub lost: Arc<AtomicBool>,

@@ -6,36 +6,28 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use gradus_shaders::{Constant, Kernel};
+use gradus_shaders::{Constant, Kernel, PART_BINDING};
 
 use super::kernel::Compiled;
+use super::plan::{self, Cost, LONGEST_SUBMISSION, Rates};
+use super::timing::{MOST_TIMED, Timed, Timings};
 use super::{Gpu, lock};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 
-/// A submission is planned to take no longer than this, in seconds.
-const LONGEST_SUBMISSION: f64 = 0.4;
 /// Dispatches a submission: enough that submitting costs little, few enough that the device starts early.
-const MOST_DISPATCHES: usize = 256;
+const MOST_DISPATCHES: usize = MOST_TIMED;
 /// Bind groups and parameter buffers kept; over this the caches start anew.
 const MOST_CACHED: usize = 8192;
-
-/// What a dispatch is counted to do.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Cost {
-    /// Floating-point operations.
-    pub flops: f64,
-    /// Bytes read and written.
-    pub bytes: f64,
-}
 
 /// How many workgroups run.
 #[derive(Debug, Clone, Copy)]
 pub enum Workgroups {
-    /// So many in a row; folded over x and y where there are more than a dimension allows (`flat_workgroup`).
+    /// So many in a row. Where there are more than a dimension allows they are folded over x and y, and where they would
+    /// take too long for a watchdog they run in several dispatches; kernels find their place by `flat_workgroup`.
     Linear(usize),
-    /// A grid in x, y and z.
+    /// A grid in x, y and z, which is neither folded nor cut.
     Grid([usize; 3]),
 }
 
@@ -45,8 +37,6 @@ pub struct Dispatch<'a> {
     pub operation: &'static str,
     /// The kernel.
     pub kernel: &'static Kernel,
-    /// Our own kernel, compiled without wgpu's run-time checks; a user's is not.
-    pub trusted: bool,
     /// What `Element` stands for.
     pub element: DType,
     /// The variant.
@@ -61,25 +51,7 @@ pub struct Dispatch<'a> {
     pub cost: Cost,
 }
 
-/// The rates by which work is planned; raised by what submissions are seen to reach.
-struct Rates {
-    flops: f64,
-    bytes: f64,
-}
-
-impl Default for Rates {
-    fn default() -> Self {
-        Self { flops: 100e9, bytes: 20e9 }
-    }
-}
-
-impl Rates {
-    fn seconds(&self, cost: Cost) -> f64 {
-        (cost.flops / self.flops).max(cost.bytes / self.bytes)
-    }
-}
-
-type BindGroupKey = [u64; 10];
+type BindGroupKey = [u64; 11];
 
 /// The commands recorded and not yet submitted, and the caches that recording uses.
 #[derive(Default)]
@@ -90,19 +62,33 @@ pub(crate) struct Recorder {
     dispatches: usize,
     planned: f64,
     rates: Rates,
+    /// The rates are a test's: they do not grow.
+    fixed_rates: bool,
     /// Cost submitted and not yet known to be done, and since when the device has been busy with it.
     submitted: Cost,
     busy_since: Option<Instant>,
     bind_groups: HashMap<BindGroupKey, wgpu::BindGroup>,
     parameters: HashMap<Box<[u8]>, (wgpu::Buffer, u64)>,
     next_parameter: u64,
+    /// How long each dispatch took, if somebody asked for it.
+    pub(super) timings: Option<Timings>,
 }
 
 impl Recorder {
+    /// One that plans with these rates from the start.
+    pub(super) fn new(rates: Option<Rates>, timings: Option<Timings>) -> Self {
+        Self { rates: rates.unwrap_or_default(), fixed_rates: rates.is_some(), timings, ..Self::default() }
+    }
+
     /// The encoder, outside any compute pass.
     pub(super) fn encoder(&mut self, device: &wgpu::Device) -> &mut wgpu::CommandEncoder {
         self.pass = None;
         self.encoder.get_or_insert_with(|| device.create_command_encoder(&Default::default()))
+    }
+
+    /// Ends the compute pass that is being recorded.
+    pub(super) fn end_pass(&mut self) {
+        self.pass = None;
     }
 
     /// Forgets the bind groups, which keep their buffers alive.
@@ -117,7 +103,7 @@ impl Recorder {
 
     /// Work of this cost is done: it took no longer than since the device became busy, so it is at least this fast.
     pub(super) fn done(&mut self, cost: Cost) {
-        if let Some(since) = self.busy_since {
+        if let Some(since) = self.busy_since.filter(|_| !self.fixed_rates) {
             let seconds = since.elapsed().as_secs_f64().max(1e-6);
             self.rates.flops = self.rates.flops.max(cost.flops / seconds);
             self.rates.bytes = self.rates.bytes.max(cost.bytes / seconds);
@@ -152,6 +138,12 @@ impl Recorder {
     }
 }
 
+fn too_many(dispatch: &Dispatch, count: usize, most: usize) -> Error {
+    let shapes: Vec<_> = dispatch.buffers.iter().map(|tensor| tensor.shape()).collect();
+    let message = format!("{count} workgroups on {shapes:?} are more than the device allows, {most} a dimension");
+    Error::limit(dispatch.operation, message)
+}
+
 impl Gpu {
     /// Records a kernel.
     ///
@@ -159,51 +151,80 @@ impl Gpu {
     /// A kernel that does not compile, tensors of another device, a grid over the device's limits, and whatever fault the
     /// driver reported before.
     pub fn dispatch(&self, dispatch: &Dispatch) -> Result<()> {
-        let groups = self.grid(dispatch)?;
-        if groups.contains(&0) {
-            return Ok(());
-        }
-        let compiled = self.kernel(dispatch.kernel, dispatch.trusted, dispatch.element, dispatch.constants)?;
+        let most = self.0.report.limits.max_compute_workgroups_per_dimension as usize;
+        let compiled = self.kernel(dispatch.kernel, dispatch.element, dispatch.constants)?;
         let mut recorder = lock(&self.0.recorder);
-        let recorder = &mut *recorder;
-        let seconds = recorder.rates.seconds(dispatch.cost);
-        let long = !self.0.report.software && recorder.planned + seconds > LONGEST_SUBMISSION;
+        match dispatch.workgroups {
+            Workgroups::Linear(count) => {
+                let seconds = if self.is_watched() { recorder.rates.seconds(dispatch.cost) } else { 0.0 };
+                let seconds = if dispatch.kernel.splits() { seconds } else { 0.0 };
+                for (first, length) in plan::ranges(count, seconds, most) {
+                    let groups = plan::fold(length, most).ok_or_else(|| too_many(dispatch, count, most))?;
+                    self.record(&mut recorder, dispatch, &compiled, (first, groups), length as f64 / count as f64)?;
+                }
+            }
+            Workgroups::Grid(groups) if groups.iter().all(|&size| size <= most) => {
+                let part = (0, groups.map(|size| size as u32));
+                if !groups.contains(&0) {
+                    self.record(&mut recorder, dispatch, &compiled, part, 1.0)?;
+                }
+            }
+            Workgroups::Grid(groups) => return Err(too_many(dispatch, groups.iter().product(), most)),
+        }
+        drop(recorder);
+        self.fault()
+    }
+
+    /// Whether a watchdog may end long work. Software adapters have none, unless a test plans with rates of its own.
+    fn is_watched(&self) -> bool {
+        !self.0.report.software || self.0.options.rates.is_some()
+    }
+
+    /// Records one part of a dispatch: from which workgroup on, its grid, and its share of the cost.
+    fn record(
+        &self,
+        recorder: &mut Recorder,
+        dispatch: &Dispatch,
+        compiled: &Compiled,
+        (first, groups): (usize, [u32; 3]),
+        share: f64,
+    ) -> Result<()> {
+        let cost = Cost { flops: dispatch.cost.flops * share, bytes: dispatch.cost.bytes * share };
+        let seconds = recorder.rates.seconds(cost);
+        let long = self.is_watched() && recorder.planned + seconds > LONGEST_SUBMISSION;
         if recorder.dispatches >= MOST_DISPATCHES || (long && recorder.dispatches > 0) {
             self.submit(recorder);
         }
-        let bind_group = self.bind_group(recorder, dispatch, &compiled)?;
+        let bind_group = self.bind_group(recorder, dispatch, compiled, first)?;
+        let timed = self.time(recorder, dispatch.kernel.name, seconds);
         if recorder.pass.is_none() {
+            let descriptor =
+                wgpu::ComputePassDescriptor { label: None, timestamp_writes: timed.as_ref().map(Timed::writes) };
             let encoder = recorder.encoder(&self.0.device);
-            recorder.pass = Some(encoder.begin_compute_pass(&Default::default()).forget_lifetime());
+            recorder.pass = Some(encoder.begin_compute_pass(&descriptor).forget_lifetime());
         }
         if let Some(pass) = &mut recorder.pass {
             pass.set_pipeline(&compiled.pipeline);
             pass.set_bind_group(0, &bind_group, &[]);
             pass.dispatch_workgroups(groups[0], groups[1], groups[2]);
         }
-        recorder.dispatches += 1;
-        recorder.planned += recorder.rates.seconds(dispatch.cost);
-        recorder.submitted.flops += dispatch.cost.flops;
-        recorder.submitted.bytes += dispatch.cost.bytes;
-        self.fault()
-    }
-
-    fn grid(&self, dispatch: &Dispatch) -> Result<[u32; 3]> {
-        let most = self.0.report.limits.max_compute_workgroups_per_dimension as usize;
-        let groups = match dispatch.workgroups {
-            Workgroups::Linear(count) => [count.min(most), count.div_ceil(most.min(count).max(1)), 1],
-            Workgroups::Grid(groups) => groups,
-        };
-        if groups.iter().any(|&size| size > most) {
-            return Err(Error::limit(
-                dispatch.operation,
-                format!("a grid of {groups:?} workgroups is over the {most} a dimension of {}", self.0.report.name),
-            ));
+        if timed.is_some() {
+            recorder.pass = None;
         }
-        Ok(groups.map(|size| size as u32))
+        recorder.dispatches += 1;
+        recorder.planned += seconds;
+        recorder.submitted.flops += cost.flops;
+        recorder.submitted.bytes += cost.bytes;
+        Ok(())
     }
 
-    fn bind_group(&self, recorder: &mut Recorder, dispatch: &Dispatch, compiled: &Compiled) -> Result<wgpu::BindGroup> {
+    fn bind_group(
+        &self,
+        recorder: &mut Recorder,
+        dispatch: &Dispatch,
+        compiled: &Compiled,
+        first: usize,
+    ) -> Result<wgpu::BindGroup> {
         let expected = dispatch.kernel.bindings.len();
         if dispatch.buffers.len() != expected {
             return Err(Error::Kernel {
@@ -212,10 +233,13 @@ impl Gpu {
             });
         }
         let (parameters, parameters_id) = recorder.parameters(&self.0.device, dispatch.parameters);
-        let mut key: BindGroupKey = [u64::MAX; 10];
+        let splits = dispatch.kernel.splits();
+        let (part, part_id) = recorder.parameters(&self.0.device, bytemuck::bytes_of(&[first as u32, 0, 0, 0]));
+        let mut key: BindGroupKey = [u64::MAX; 11];
         key[0] = compiled.id;
         key[1] = parameters_id;
-        for (slot, tensor) in key[2..].iter_mut().zip(dispatch.buffers) {
+        key[2] = part_id;
+        for (slot, tensor) in key[3..].iter_mut().zip(dispatch.buffers) {
             *slot = tensor.gpu_buffer(dispatch.operation, self)?.id;
         }
         if let Some(found) = recorder.bind_groups.get(&key) {
@@ -228,6 +252,9 @@ impl Gpu {
         for (binding, tensor) in (1..).zip(dispatch.buffers) {
             let resource = tensor.gpu_buffer(dispatch.operation, self)?.raw.as_entire_binding();
             entries.push(wgpu::BindGroupEntry { binding, resource });
+        }
+        if splits {
+            entries.push(wgpu::BindGroupEntry { binding: PART_BINDING, resource: part.as_entire_binding() });
         }
         let group = self.0.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some(dispatch.kernel.name),
@@ -245,18 +272,31 @@ impl Gpu {
 
     pub(super) fn submit(&self, recorder: &mut Recorder) -> Option<wgpu::SubmissionIndex> {
         recorder.pass = None;
-        let encoder = recorder.encoder.take()?;
+        let mut encoder = recorder.encoder.take()?;
         recorder.busy_since.get_or_insert_with(Instant::now);
         recorder.dispatches = 0;
         recorder.planned = 0.0;
-        Some(self.0.queue.submit([encoder.finish()]))
+        if let Some(timings) = &recorder.timings {
+            timings.resolve(&mut encoder);
+        }
+        let submission = self.0.queue.submit([encoder.finish()]);
+        if let Some(timings) = &mut recorder.timings {
+            timings.collect(&self.0.device, &self.0.queue, submission.clone());
+        }
+        Some(submission)
     }
 
     /// Submits what is recorded and waits until the device has done everything.
     ///
     /// # Errors
-    /// Whatever fault the driver reported.
+    /// Whatever fault the driver or a kernel reported.
     pub fn synchronize(&self) -> Result<()> {
+        self.drain()?;
+        if self.may_fault() { self.read_nothing()?.wait().map(|_| ()) } else { Ok(()) }
+    }
+
+    /// Submits what is recorded and waits; kernels' own faults are left for the next read-back.
+    pub(super) fn drain(&self) -> Result<()> {
         let cost = {
             let mut recorder = lock(&self.0.recorder);
             self.submit(&mut recorder);

@@ -3,8 +3,9 @@
 //! Uploads are copies from staging buffers, recorded in order with the kernels: `queue.write_buffer` would run before
 //! work that is recorded already and still reads the old content.
 
-use super::{Cost, Gpu, lock};
+use super::{Cost, Gpu, faults, lock};
 use crate::error::{Error, Result};
+use crate::tensor::Spec;
 
 /// A read-back that has been submitted; the device fills it while the host goes on.
 pub struct Pending {
@@ -12,6 +13,8 @@ pub struct Pending {
     staging: wgpu::Buffer,
     submission: Option<wgpu::SubmissionIndex>,
     bytes: u64,
+    /// Where the fault record is.
+    faults: u64,
     /// What the device has been given up to here.
     cost: Cost,
 }
@@ -20,11 +23,8 @@ impl Pending {
     /// Waits for the bytes.
     ///
     /// # Errors
-    /// Whatever fault the driver reported, a lost device among them.
+    /// Whatever fault the driver reported, a lost device among them, or a kernel, such as an index out of range.
     pub fn wait(self) -> Result<Vec<u8>> {
-        if self.bytes == 0 {
-            return Ok(Vec::new());
-        }
         let slice = self.staging.slice(..);
         let (sender, receiver) = std::sync::mpsc::channel();
         slice.map_async(wgpu::MapMode::Read, move |result| {
@@ -42,6 +42,8 @@ impl Pending {
             Err(_) => return Err(Error::DeviceLost("a read-back was never answered".into())),
         }
         let view = slice.get_mapped_range().map_err(|error| Error::Gpu(error.to_string()))?;
+        let words: Vec<u32> = bytemuck::pod_collect_to_vec(&view[self.faults as usize..][..faults::BYTES as usize]);
+        self.gpu.examine_faults(&words)?;
         Ok(view[..self.bytes as usize].to_vec())
     }
 }
@@ -91,7 +93,7 @@ impl Gpu {
         let size = bytes.next_multiple_of(4);
         let staging = self.0.device.create_buffer(&wgpu::BufferDescriptor {
             label: None,
-            size: size.max(4),
+            size: size + faults::BYTES,
             usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
             mapped_at_creation: false,
         });
@@ -99,10 +101,17 @@ impl Gpu {
         if bytes > 0 {
             recorder.encoder(&self.0.device).copy_buffer_to_buffer(buffer, offset, &staging, 0, size);
         }
+        let record = &self.0.faults.raw;
+        recorder.encoder(&self.0.device).copy_buffer_to_buffer(record, 0, &staging, size, faults::BYTES);
         let submission = self.submit(&mut recorder);
         let cost = recorder.submitted();
         drop(recorder);
-        Ok(Pending { gpu: self.clone(), staging, submission, bytes, cost })
+        Ok(Pending { gpu: self.clone(), staging, submission, bytes, faults: size, cost })
+    }
+
+    /// Submits everything recorded and fetches the fault record alone.
+    pub(super) fn read_nothing(&self) -> Result<Pending> {
+        self.read(&self.0.faults.raw, 0, 0)
     }
 
     /// Submits everything recorded and a copy of a tensor's buffer to the host.
@@ -111,8 +120,8 @@ impl Gpu {
     }
 
     /// Allocates a buffer and records an upload of `content` into it.
-    pub(crate) fn upload(&self, operation: &'static str, content: &[u8]) -> Result<super::GpuBuffer> {
-        let buffer = self.allocate(operation, content.len() as u64)?;
+    pub(crate) fn upload(&self, operation: &'static str, spec: &Spec, content: &[u8]) -> Result<super::GpuBuffer> {
+        let buffer = self.allocate(operation, spec)?;
         self.write(&buffer.raw, 0, content)?;
         Ok(buffer)
     }

@@ -62,7 +62,6 @@ pub(super) fn forward(kind: Arithmetic, gpu: &Gpu, a: &Tensor, b: &Tensor) -> Re
     gpu.dispatch(&Dispatch {
         operation: kind.name(),
         kernel: kernel(kind),
-        trusted: true,
         element: DType::F32,
         constants: &[],
         parameters: bytemuck::bytes_of(&parameters),

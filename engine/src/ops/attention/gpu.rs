@@ -102,7 +102,6 @@ fn dispatch(
     gpu.dispatch(&Dispatch {
         operation: "attention",
         kernel,
-        trusted: true,
         element: DType::F32,
         constants,
         parameters: bytemuck::bytes_of(&parameters),

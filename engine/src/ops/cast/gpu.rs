@@ -28,7 +28,6 @@ pub(super) fn convert(gpu: &Gpu, x: &Tensor, to: DType) -> Result<Tensor> {
     gpu.dispatch(&Dispatch {
         operation: NAME,
         kernel,
-        trusted: true,
         element: DType::F32,
         constants: &[],
         parameters: bytemuck::bytes_of(&(count as u32)),

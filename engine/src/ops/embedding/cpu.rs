@@ -44,10 +44,11 @@ fn gather<T: Float>(table: &Tensor, ids: &Tensor) -> Result<Tensor> {
 fn below(ids: &[u32], vocabulary: usize) -> Result<&[u32]> {
     match ids.iter().position(|&id| id as usize >= vocabulary) {
         None => Ok(ids),
-        Some(place) => Err(Error::shape(
-            NAME,
-            format!("id {} at place {place} is not below the table's {vocabulary} rows", ids[place]),
-        )),
+        Some(place) => {
+            let message =
+                format!("index {} is not below {vocabulary}, the table's rows; it is id number {place}", ids[place]);
+            Err(Error::index(NAME, message))
+        }
     }
 }
 

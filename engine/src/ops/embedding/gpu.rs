@@ -1,6 +1,6 @@
 //! The embedding on a GPU: bindings and grids.
 
-use bytemuck::bytes_of;
+use bytemuck::cast_slice;
 use gradus_shaders::{Constant, Kernel, embedding as shaders};
 
 use super::NAME;
@@ -18,7 +18,7 @@ fn dispatch(
     gpu: &Gpu,
     kernel: &'static Kernel,
     constants: &[Constant],
-    parameters: &[u32; 4],
+    parameters: &[u32],
     buffers: &[&Tensor],
     groups: usize,
     cost: Cost,
@@ -26,10 +26,9 @@ fn dispatch(
     gpu.dispatch(&Dispatch {
         operation: NAME,
         kernel,
-        trusted: true,
         element: DType::F32,
         constants,
-        parameters: bytes_of(parameters),
+        parameters: cast_slice(parameters),
         buffers,
         workgroups: Workgroups::Linear(groups),
         cost,
@@ -40,9 +39,11 @@ pub(super) fn forward(gpu: &Gpu, table: &Tensor, ids: &Tensor) -> Result<Tensor>
     let (vocabulary, width) = (table.sizes()[0], table.sizes()[1]);
     let sizes: Vec<usize> = ids.sizes().iter().copied().chain([width]).collect();
     let y = Tensor::on_gpu(gpu, NAME, &sizes, DType::F32)?;
-    let parameters = [y.elements() as u32, width as u32, vocabulary as u32, f32::NAN.to_bits()];
+    let (not_a_number, operation) = (f32::NAN.to_bits(), gpu.fault_code(NAME));
+    let parameters = [y.elements() as u32, width as u32, vocabulary as u32, not_a_number, operation, 0, 0, 0];
     let cost = Cost { flops: 0.0, bytes: 8.0 * y.elements() as f64 };
-    dispatch(gpu, &shaders::FORWARD, &[], &parameters, &[table, ids, &y], y.elements().div_ceil(LANES), cost)?;
+    let buffers = [table, ids, &y, &gpu.faults()?];
+    dispatch(gpu, &shaders::FORWARD, &[], &parameters, &buffers, y.elements().div_ceil(LANES), cost)?;
     Ok(y)
 }
 

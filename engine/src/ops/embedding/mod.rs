@@ -5,9 +5,9 @@
 //! The sum over equal ids runs in the order of i, on the CPU and on the GPU, without atomics: positions are sorted by id
 //! first (a stable sort), then each row of the table adds up its own positions. Rows that no id names get zero.
 //!
-//! An id that is not below V is an error where the host sees the ids, on the CPU. On a GPU nobody reads them back: such an
-//! id gives a row of NaN and adds to no gradient, so that the loss is NaN and the optimizer, which looks for that, skips
-//! the step and reports it; no kernel reads or writes outside the table.
+//! An id that is not below V is an error: at once on the CPU, on a GPU at the next read-back, whatever is read. Until then
+//! such an id gives a row of NaN and adds to no gradient, so that the loss is NaN and the optimizer, which looks for that,
+//! skips the step; no kernel reads or writes outside the table.
 
 pub(crate) mod cases;
 mod cpu;
@@ -34,7 +34,7 @@ pub struct Embedding;
 ///
 /// # Errors
 /// A table that is not a matrix of f32 or f64; ids that are not u32 or have more than four dimensions; on the CPU an id
-/// that is not below V. On a GPU such an id gives NaN (see the module's head).
+/// that is not below V. On a GPU such an id is an error of the next read-back (see the module's head).
 pub fn embedding(table: &Var, ids: &Var) -> Result<Var> {
     apply_one(Embedding, &[table, ids])
 }

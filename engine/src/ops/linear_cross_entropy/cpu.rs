@@ -37,7 +37,10 @@ fn typed<T: Float>(request: Request, inputs: &[&Tensor]) -> Result<Computed> {
     let targets = inputs[2].cpu::<u32>(NAME)?;
     if let Some(place) = targets.iter().position(|&target| target != IGNORED && target as usize >= vocabulary) {
         let target = targets[place];
-        return Err(Error::shape(NAME, format!("target {target} at place {place} is not below {vocabulary}")));
+        return Err(Error::index(
+            NAME,
+            format!("index {target} is not below {vocabulary}; it is target number {place}"),
+        ));
     }
     let kept = targets.iter().filter(|&&target| target != IGNORED).count();
     // Blocks write all of an output, except where no row counts.

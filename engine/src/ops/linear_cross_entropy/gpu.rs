@@ -23,7 +23,8 @@ struct Rows {
     ignored: u32,
     cap: f32,
     not_a_number: u32,
-    _align: [u32; 2],
+    operation: u32,
+    _align: u32,
 }
 
 fn dispatch(
@@ -38,7 +39,6 @@ fn dispatch(
     gpu.dispatch(&Dispatch {
         operation: NAME,
         kernel,
-        trusted: true,
         element: DType::F32,
         constants,
         parameters,
@@ -69,7 +69,7 @@ pub(super) fn compute(gpu: &Gpu, request: Request, inputs: &[&Tensor]) -> Result
         true => Some((new(hidden.sizes())?, new(weight.sizes())?)),
         false => None,
     };
-    let logits = new(&[per_block, vocabulary])?;
+    let (logits, faults) = (new(&[per_block, vocabulary])?, gpu.faults()?);
     for first in (0..count).step_by(per_block) {
         let block = per_block.min(count - first);
         let hidden = Operand { tensor: hidden, first: first * depth, transposed: false };
@@ -84,7 +84,8 @@ pub(super) fn compute(gpu: &Gpu, request: Request, inputs: &[&Tensor]) -> Result
             ignored: IGNORED,
             cap: cap.map_or(0.0, |cap| cap as f32),
             not_a_number: f32::NAN.to_bits(),
-            _align: [0; 2],
+            operation: gpu.fault_code(NAME),
+            _align: 0,
         };
         let elements = (block * vocabulary) as f64;
         dispatch(
@@ -92,7 +93,7 @@ pub(super) fn compute(gpu: &Gpu, request: Request, inputs: &[&Tensor]) -> Result
             &shaders::ROWS,
             &[("GRADIENTS", gradients.into())],
             bytes_of(&parameters),
-            &[&logits, targets, &inverse, &rows],
+            &[&logits, targets, &inverse, &rows, &faults],
             block,
             Cost { flops: 30.0 * elements, bytes: 12.0 * elements },
         )?;

@@ -15,8 +15,8 @@
 //! The gradients for an upstream gradient of 1 are computed in the forward, block by block while the logits are there, and
 //! only scaled in the backward: logits are computed once. Without a tape the gradients are skipped.
 //!
-//! A target that is neither below V nor [`IGNORED`] is an error on the CPU. On a GPU it makes the loss and the gradients
-//! NaN, as a logit that is not finite does; the optimizer then skips the step and says so.
+//! A target that is neither below V nor [`IGNORED`] is an error, on the CPU at once, on a GPU at the next read-back; until
+//! then it makes the loss and the gradients NaN, as a logit that is not finite does, and the optimizer skips the step.
 
 pub(crate) mod cases;
 mod cpu;
@@ -70,7 +70,7 @@ pub struct LinearCrossEntropyRows {
 ///
 /// # Errors
 /// Shapes that do not fit, types other than two equal float types and u32, a cap that is not over 0; on the CPU a target
-/// that is neither below V nor [`IGNORED`]. On a GPU such a target gives NaN (see the module's head).
+/// that is neither below V nor [`IGNORED`]. On a GPU such a target is an error of the next read-back.
 pub fn linear_cross_entropy(hidden: &Var, weight: &Var, targets: &Var, cap: Option<f64>) -> Result<Var> {
     let gradients = hidden.needs_gradient() || weight.needs_gradient();
     apply_one(LinearCrossEntropy { cap, gradients }, &[hidden, weight, targets])

@@ -128,7 +128,6 @@ fn batched(
     gpu.dispatch(&Dispatch {
         operation,
         kernel,
-        trusted: true,
         element: DType::F32,
         constants: &shaders::constants(tile, left.transposed, right.transposed),
         parameters: bytemuck::bytes_of(&parameters),

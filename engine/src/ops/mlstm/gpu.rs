@@ -75,7 +75,6 @@ impl Call<'_> {
         self.gpu.dispatch(&Dispatch {
             operation: "mlstm",
             kernel,
-            trusted: true,
             element: DType::F32,
             constants: &[],
             parameters: bytemuck::bytes_of(&parameters),

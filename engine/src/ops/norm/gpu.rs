@@ -62,7 +62,6 @@ pub(super) fn forward(norm: Norm, gpu: &Gpu, inputs: &[&Tensor]) -> Result<Vec<T
     gpu.dispatch(&Dispatch {
         operation: norm.name(),
         kernel: packs.pick(kernels),
-        trusted: true,
         element: DType::F32,
         constants: &constants(norm, packs),
         parameters: bytemuck::bytes_of(&parameters),
@@ -104,7 +103,6 @@ pub(super) fn backward(norm: Norm, gpu: &Gpu, context: &Context) -> Result<Vec<O
     gpu.dispatch(&Dispatch {
         operation: name,
         kernel: packs.pick(if gated { &shaders::BACKWARD_GATED } else { &shaders::BACKWARD }),
-        trusted: true,
         element: DType::F32,
         constants: &constants(norm, packs),
         parameters: bytemuck::bytes_of(&parameters),
@@ -130,7 +128,6 @@ fn column_sum(gpu: &Gpu, operation: &'static str, x: &Tensor, rows: usize, colum
     gpu.dispatch(&Dispatch {
         operation,
         kernel: &shaders::COLUMN_SUM,
-        trusted: true,
         element: DType::F32,
         constants: &[],
         parameters: bytemuck::bytes_of(&[rows as u32, columns as u32]),

@@ -96,7 +96,6 @@ pub(super) fn step(
         gpu.dispatch(&Dispatch {
             operation: NAME,
             kernel: &shaders::SUM_OF_SQUARES,
-            trusted: true,
             element: DType::F32,
             constants: &[],
             parameters: bytes_of(&SumOfSquares {
@@ -116,7 +115,6 @@ pub(super) fn step(
     gpu.dispatch(&Dispatch {
         operation: NAME,
         kernel: &shaders::FINISH,
-        trusted: true,
         element: DType::F32,
         constants: &[],
         parameters: bytes_of(&Finish {
@@ -136,7 +134,6 @@ pub(super) fn step(
         gpu.dispatch(&Dispatch {
             operation: NAME,
             kernel: &shaders::UPDATE,
-            trusted: true,
             element: DType::F32,
             constants: &[],
             parameters: bytes_of(&Update {

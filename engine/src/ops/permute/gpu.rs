@@ -60,7 +60,6 @@ fn dispatch(
     gpu.dispatch(&Dispatch {
         operation: NAME,
         kernel,
-        trusted: true,
         element: DType::F32,
         constants: &[],
         parameters,

@@ -134,7 +134,6 @@ impl Plan {
         gpu.dispatch(&Dispatch {
             operation: name,
             kernel: run.kernel,
-            trusted: true,
             element: DType::F32,
             constants: run.constants,
             parameters: run.parameters,
@@ -305,7 +304,6 @@ fn elementwise(
     gpu.dispatch(&Dispatch {
         operation: name,
         kernel,
-        trusted: true,
         element: DType::F32,
         constants: &[],
         parameters,

@@ -43,7 +43,6 @@ pub(super) fn rotate(rotary: &Rotary, gpu: &Gpu, x: &Tensor, direction: Directio
     gpu.dispatch(&Dispatch {
         operation: "rotary",
         kernel,
-        trusted: true,
         element: DType::F32,
         constants: &[],
         parameters: bytemuck::bytes_of(&parameters),

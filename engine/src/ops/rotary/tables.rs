@@ -24,11 +24,12 @@ struct Inner {
 }
 
 impl RotaryTables {
-    /// Tables for heads of `head_dim` elements and the base `theta`. As in Hugging Face's models the angle is the
-    /// f32 product of the position and the f32 inverse frequency θ^(−2j/D).
+    /// Tables for heads of `head_dim` elements and the base `theta`. Angles are f64 products of the position and the inverse
+    /// frequency θ^(−2j/D). Hugging Face's models round both to f32, which is off by up to 6e-8 times the angle: 1e-6 at
+    /// position 40, 3e-5 at position 1000, and nothing that a model means.
     ///
     /// # Errors
-    /// An odd or zero `head_dim`, a `theta` that is not positive, or positions that an f32 does not tell apart (2^24).
+    /// An odd or zero `head_dim`, a `theta` that is not positive, or positions from 2^24 on.
     pub fn new(theta: f32, head_dim: usize, first_position: usize, positions: usize) -> Result<Self> {
         if head_dim == 0 || !head_dim.is_multiple_of(2) {
             return Err(Error::shape("rotary", format!("head_dim must be even and not 0, it is {head_dim}")));
@@ -40,19 +41,15 @@ impl RotaryTables {
         if end > 1 << 24 {
             return Err(Error::shape(
                 "rotary",
-                format!("positions must stay below 2^24, where f32 stops telling them apart; they reach {end}"),
+                format!("positions must stay below 2^24; they reach {end}"),
             ));
         }
         let half = head_dim / 2;
-        let frequencies: Vec<f32> = (0..half)
-            .map(|j| {
-                let exponent = (2 * j) as f32 / head_dim as f32;
-                1.0 / f64::from(theta).powf(f64::from(exponent)) as f32
-            })
-            .collect();
+        let frequency = |j: usize| f64::from(theta).powf(-((2 * j) as f64) / head_dim as f64);
+        let frequencies: Vec<f64> = (0..half).map(frequency).collect();
         let mut exact = Vec::with_capacity(positions * head_dim);
         for position in first_position..end {
-            let angles = frequencies.iter().map(|frequency| f64::from(position as f32 * frequency));
+            let angles = frequencies.iter().map(|frequency| position as f64 * frequency);
             exact.extend(angles.clone().map(f64::cos));
             exact.extend(angles.map(f64::sin));
         }

@@ -80,7 +80,6 @@ fn on_gpu(name: &'static str, gpu: &Gpu, sizes: &[usize], parts: &[(&Tensor, Win
         gpu.dispatch(&Dispatch {
             operation: name,
             kernel: &shaders::WINDOW,
-            trusted: true,
             element: DType::F32,
             constants: &[],
             parameters: bytemuck::bytes_of(&parameters),

@@ -171,9 +171,9 @@ impl Forward for Concatenate {
     }
 
     fn outputs(&self, inputs: &[Spec]) -> Result<Vec<Spec>> {
-        let shapes: Vec<_> = inputs.iter().map(|input| input.shape).collect();
         let error = || {
-            let message = format!("{shapes:?} cannot be joined along dimension {}", self.dimension);
+            let shapes: Vec<_> = inputs.iter().map(|input| format!("{} {:?}", input.dtype, input.shape)).collect();
+            let message = format!("{} cannot be joined along dimension {}", shapes.join(", "), self.dimension);
             Error::shape(self.name(), message)
         };
         let first = inputs.first().ok_or_else(error)?;

@@ -20,7 +20,6 @@ fn dispatch(softmax: Softmax, gpu: &Gpu, kernels: &'static [Kernel; 2], buffers:
     gpu.dispatch(&Dispatch {
         operation: softmax.name(),
         kernel: packs.pick(kernels),
-        trusted: true,
         element: DType::F32,
         constants: &[span, kept, logarithm],
         parameters: bytemuck::bytes_of(&[rows as u32, packs.count as u32]),

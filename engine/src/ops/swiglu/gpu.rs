@@ -26,7 +26,6 @@ fn dispatch(
     gpu.dispatch(&Dispatch {
         operation: layout.name(),
         kernel: packs.pick(kernels),
-        trusted: true,
         element: DType::F32,
         constants: &[],
         parameters: bytemuck::bytes_of(&[count as u32, packs.count as u32]),

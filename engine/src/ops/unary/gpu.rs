@@ -58,7 +58,6 @@ fn dispatch(function: Unary, gpu: &Gpu, pair: &'static [Kernel; 2], buffers: &[&
     gpu.dispatch(&Dispatch {
         operation: function.name(),
         kernel: packs.pick(pair),
-        trusted: true,
         element: DType::F32,
         constants: &[],
         parameters: bytemuck::bytes_of(&parameters),

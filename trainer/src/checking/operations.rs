@@ -1,4 +1,4 @@
-//! `gradus check`: every operation on a device against its definition, and its gradients.
+//! Every operation on a device against its definition, and its gradients.
 
 use std::io::Write;
 
@@ -14,8 +14,7 @@ use crate::verbs::check::Arguments;
 /// Cases of each operation where nobody says how many.
 const DEFAULT_CASES: u64 = 24;
 
-/// Prints a line for each operation and type as it is checked. On a GPU every tensor has a band behind it that no kernel may
-/// touch.
+/// Prints a line for each operation and type as it is checked.
 ///
 /// # Errors
 /// [`TrainerError::ChecksFailed`] if one is over its bound; an unknown operation; no such device.
@@ -25,10 +24,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<()> {
     let (device, why) = arguments.device.open(options)?;
     let types: &[DType] = if device.is_gpu() { &[DType::F32] } else { &[DType::F64, DType::F32] };
     let cases = arguments.cases.unwrap_or(DEFAULT_CASES);
-    let mut print = |line: String| {
-        // Nobody may be reading; the exit code tells the verdict.
-        let _ = writeln!(out, "{line}").and_then(|()| out.flush());
-    };
+    let mut print = |line: String| super::print(out, &line);
     print(format!("device   {} ({why})", device.name()));
     print("errors are shares of their bounds: above 1 is a failure".into());
     print(format!("{HEAD}\n{}", "-".repeat(HEAD.len())));
@@ -99,7 +95,7 @@ mod tests {
     use gradus_engine::check::Measured;
 
     fn arguments(operation: &str) -> Arguments {
-        Arguments { device: DeviceChoice::Cpu, operation: Some(operation.into()), cases: Some(2), seed: 5 }
+        Arguments { device: DeviceChoice::Cpu, operation: Some(operation.into()), cases: Some(2), seed: 5, vectors: None }
     }
 
     #[test]

@@ -1,0 +1,84 @@
+//! Every operation gives the same bits however it is run: twice, with wgpu's run-time checks, within WebGPU's default limits,
+//! with its workgroups folded over two dimensions, cut into many dispatches, and with any number of threads.
+
+use gradus_engine::check::{Case, Draw, Outcome, Row, TABLE};
+use gradus_engine::device::gpu::plan::Rates;
+use gradus_engine::device::gpu::{Options, adapter};
+use gradus_engine::{DType, Device};
+
+const SEEDS: std::ops::Range<u64> = 0..2;
+
+fn cases(row: &Row) -> Vec<(Case, Vec<Vec<f64>>)> {
+    let draw = |seed| (row.draw)(&mut Draw::new(seed, if seed % 2 == 0 { 256 } else { 3000 }));
+    SEEDS.map(|seed| (draw(seed), draw(seed).upstream(seed).unwrap())).collect()
+}
+
+fn results(device: &Device, dtype: DType) -> Vec<(String, Outcome)> {
+    let mut results = Vec::new();
+    for row in TABLE {
+        for (case, upstream) in cases(row) {
+            let outcome = case.evaluate(device, dtype, &upstream);
+            results.push((case.describe(), outcome.unwrap_or_else(|error| panic!("{}: {error}", case.describe()))));
+        }
+    }
+    if let Device::Gpu(gpu) = device {
+        gpu.verify_guards().unwrap();
+    }
+    results
+}
+
+fn expect_equal(what: &str, left: &[(String, Outcome)], right: &[(String, Outcome)]) {
+    assert_eq!(left.len(), right.len());
+    let bits = |outcome: &Outcome| -> Vec<u64> {
+        let gradients = outcome.gradients.iter().flatten();
+        outcome.outputs.iter().chain(gradients).flatten().map(|x| x.to_bits()).collect()
+    };
+    let differ: Vec<&str> =
+        left.iter().zip(right).filter(|(a, b)| bits(&a.1) != bits(&b.1)).map(|(a, _)| a.0.as_str()).collect();
+    assert!(differ.is_empty(), "{what}: other bits in {}", differ.join("; "));
+}
+
+/// A device of the first adapter, or none with a printed reason. One after the other: some drivers do not bear several.
+fn open(options: Options) -> Option<Device> {
+    match adapter::open(0, Options { guard_bands: true, ..options }) {
+        Ok(gpu) => Some(Device::Gpu(gpu)),
+        Err(error) => {
+            assert!(std::env::var("GRADUS_REQUIRE_GPU").as_deref() != Ok("1"), "GRADUS_REQUIRE_GPU=1, but {error}");
+            println!("skipped: {error}");
+            None
+        }
+    }
+}
+
+#[test]
+fn the_same_bits_in_every_mode_of_a_gpu() {
+    let Some(device) = open(Options::default()) else { return };
+    let plain = results(&device, DType::F32);
+    expect_equal("a second run", &plain, &results(&device, DType::F32));
+    drop(device);
+    // 5 workgroups a dimension fold nearly everything; 25 are the most that fit, so small cases only.
+    let modes = [
+        ("checked kernels", Options { checked_kernels: true, ..Options::default() }),
+        ("default limits", Options { default_limits: true, ..Options::default() }),
+        ("folded workgroups", Options { most_workgroups: Some(50), ..Options::default() }),
+        ("cut dispatches", Options { rates: Some(Rates { flops: 2e4, bytes: 2e4 }), ..Options::default() }),
+    ];
+    for (what, options) in modes {
+        let Some(device) = open(options) else { return };
+        expect_equal(what, &plain, &results(&device, DType::F32));
+    }
+}
+
+#[test]
+fn the_same_bits_with_any_number_of_threads() {
+    let with = |threads: usize, dtype: DType| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| results(&Device::cpu(), dtype))
+    };
+    for dtype in [DType::F32, DType::F64] {
+        let one = with(1, dtype);
+        for threads in [2, 5] {
+            expect_equal(&format!("{threads} threads, {dtype}"), &one, &with(threads, dtype));
+        }
+    }
+}
