@@ -39,10 +39,7 @@ impl RotaryTables {
         }
         let end = first_position.saturating_add(positions);
         if end > 1 << 24 {
-            return Err(Error::shape(
-                "rotary",
-                format!("positions must stay below 2^24; they reach {end}"),
-            ));
+            return Err(Error::shape("rotary", format!("positions must stay below 2^24; they reach {end}")));
         }
         let half = head_dim / 2;
         let frequency = |j: usize| f64::from(theta).powf(-((2 * j) as f64) / head_dim as f64);

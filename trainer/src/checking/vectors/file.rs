@@ -45,8 +45,7 @@ impl Vectors {
             }
             Err(error) => return Err(TrainerError::io("read", &path)(error)),
         };
-        let broken =
-            |error| bad(&path, format!("it is not a whole safetensors file ({error}); it may be truncated"));
+        let broken = |error| bad(&path, format!("it is not a whole safetensors file ({error}); it may be truncated"));
         let (_, header) = SafeTensors::read_metadata(&bytes).map_err(broken)?;
         let own = header.metadata().clone().unwrap_or_default();
         let parsed = SafeTensors::deserialize(&bytes).map_err(broken)?;
@@ -180,8 +179,7 @@ impl Vectors {
     /// # Errors
     /// As [`Self::optional_number`]; no such parameter.
     pub fn number(&self, name: &str) -> Result<f64> {
-        self.optional_number(name)?
-            .ok_or_else(|| self.problem(format!("parameter `{name}` is missing in its `meta`")))
+        self.optional_number(name)?.ok_or_else(|| self.problem(format!("parameter `{name}` is missing in its `meta`")))
     }
 
     /// A number from 0 on without a fraction among the parameters, if it is there.

@@ -51,11 +51,13 @@ pub fn read(folder: &Path) -> Result<BTreeMap<String, Entry>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Err(bad(folder, format!("it has no {MANIFEST}")));
         }
-        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => return Err(bad(&path, "it is not UTF-8 text")),
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            return Err(bad(&path, "it is not UTF-8 text"));
+        }
         Err(error) => return Err(TrainerError::io("read", &path)(error)),
     };
-    let files: BTreeMap<String, Value> =
-        serde_json::from_str(&text).map_err(|error| bad(&path, format!("it is not a JSON object of files: {error}")))?;
+    let files: BTreeMap<String, Value> = serde_json::from_str(&text)
+        .map_err(|error| bad(&path, format!("it is not a JSON object of files: {error}")))?;
     if files.is_empty() {
         return Err(bad(&path, "it names no file"));
     }

@@ -170,7 +170,14 @@ impl Tally {
 ///
 /// # Errors
 /// A file that cannot be read or does not fit its operation.
-fn check(folder: &Path, file: &str, entry: Entry, family: &Family, device: &Device, out: &mut dyn Write) -> Result<Option<String>> {
+fn check(
+    folder: &Path,
+    file: &str,
+    entry: Entry,
+    family: &Family,
+    device: &Device,
+    out: &mut dyn Write,
+) -> Result<Option<String>> {
     let vectors = Vectors::read(folder, file, entry)?;
     let mut over = None;
     let types: &[DType] = if device.is_gpu() { &[DType::F32] } else { &[DType::F64, DType::F32] };

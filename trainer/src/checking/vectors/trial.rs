@@ -163,10 +163,9 @@ impl<'a> Trial<'a> {
         let stored = self.vectors.optional(name)?;
         match stored.filter(|stored| !same_sizes(&stored.sizes, &got.sizes)) {
             None => Ok(stored),
-            Some(other) => Err(self.vectors.problem(format!(
-                "tensor `{name}` has sizes {:?}, the inputs give {:?}",
-                other.sizes, got.sizes
-            ))),
+            Some(other) => Err(self
+                .vectors
+                .problem(format!("tensor `{name}` has sizes {:?}, the inputs give {:?}", other.sizes, got.sizes))),
         }
     }
 

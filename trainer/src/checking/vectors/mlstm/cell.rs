@@ -44,8 +44,7 @@ impl Cell {
             swapped(&vectors.shaped("f", &value_sizes[..3])?),
         ];
         debug_assert_eq!(value.sizes, value_sizes);
-        let state: [&[usize]; 3] =
-            [&[batch, heads, qk_dim, v_dim], &[batch, heads, qk_dim], &[batch, heads]];
+        let state: [&[usize]; 3] = [&[batch, heads, qk_dim, v_dim], &[batch, heads, qk_dim], &[batch, heads]];
         let [c, n, m] = state;
         Ok(Self {
             batch,
