@@ -7,6 +7,9 @@
 // Stands for minus infinity under a maximum or an exp: WGSL may assume that there are no infinities.
 const LOWEST: f32 = -1e30;
 
+// The least finite number, for maxima over numbers that may be below LOWEST.
+const LEAST: f32 = -0x1.fffffep127;
+
 fn is_nan(x: f32) -> bool {
     return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
 }
