@@ -29,7 +29,7 @@ impl DeviceChoice {
     pub fn open(self, options: gpu::Options) -> Result<(Device, String)> {
         let open = |index| gpu::adapter::open(index, options).map(Device::Gpu);
         match self {
-            Self::Auto => Ok(Device::auto()),
+            Self::Auto => Ok(Device::auto_with(options)),
             Self::Cpu => Ok((Device::cpu(), "asked for with --device cpu".into())),
             // Adapters are listed from the best to software ones.
             Self::Gpu(None) => Ok((open(0)?, "the best adapter, asked for with --device gpu".into())),

@@ -29,8 +29,10 @@ impl Interrupt {
                 std::process::exit(EXIT_CODE.into());
             }
             // Nobody may be reading; then the message is lost and nothing else.
-            let _ =
-                writeln!(std::io::stderr(), "\nstopping: the step is finished and saved; Ctrl-C again leaves at once");
+            let _ = writeln!(
+                std::io::stderr(),
+                "\nstopping: what has begun is finished and saved; Ctrl-C again leaves at once"
+            );
         };
         let refused = |error| std::io::Error::other(format!("{error}"));
         ctrlc::set_handler(on_signal).map_err(refused).map_err(TrainerError::io("take over", "Ctrl-C".as_ref()))?;

@@ -34,10 +34,15 @@ impl Device {
     /// The first real GPU, else the CPU; and the reason, for the user. A software adapter is never picked: our CPU code
     /// is faster than a GPU driver that runs on the CPU.
     pub fn auto() -> (Self, String) {
+        Self::auto_with(gpu::Options::from_environment())
+    }
+
+    /// [`Device::auto`] with a GPU opened so.
+    pub fn auto_with(options: gpu::Options) -> (Self, String) {
         let adapters = gpu::adapter::list();
         let mut reasons = Vec::new();
         for adapter in adapters.iter().filter(|adapter| !adapter.software) {
-            match Self::gpu(adapter.index) {
+            match gpu::adapter::open(adapter.index, options).map(Self::Gpu) {
                 Ok(device) => return (device, format!("the first of {} adapters that is a real GPU", adapters.len())),
                 Err(error) => reasons.push(error.to_string()),
             }

@@ -1,11 +1,14 @@
 //! `gradus check`: every operation against its definition, or a folder of reference vectors.
 
+mod long;
 pub mod operations;
+mod table;
 pub mod vectors;
 
 use std::io::Write;
 
 use crate::error::Result;
+use crate::interrupt::Interrupt;
 use crate::verbs::check::Arguments;
 
 /// Runs what the flags ask for, and prints a line for each thing as it is checked. On a GPU every tensor has a band behind
@@ -17,6 +20,7 @@ use crate::verbs::check::Arguments;
 pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<()> {
     match &arguments.vectors {
         Some(folder) => vectors::run(folder, arguments.device, arguments.operation.as_deref(), out),
+        None if arguments.long => long::run(arguments, &Interrupt::install()?, out),
         None => operations::run(arguments, out),
     }
 }

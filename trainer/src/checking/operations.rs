@@ -2,49 +2,92 @@
 
 use std::io::Write;
 
-use gradus_engine::check::{Row, TABLE, Verdict, check_row};
+use gradus_engine::check::{Failure, Row, TABLE, check_sized};
 use gradus_engine::device::gpu;
 use gradus_engine::{DType, Device};
 
+use super::table;
 use crate::configuration::keys::nearest;
-use crate::device_choice::DeviceChoice;
 use crate::error::{Result, TrainerError};
 use crate::verbs::check::Arguments;
 
 /// Cases of each operation where nobody says how many.
 const DEFAULT_CASES: u64 = 24;
 
-/// Prints a line for each operation and type as it is checked.
+/// What is checked where.
+pub(super) struct Plan {
+    pub rows: &'static [Row],
+    pub device: Device,
+    /// Why it is this device.
+    pub why: String,
+    /// f64 is for the CPU alone.
+    pub types: &'static [DType],
+}
+
+impl Plan {
+    /// Opens the device, with a guard band behind every tensor if it is a GPU, and finds the operations.
+    ///
+    /// # Errors
+    /// An unknown operation; no such device.
+    pub fn new(arguments: &Arguments) -> Result<Self> {
+        let rows = chosen(arguments.operation.as_deref())?;
+        let options = gpu::Options { guard_bands: true, ..gpu::Options::from_environment() };
+        let (device, why) = arguments.device.open(options)?;
+        let types: &[DType] = if device.is_gpu() { &[DType::F32] } else { &[DType::F64, DType::F32] };
+        Ok(Self { rows, device, why, types })
+    }
+
+    /// The lines above the table.
+    pub fn opening(&self) -> String {
+        let driver = match &self.device {
+            Device::Gpu(gpu) => format!(", {}", gpu.report().driver),
+            Device::Cpu(_) => String::new(),
+        };
+        format!(
+            "device   {}{driver} ({})\nthe worst error is the one with the largest share of its bound; a share above 1 is a \
+             failure",
+            self.device.name(),
+            self.why
+        )
+    }
+
+    /// How a failure is told.
+    pub fn tell(&self, arguments: &Arguments, operation: &str, failure: &Failure) -> String {
+        let repeat = table::repeat(arguments.device, &self.device, operation, failure.seed, failure.elements);
+        format!("  {}\n  repeat it with: {repeat}", failure.problem)
+    }
+}
+
+/// Prints the lines of each operation and type as it is checked.
 ///
 /// # Errors
 /// [`TrainerError::ChecksFailed`] if one is over its bound; an unknown operation; no such device.
 pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<()> {
-    let rows = chosen(arguments.operation.as_deref())?;
-    let options = gpu::Options { guard_bands: true, ..gpu::Options::from_environment() };
-    let (device, why) = arguments.device.open(options)?;
-    let types: &[DType] = if device.is_gpu() { &[DType::F32] } else { &[DType::F64, DType::F32] };
+    let plan = Plan::new(arguments)?;
     let cases = arguments.cases.unwrap_or(DEFAULT_CASES);
+    let elements = arguments.elements.map(|elements| elements as usize);
     let mut print = |line: String| super::print(out, &line);
-    print(format!("device   {} ({why})", device.name()));
-    print("errors are shares of their bounds: above 1 is a failure".into());
-    print(format!("{HEAD}\n{}", "-".repeat(HEAD.len())));
+    print(plan.opening());
+    print(table::head());
     let mut failures = Vec::new();
-    for row in rows {
-        for dtype in types {
-            let verdict = check_row(row, &device, *dtype, arguments.seed, cases as usize);
-            print(line(&verdict));
-            if let Some((seed, problem)) = &verdict.failure {
+    let mut worst = 0.0f64;
+    for row in plan.rows {
+        for &dtype in plan.types {
+            let verdict = check_sized(row, &plan.device, dtype, arguments.seed, cases as usize, elements);
+            worst = worst.max(verdict.measured.worst());
+            print(table::lines(row.name, dtype, cases, &verdict.measured, verdict.failure.is_some()));
+            if let Some(failure) = &verdict.failure {
                 failures.push(verdict.name);
-                print(format!("  {problem}\n  repeat it with: {}", repeat(arguments.device, &device, row.name, *seed)));
+                print(plan.tell(arguments, row.name, failure));
             }
         }
     }
     if failures.is_empty() {
-        print(format!("all right: {} operations, {cases} cases each", rows.len()));
+        print(format!("all right: {} operations, {cases} cases each, worst share {worst:.3}", plan.rows.len()));
         return Ok(());
     }
     failures.dedup();
-    Err(TrainerError::ChecksFailed(format!("{} failed on {}", failures.join(", "), device.name())))
+    Err(TrainerError::ChecksFailed(format!("{} failed on {}", failures.join(", "), plan.device.name())))
 }
 
 fn chosen(operation: Option<&str>) -> Result<&'static [Row]> {
@@ -60,78 +103,22 @@ fn chosen(operation: Option<&str>) -> Result<&'static [Row]> {
     Err(TrainerError::Usage { message: format!("--operation: there is no operation `{name}`"), hint: Some(hint) })
 }
 
-const HEAD: &str = "operation              type  cases   forward  backward  finite differences  verdict";
-
-fn line(verdict: &Verdict) -> String {
-    let measured = verdict.measured;
-    let differences = match verdict.dtype {
-        DType::F64 => format!("{:.3}", measured.finite_difference),
-        _ => "-".into(),
-    };
-    let word = if verdict.failure.is_none() { "passed" } else { "FAILED" };
-    format!(
-        "{:<22} {:<4}  {:>5}  {:>8.3}  {:>8.3}  {differences:>18}  {word}",
-        verdict.name,
-        verdict.dtype.to_string(),
-        verdict.cases,
-        measured.forward,
-        measured.backward
-    )
-}
-
-/// The command that runs one case alone.
-fn repeat(asked: DeviceChoice, device: &Device, operation: &str, seed: u64) -> String {
-    let device = match (asked, device) {
-        (DeviceChoice::Auto, Device::Cpu(_)) => "cpu".into(),
-        (DeviceChoice::Auto, Device::Gpu(gpu)) => format!("gpu:{}", gpu.report().index),
-        (asked, _) => asked.to_string(),
-    };
-    format!("gradus check --device {device} --operation {operation} --cases 1 --seed {seed}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gradus_engine::check::Measured;
-
-    fn arguments(operation: &str) -> Arguments {
-        Arguments {
-            device: DeviceChoice::Cpu,
-            operation: Some(operation.into()),
-            cases: Some(2),
-            seed: 5,
-            vectors: None,
-        }
-    }
 
     #[test]
     fn one_operation_is_checked_in_both_types() {
         let mut out = Vec::new();
-        run(&arguments("multiply"), &mut out).unwrap();
+        run(&Arguments { seed: 5, ..Arguments::of_operation("multiply", 2) }, &mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
-        assert_eq!(text.matches("passed").count(), 2, "{text}");
-        assert!(text.contains("multiply               f64       2"), "{text}");
+        assert_eq!(text.matches("passed").count(), 5, "{text}");
+        assert!(text.contains("multiply               f64   forward           2"), "{text}");
     }
 
     #[test]
     fn an_unknown_operation_suggests_the_nearest() {
-        let error = run(&arguments("mutliply"), &mut Vec::new()).unwrap_err();
+        let error = run(&Arguments::of_operation("mutliply", 2), &mut Vec::new()).unwrap_err();
         assert_eq!((error.exit_code(), error.hint().unwrap().as_str()), (2, "did you mean `multiply`?"));
-    }
-
-    #[test]
-    fn a_failure_shows_the_command_that_repeats_it() {
-        let verdict = Verdict {
-            name: "matmul",
-            dtype: DType::F32,
-            cases: 3,
-            measured: Measured { forward: 2.5, backward: 0.5, finite_difference: 0.0 },
-            failure: Some((7, "over".into())),
-        };
-        assert!(line(&verdict).ends_with("-  FAILED"));
-        assert_eq!(
-            repeat(DeviceChoice::Auto, &Device::cpu(), "matmul", 7),
-            "gradus check --device cpu --operation matmul --cases 1 --seed 7"
-        );
     }
 }

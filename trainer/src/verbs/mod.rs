@@ -134,13 +134,16 @@ mod tests {
             "generate --model m --prompt p --max-tokens 10 --temperature 0 --top-k 5 --top-p 0.9 --seed 3 --device cpu",
             "generate --checkpoint m",
             "devices --json",
-            "check --device gpu --operation matmul --cases 10 --seed 4",
+            "check --device gpu --operation matmul --cases 10 --seed 4 --elements 64",
+            "check --long --max-time 8h --state runs/check/x.json --seed 1000",
             "check --device cpu --vectors tests/vectors --operation mlstm",
         ] {
             parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         }
         assert!(parse("generate --prompt p").is_err(), "generate needs a model");
         assert!(parse("train --resume runs/a --steps 5").is_err(), "a resumed run keeps its length");
+        assert!(parse("check --max-time 3s").is_err(), "only a long check has a time");
+        assert!(parse("check --long --cases 3").is_err(), "a long check draws for ever");
         assert!(parse("check --vectors v --cases 3").is_err(), "vectors are not drawn");
         assert!(parse("check --vectors v --seed 3").is_err(), "vectors are not drawn");
         assert!(parse("--steps 5 devices").is_err(), "train's flags are not for other verbs");

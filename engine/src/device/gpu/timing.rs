@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 pub(super) const MOST_TIMED: usize = 256;
 
 /// One dispatch as it was timed.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Timing {
     /// The kernel.
     pub kernel: &'static str,
