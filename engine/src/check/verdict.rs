@@ -60,7 +60,14 @@ impl Yardstick {
         let upstream = case.upstream(seed)?;
         let exact = case.exact(&upstream)?;
         let magnitudes = case.gradient_magnitudes(&upstream, &exact)?;
-        Ok(Self { upstream, defined: case.define(), exact, magnitudes, slack: case.slack.clone(), terms: case.terms.clone() })
+        Ok(Self {
+            upstream,
+            defined: case.define(),
+            exact,
+            magnitudes,
+            slack: case.slack.clone(),
+            terms: case.terms.clone(),
+        })
     }
 
     /// How many terms a gradient of `elements` has: as many as the case says, as the sums of the forward, or, where it sums
