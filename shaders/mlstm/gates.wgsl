@@ -1,13 +1,16 @@
 // Sums of ln f inside each chunk, and the stabilisers that the chunk alone gives rise to.
 //
-// input_gate, forget_gate: [B, S, H]; gates: the planes of mlstm/layout.wgsl.
+// input_gate, forget_gate: [B, S, H]; reset: [B, S], read only if the flag says so; gates: the planes of mlstm/layout.wgsl.
 // One workgroup computes one chunk of one cell, an invocation each position. Each sum runs over its own segment, term by
-// term: differences of prefix sums would cancel. This is the only kernel that knows which function the input gate is.
+// term: differences of prefix sums would cancel. Of the forward, this is the only kernel that knows which function the input
+// gate is: with the sigmoid (SIGMOID = 1) every stabiliser is 0. Where a document begins ln f is LOWEST, and so is, about,
+// every sum that runs over it, whose exponential is 0.
 // Barriers: the logarithms are complete before they are summed; the maxima of each level before the next level's.
 
 @group(0) @binding(1) var<storage, read> input_gate: array<f32>;
 @group(0) @binding(2) var<storage, read> forget_gate: array<f32>;
-@group(0) @binding(3) var<storage, read_write> gates: array<f32>;
+@group(0) @binding(3) var<storage, read> reset: array<u32>;
+@group(0) @binding(4) var<storage, read_write> gates: array<f32>;
 
 var<workgroup> log_forget: array<f32, 256>;
 var<workgroup> log_input: array<f32, 256>;
@@ -30,7 +33,14 @@ fn main(
     if lane < rows {
         let place = row_start(cell, t, 1u);
         log_forget[lane] = log_sigmoid(forget_gate[place]);
-        log_input[lane] = input_gate[place];
+        if (parameters.flags & RESET_GIVEN) != 0u && reset[cell / parameters.heads * parameters.sequence + t] != 0u {
+            log_forget[lane] = LOWEST;
+        }
+        if SIGMOID == 1u {
+            log_input[lane] = log_sigmoid(input_gate[place]);
+        } else {
+            log_input[lane] = input_gate[place];
+        }
     }
     highest[lane] = LOWEST;
     workgroupBarrier();
@@ -62,8 +72,9 @@ fn main(
         gates[plane(TILE_SUFFIX, cell, t)] = suffix;
         gates[plane(FROM_START, cell, t)] = sum;
         gates[plane(TO_END, cell, t)] = rest + log_input[lane];
-        gates[plane(REACH, cell, t)] = reach;
-        highest[lane] = rest + log_input[lane];
+        // Sums of logarithms of sigmoids are at most 0, so that the maximum of one and 0 is 0.
+        gates[plane(REACH, cell, t)] = select(reach, 0.0, SIGMOID == 1u);
+        highest[lane] = select(rest + log_input[lane], 0.0, SIGMOID == 1u);
         if lane == rows - 1u {
             gates[chunk_place(cell, chunk)] = sum;
         }

@@ -1,6 +1,7 @@
-// <C, dC> + <n, dn> at the first and at the last border: inner [2, cells].
+// <C, dC> + <n, dn> at every border of chunks, then the sums of the absolute values of their terms:
+// inner [2, chunks + 1, cells].
 //
-// One workgroup computes one of them. Invocation i adds the terms i, i + 256, ... in order, then the 256 partial sums are
+// One workgroup computes one of them, of one cell. Invocation i adds the terms i, i + 256, ... in order, then the 256 partial sums are
 // added pairwise in a fixed tree.
 // Barriers: each level of the tree is complete before the next reads it.
 
@@ -8,7 +9,7 @@
 @group(0) @binding(2) var<storage, read> d_states: array<f32>;
 @group(0) @binding(3) var<storage, read_write> inner: array<f32>;
 
-var<workgroup> partial: array<f32, 256>;
+var<workgroup> partial: array<vec2<f32>, 256>;
 
 @compute @workgroup_size(256)
 fn main(
@@ -17,19 +18,21 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let index = flat_workgroup(group, groups);
-    if index >= 2u * parameters.cells {
+    if index >= (parameters.chunks + 1u) * parameters.cells {
         return;
     }
     let cell = index % parameters.cells;
-    let slot = index / parameters.cells * parameters.chunks;
+    let slot = index / parameters.cells;
     let memory = memory_start(slot, cell);
     let normalizer = normalizer_start(slot, cell);
-    var sum = 0.0;
+    var sum = vec2<f32>(0.0);
     for (var at = lane; at < parameters.qk_dim * parameters.v_dim; at += 256u) {
-        sum += states[memory + at] * d_states[memory + at];
+        let term = states[memory + at] * d_states[memory + at];
+        sum += vec2<f32>(term, abs(term));
     }
     for (var at = lane; at < parameters.qk_dim; at += 256u) {
-        sum += states[normalizer + at] * d_states[normalizer + at];
+        let term = states[normalizer + at] * d_states[normalizer + at];
+        sum += vec2<f32>(term, abs(term));
     }
     partial[lane] = sum;
     workgroupBarrier();
@@ -40,6 +43,7 @@ fn main(
         workgroupBarrier();
     }
     if lane == 0u {
-        inner[index] = partial[0];
+        inner[index] = partial[0].x;
+        inner[(parameters.chunks + 1u) * parameters.cells + index] = partial[0].y;
     }
 }

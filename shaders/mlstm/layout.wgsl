@@ -21,13 +21,18 @@ struct Parameters {
 
 @group(0) @binding(0) var<uniform> parameters: Parameters;
 
-// Flags: the first state that a recurrence starts from is given (else it is zero); a gradient of the final stabiliser is.
+// Flags: the first state that a recurrence starts from is given (else it is zero); a gradient of the final stabiliser, of
+// the final state, is; resets are.
 const STATE_GIVEN: u32 = 1u;
 const STABILIZER_GRADIENT_GIVEN: u32 = 2u;
 const FINAL_GRADIENT_GIVEN: u32 = 4u;
+const RESET_GIVEN: u32 = 8u;
+
+// ln of a forget gate below this: the state is forgotten, nothing passes.
+const FORGOTTEN: f32 = -1e29;
 
 // Planes of `gates`.
-const LOG_FORGET: u32 = 0u;   // ln sigmoid(f)
+const LOG_FORGET: u32 = 0u;   // ln sigmoid(f), LOWEST where the state before is forgotten
 const LOG_INPUT: u32 = 1u;    // ln of the input gate
 const TILE_PREFIX: u32 = 2u;  // sum of ln f from the start of the position's tile of 32 up to it
 const TILE_SUFFIX: u32 = 3u;  // sum of ln f behind the position to the end of its tile
@@ -42,8 +47,9 @@ const INVERSE: u32 = 1u;      // 1 / D_t
 const ALONG: u32 = 2u;        // y_t = -(dH_t . h_t) / D_t sign(den_t), 0 where D_t is on its floor
 const READ: u32 = 3u;         // s exp(b_t + m - m_t): how much of the state before the chunk is read
 const WRITE: u32 = 4u;        // exp(a_t - m'): how much of the position is in the state after the chunk
-const MADE: u32 = 5u;         // 1 where m_t is the position's own input gate
+const ORIGIN: u32 = 5u;       // 2 where the state before is forgotten, else 1 where m_t is the own input gate, else 0
 const FORGET_TERM: u32 = 6u;  // q_t . dq_t - k_t . dk_t
+const FORGET_SIZE: u32 = 3u;  // the sum of the absolute values of its products, where READ was when nothing reads it any more
 
 const TILE: u32 = 32u;        // positions a tile of TILE_PREFIX and TILE_SUFFIX
 

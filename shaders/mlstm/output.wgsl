@@ -1,4 +1,4 @@
-// h = (S V + s exp(b + m - m_t) Q C) / D with S = s Q K^T decay, and den beside it.
+// h = (S V + s exp(b + m - m_t) Q C) / D with S = s Q K^T decay, and den beside it; D is 1 if NORMALIZE = 0.
 // Rows: queries. Columns: keys up to the row. First product: Q K^T. Second: S V. State: C before the chunk.
 
 @group(0) @binding(1) var<storage, read> query: array<f32>;
@@ -36,7 +36,10 @@ fn row_weight(cell: u32, chunk: u32, t: u32) -> f32 {
 fn extra_row(cell: u32, t: u32) -> f32 { return 0.0; }
 
 fn write(cell: u32, chunk: u32, t: u32, column: u32, sum: f32, row_sum: f32) {
-    let divisor = max(abs(row_sum), safe_exp(-stabilizer(cell, chunk, t))) + parameters.epsilon;
+    var divisor = 1.0;
+    if NORMALIZE == 1u {
+        divisor = max(abs(row_sum), safe_exp(-stabilizer(cell, chunk, t))) + parameters.epsilon;
+    }
     h[row_start(cell, t, parameters.v_dim) + column] = sum / divisor;
     if column == 0u {
         den[row_start(cell, t, 1u)] = row_sum;

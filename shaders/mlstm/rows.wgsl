@@ -1,7 +1,7 @@
 // What the backward needs of each position: m_t, 1/D_t, y_t, and the weights towards the states at the chunk's borders.
 //
 // y_t = -(dH_t . h_t) / D_t * sign(den_t), or 0 where |den_t| is below the floor exp(-m_t), which gates and inputs do not
-// move (m_t drops out of h). rows: see mlstm/layout.wgsl.
+// move (m_t drops out of h). Where h is not divided by D (NORMALIZE = 0), D is 1 and y is 0. rows: see mlstm/layout.wgsl.
 // One workgroup computes 16 positions, 16 invocations each, whose partial sums are added in order.
 // Barrier: the partial sums are complete before they are added.
 
@@ -46,12 +46,17 @@ fn main(
     let after = states[stabilizer_place(chunk + 1u, cell)];
     let floor = safe_exp(-stabilizer);
     let signed_den = den[row_start(cell, t, 1u)];
-    let inverse = 1.0 / (max(abs(signed_den), floor) + parameters.epsilon);
-    let along = select(1.0, -1.0, signed_den > 0.0) * sum * inverse;
+    var inverse = 1.0;
+    var along = 0.0;
+    if NORMALIZE == 1u {
+        inverse = 1.0 / (max(abs(signed_den), floor) + parameters.epsilon);
+        along = select(0.0, select(sum, -sum, signed_den > 0.0) * inverse, abs(signed_den) >= floor);
+    }
     rows[plane(STABILIZER, cell, t)] = stabilizer;
     rows[plane(INVERSE, cell, t)] = inverse;
-    rows[plane(ALONG, cell, t)] = select(0.0, along, abs(signed_den) >= floor);
+    rows[plane(ALONG, cell, t)] = along;
     rows[plane(READ, cell, t)] = parameters.scale * safe_exp(kept - stabilizer);
     rows[plane(WRITE, cell, t)] = safe_exp(gates[plane(TO_END, cell, t)] - after);
-    rows[plane(MADE, cell, t)] = select(0.0, 1.0, gates[plane(LOG_INPUT, cell, t)] >= stabilizer);
+    let made = select(0.0, 1.0, gates[plane(LOG_INPUT, cell, t)] >= stabilizer);
+    rows[plane(ORIGIN, cell, t)] = select(made, 2.0, gates[plane(LOG_FORGET, cell, t)] < FORGOTTEN);
 }

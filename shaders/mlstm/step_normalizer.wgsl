@@ -1,4 +1,4 @@
-// n' = forget * n + input * k of one position, and 1/D with D = max(|s n'.q|, exp(-m')) + epsilon.
+// n' = forget * n + input * k of one position, and 1/D with D = max(|s n'.q|, exp(-m')) + epsilon, or D = 1 if NORMALIZE = 0.
 //
 // query, key, normalizer, next: [cells, dqk]; factors: see mlstm/step_gates.wgsl. One workgroup computes one cell;
 // invocation i the elements i, i + 256, ..., whose partial sums are added pairwise in a fixed tree.
@@ -40,6 +40,10 @@ fn main(
         workgroupBarrier();
     }
     if lane == 0u {
-        factors[cell * 4u + 3u] = 1.0 / (max(abs(partial[0]), factors[cell * 4u + 2u]) + parameters.epsilon);
+        var divisor = 1.0;
+        if NORMALIZE == 1u {
+            divisor = max(abs(partial[0]), factors[cell * 4u + 2u]) + parameters.epsilon;
+        }
+        factors[cell * 4u + 3u] = 1.0 / divisor;
     }
 }

@@ -52,6 +52,7 @@ pub(crate) struct Yardstick {
     pub exact: Outcome,
     magnitudes: Vec<Option<Vec<f64>>>,
     slack: Vec<f64>,
+    terms: Vec<usize>,
 }
 
 impl Yardstick {
@@ -59,34 +60,43 @@ impl Yardstick {
         let upstream = case.upstream(seed)?;
         let exact = case.exact(&upstream)?;
         let magnitudes = case.gradient_magnitudes(&upstream, &exact)?;
-        Ok(Self { upstream, defined: case.define(), exact, magnitudes, slack: case.slack.clone() })
+        Ok(Self {
+            upstream,
+            defined: case.define(),
+            exact,
+            magnitudes,
+            slack: case.slack.clone(),
+            terms: case.terms.clone(),
+        })
     }
 
-    /// How many terms a gradient of `elements` has: as many as the sums of the forward, or, where it sums over outputs, as
-    /// there are outputs for each of its elements.
-    fn terms(&self, elements: usize) -> usize {
+    /// How many terms a gradient of `elements` has: as many as the case says, as the sums of the forward, or, where it sums
+    /// over outputs, as there are outputs for each of its elements.
+    fn terms(&self, place: usize, elements: usize) -> usize {
         let outputs: usize = self.defined.iter().map(|output| output.magnitude.len()).sum();
         let forward = self.defined.iter().map(|output| output.terms).max().unwrap_or(1);
-        forward.max(outputs / elements.max(1))
+        forward.max(outputs / elements.max(1)).max(self.terms.get(place).copied().unwrap_or(1))
     }
 
     pub(crate) fn forward(&self, outcome: &Outcome, dtype: DType) -> Worst {
         if outcome.outputs.len() != self.defined.len() {
             return Worst::BEYOND;
         }
-        let of = |(got, defined): (&Vec<f64>, &Defined)| {
-            measure(got, &defined.value.data, &defined.magnitude, defined.terms, epsilon(dtype), 1.0)
+        let of = |((got, &of), defined): ((&Vec<f64>, &DType), &Defined)| {
+            // The coarser of the type computed in and the output's own.
+            let epsilon = epsilon(dtype).max(epsilon(of));
+            measure(got, &defined.value.data, &defined.magnitude, defined.terms, epsilon, 1.0)
         };
-        outcome.outputs.iter().zip(&self.defined).map(of).fold(Worst::default(), Worst::max)
+        outcome.outputs.iter().zip(&outcome.types).zip(&self.defined).map(of).fold(Worst::default(), Worst::max)
     }
 
     pub(crate) fn backward(&self, outcome: &Outcome, dtype: DType) -> Worst {
         let mut result = Worst::default();
         let exact = self.exact.gradients.iter().zip(&self.magnitudes).zip(&self.slack);
-        for (got, ((exact, magnitude), &slack)) in outcome.gradients.iter().zip(exact) {
+        for (place, (got, ((exact, magnitude), &slack))) in outcome.gradients.iter().zip(exact).enumerate() {
             result = result.max(match (got, exact, magnitude) {
                 (Some(got), Some(exact), Some(magnitude)) => {
-                    measure(got, exact, magnitude, self.terms(exact.len()), epsilon(dtype), slack)
+                    measure(got, exact, magnitude, self.terms(place, exact.len()), epsilon(dtype), slack)
                 }
                 (None, None, _) => Worst::default(),
                 _ => Worst::BEYOND,
@@ -104,7 +114,7 @@ impl Yardstick {
     fn diagnose(&self, case: &Case, outcome: &Outcome, dtype: DType) -> Option<(Direction, Mistake)> {
         let exact = Outcome {
             outputs: self.defined.iter().map(|defined| defined.value.data.clone()).collect(),
-            gradients: self.exact.gradients.clone(),
+            ..self.exact.clone()
         };
         for direction in Direction::BOTH {
             let fits = |planted: &Outcome| match direction {

@@ -12,9 +12,19 @@ const fn kernel(name: &'static str, files: &'static [File], bindings: &'static [
     Kernel { name, files, bindings, variants: &[&[]] }
 }
 
+/// A kernel that knows which function the input gate is.
+const fn of_gate(name: &'static str, files: &'static [File], bindings: &'static [crate::Access]) -> Kernel {
+    Kernel { name, files, bindings, variants: &[&[("SIGMOID", 0)], &[("SIGMOID", 1)]] }
+}
+
+/// A kernel that divides by D, or not.
+const fn of_output(name: &'static str, files: &'static [File], bindings: &'static [crate::Access]) -> Kernel {
+    Kernel { name, files, bindings, variants: &[&[("NORMALIZE", 0)], &[("NORMALIZE", 1)]] }
+}
+
 /// Sums of ln f inside each chunk.
 pub static GATES: Kernel =
-    kernel("mlstm/gates", &[INDEX, FLOAT, LAYOUT, file!("mlstm/gates.wgsl")], &[Read, Read, ReadWrite]);
+    of_gate("mlstm/gates", &[INDEX, FLOAT, LAYOUT, file!("mlstm/gates.wgsl")], &[Read, Read, Read, ReadWrite]);
 /// The states at all chunk borders.
 pub static STATES: Kernel = kernel(
     "mlstm/states",
@@ -28,7 +38,7 @@ pub static D_STATES: Kernel = kernel(
     &[Read, Read, Read, Read, Read, ReadWrite],
 );
 /// h and den.
-pub static OUTPUT: Kernel = kernel(
+pub static OUTPUT: Kernel = of_output(
     "mlstm/output",
     &[INDEX, FLOAT, LAYOUT, file!("mlstm/output.wgsl"), DECAY, TILES],
     &[Read, Read, Read, Read, Read, ReadWrite, ReadWrite],
@@ -44,15 +54,18 @@ pub static D_KEY: Kernel =
 pub static D_VALUE: Kernel =
     kernel("mlstm/d_value", &[INDEX, FLOAT, LAYOUT, file!("mlstm/d_value.wgsl"), DECAY, TILES], SIX_TO_ONE);
 /// What the backward needs of each position.
-pub static ROWS: Kernel =
-    kernel("mlstm/rows", &[INDEX, FLOAT, LAYOUT, file!("mlstm/rows.wgsl")], &[Read, Read, Read, Read, Read, ReadWrite]);
-/// The input gate's gradient and the terms of the forget gate's.
-pub static GATE_TERMS: Kernel = kernel(
-    "mlstm/gate_terms",
-    &[INDEX, LAYOUT, file!("mlstm/gate_terms.wgsl")],
-    &[Read, Read, Read, Read, ReadWrite, ReadWrite],
+pub static ROWS: Kernel = of_output(
+    "mlstm/rows",
+    &[INDEX, FLOAT, LAYOUT, file!("mlstm/rows.wgsl")],
+    &[Read, Read, Read, Read, Read, ReadWrite],
 );
-/// Inner products of the outermost states with their gradients.
+/// The input gate's gradient and the terms of the forget gate's.
+pub static GATE_TERMS: Kernel = of_gate(
+    "mlstm/gate_terms",
+    &[INDEX, FLOAT, LAYOUT, file!("mlstm/gate_terms.wgsl")],
+    &[Read, Read, Read, Read, Read, ReadWrite, ReadWrite],
+);
+/// Inner products of the states at the chunk borders with their gradients.
 pub static INNER: Kernel = kernel("mlstm/inner", &[INDEX, LAYOUT, file!("mlstm/inner.wgsl")], &[Read, Read, ReadWrite]);
 /// The forget gate's gradient.
 pub static FORGET: Kernel = kernel(
@@ -61,13 +74,13 @@ pub static FORGET: Kernel = kernel(
     &[Read, Read, Read, Read, ReadWrite, ReadWrite, ReadWrite],
 );
 /// One position: the stabiliser and the factors.
-pub static STEP_GATES: Kernel = kernel(
+pub static STEP_GATES: Kernel = of_gate(
     "mlstm/step_gates",
     &[INDEX, FLOAT, LAYOUT, file!("mlstm/step_gates.wgsl")],
-    &[Read, Read, Read, ReadWrite, ReadWrite],
+    &[Read, Read, Read, Read, ReadWrite, ReadWrite],
 );
 /// One position: n and the denominator.
-pub static STEP_NORMALIZER: Kernel = kernel(
+pub static STEP_NORMALIZER: Kernel = of_output(
     "mlstm/step_normalizer",
     &[INDEX, LAYOUT, file!("mlstm/step_normalizer.wgsl")],
     &[Read, Read, Read, ReadWrite, ReadWrite],

@@ -24,14 +24,15 @@ pub fn lines(name: &str, dtype: DType, cases: u64, measured: &Measured, failed: 
         bound: FINITE_DIFFERENCE_BOUND,
     };
     let backward = if dtype == DType::F64 { differences } else { backward };
-    let lines = [("forward", forward), ("backward", backward)].into_iter().map(|(direction, Worst { share, error, bound })| {
-        let verdict = if failed { "FAILED" } else { "passed" };
-        let bound = if error == 0.0 { "exact".into() } else { format!("{bound:.2e}") };
-        format!(
-            "{name:<22} {:<4}  {direction:<9} {cases:>7}  {error:>11.2e}  {bound:>9}  {share:>6.3}  {verdict}",
-            dtype.to_string()
-        )
-    });
+    let lines =
+        [("forward", forward), ("backward", backward)].into_iter().map(|(direction, Worst { share, error, bound })| {
+            let verdict = if failed { "FAILED" } else { "passed" };
+            let bound = if error == 0.0 { "exact".into() } else { format!("{bound:.2e}") };
+            format!(
+                "{name:<22} {:<4}  {direction:<9} {cases:>7}  {error:>11.2e}  {bound:>9}  {share:>6.3}  {verdict}",
+                dtype.to_string()
+            )
+        });
     lines.collect::<Vec<_>>().join("\n")
 }
 

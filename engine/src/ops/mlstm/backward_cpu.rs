@@ -3,9 +3,9 @@
 
 #![allow(clippy::needless_range_loop, reason = "zipped iterators are not inlined into code for wider vectors")]
 
-use super::forward_cpu::{Slices, advance, cpu_of, dot, rows_of_cells, unfilled, worth_threads};
+use super::forward_cpu::{Slices, advance, cpu_of, dot, rows_of_cells, total, unfilled, worth_threads};
 use super::gates_cpu::{Chunk, Gates, Place};
-use super::{Mlstm, Saved, Sizes};
+use super::{Mlstm, Saved, Sizes, optional};
 use crate::DType;
 use crate::device::cpu::float::{Float, vectorized};
 use crate::device::cpu::gemm::{Layout, Sizes as Product, product};
@@ -87,8 +87,10 @@ fn typed<T: Float>(operation: &Mlstm, saved: &Saved) -> Result<Vec<Option<Tensor
             Recurrence::new(operation, sizes, &slices, &upstream, cell).run(&slices, &upstream, target);
         });
     }
-    gradients.truncate(saved.inputs.len());
-    Ok(gradients.into_iter().map(Some).collect())
+    let (state, reset) = optional(&saved.inputs);
+    gradients.truncate(if state.is_some() { 8 } else { 5 });
+    // Resets have no gradient.
+    Ok(gradients.into_iter().map(Some).chain(reset.map(|_| None)).collect())
 }
 
 /// One recurrence with its room for intermediate results.
@@ -100,29 +102,28 @@ struct Recurrence<T> {
     /// X = dH/D and y for every position.
     x: Vec<T>,
     y: Vec<T>,
-    /// Σ_u (q_u·dq_u − k_u·dk_u) has these terms, and di these.
-    forget_terms: Vec<T>,
-    input_terms: Vec<T>,
+    /// k_t·dk_t and E_t of the mathematics in mod.rs.
+    along_input: Vec<T>,
+    across: Vec<f64>,
 }
 
 impl<T: Float> Recurrence<T> {
     fn new(operation: &Mlstm, sizes: Sizes, slices: &Slices<T>, upstream: &Upstream<T>, cell: usize) -> Self {
         let place = Place::new(sizes, cell);
-        let gates = slices.gates(place, cell);
+        let gates = slices.gates(operation, place, cell);
         let (length, v_dim) = (sizes.sequence, sizes.v_dim);
         let (mut x, mut y) = (vec![T::ZERO; length * v_dim], vec![T::ZERO; length]);
         if let Some(d_h) = upstream.d_h {
-            let epsilon = T::from_f64(operation.epsilon);
             vectorized(
                 #[inline(always)]
                 || {
                     for (t, (x, y)) in x.chunks_mut(v_dim).zip(&mut y).enumerate() {
                         let first = place.row(t, v_dim);
                         let (d_h, h) = (&d_h[first..][..v_dim], &upstream.h[first..][..v_dim]);
-                        let (den, floor) = (upstream.den[place.row(t, 1)], (-gates.stabilizer[t]).exp());
-                        let inverse = T::ONE / (den.abs().max(floor) + epsilon);
+                        let den = upstream.den[place.row(t, 1)];
+                        let (inverse, moved_by_den) = gates.inverse(t, den);
                         scale(x, d_h, inverse);
-                        if den.abs() >= floor {
+                        if moved_by_den {
                             let along = dot(x, h);
                             *y = if den > T::ZERO { -along } else { along };
                         }
@@ -137,8 +138,8 @@ impl<T: Float> Recurrence<T> {
             gates,
             x,
             y,
-            forget_terms: vec![T::ZERO; length],
-            input_terms: vec![T::ZERO; length],
+            along_input: vec![T::ZERO; length],
+            across: vec![0.0; length],
         }
     }
 
@@ -169,41 +170,36 @@ impl<T: Float> Recurrence<T> {
         copy(upstream.d_memory, target.d_memory);
         copy(upstream.d_normalizer, target.d_normalizer);
         let border = |index: usize| (&memories[index * state..][..state], &normalizers[index * qk_dim..][..qk_dim]);
-        let along_final = inner(border(chunks.len()), &target);
         let d_stabilizer = upstream.d_stabilizer.map_or(T::ZERO, |d| d[cell]);
+        let remaining = self.gates.remaining(d_stabilizer, inner(border(chunks.len()), &target));
         let mut room = Room::new(sizes);
         for (index, chunk) in chunks.iter().enumerate().rev() {
-            self.chunk(slices, chunk, border(index), &mut room, &mut target);
+            self.scores(slices, chunk, &mut room);
+            self.through_states(slices, chunk, border(index), &mut room, &target);
+            self.inside(slices, chunk, &mut room, &mut target);
+            self.carry(slices, chunk, &room, &mut target);
         }
         let along_initial = inner(border(0), &target);
-        self.gate_gradients(slices, along_final, d_stabilizer - along_final, along_initial, target);
+        self.gate_gradients(slices, remaining, along_initial, target);
     }
 
-    /// dQ, dK, dV of a chunk, and dC⁺ from after it to before it.
-    fn chunk(
-        &mut self,
-        slices: &Slices<T>,
-        chunk: &Chunk<T>,
-        before: (&[T], &[T]),
-        room: &mut Room<T>,
-        target: &mut Target<T>,
-    ) {
+    /// S = s QKᵀ ⊙ decay, dS = s decay ⊙ (X⁺V⁺ᵀ), their pairs S ⊙ X⁺V⁺ᵀ, and X, V, K weighted as the states meet them.
+    fn scores(&self, slices: &Slices<T>, chunk: &Chunk<T>, room: &mut Room<T>) {
         let (place, sizes) = (self.place, self.place.sizes);
         let (first, count, qk_dim, v_dim) = (chunk.first, chunk.rows, sizes.qk_dim, sizes.v_dim);
         let (at_qk, at_v) = (place.layout(first, qk_dim), place.layout(first, v_dim));
-        let (query, key) = ((slices.query, at_qk), (slices.key, at_qk));
-        let (key_transposed, value_transposed) = ((slices.key, at_qk.transposed()), (slices.value, at_v.transposed()));
-        let (x, y) = (&self.x[first * v_dim..][..count * v_dim], &self.y[first..][..count]);
-        let (narrow, wide, square) = (Layout::row_major(qk_dim), Layout::row_major(v_dim), Layout::row_major(count));
+        let (x, y) = self.upstream(chunk);
+        let square = Layout::row_major(count);
+        let (query, key, value) =
+            ((slices.query, at_qk), (slices.key, at_qk.transposed()), (slices.value, at_v.transposed()));
         let scores = Product { rows: count, columns: count, depth: qk_dim };
-        product(scores, T::ONE, query, key_transposed, T::ZERO, (&mut room.scores, square));
+        product(scores, T::ONE, query, key, T::ZERO, (&mut room.scores, square));
         let scores = Product { depth: v_dim, ..scores };
-        product(scores, T::ONE, (x, wide), value_transposed, T::ZERO, (&mut room.d_scores, square));
-        let gates = &self.gates;
+        product(scores, T::ONE, (x, Layout::row_major(v_dim)), value, T::ZERO, (&mut room.d_scores, square));
         vectorized(
             #[inline(always)]
             || {
-                gates.for_decays(
+                self.gates.for_decays(
                     chunk,
                     self.scale,
                     #[inline(always)]
@@ -214,10 +210,13 @@ impl<T: Float> Recurrence<T> {
                         row[known..].fill(T::ZERO);
                         d_row[known..].fill(T::ZERO);
                         let (row, d_row, decay) = (&mut row[..known], &mut d_row[..known], &decay[..known]);
+                        let pairs = &mut room.pairs[t * count..][..known];
                         let term = y[t];
                         for column in 0..known {
                             row[column] *= decay[column];
-                            d_row[column] = (d_row[column] + term) * decay[column];
+                            let along = d_row[column] + term;
+                            pairs[column] = row[column] * along;
+                            d_row[column] = along * decay[column];
                         }
                     },
                 );
@@ -230,21 +229,37 @@ impl<T: Float> Recurrence<T> {
                 }
             },
         );
-        let to_qk = Product { rows: count, columns: qk_dim, depth: count };
-        let to_v = Product { rows: count, columns: v_dim, depth: count };
-        // dQ = dS K + (read ⊙ X) Cᵀ, dK = dSᵀ Q + (write ⊙ V) dC'ᵀ, dV = Sᵀ X + (write ⊙ K) dC'
+    }
+
+    /// X and y of a chunk.
+    fn upstream(&self, chunk: &Chunk<T>) -> (&[T], &[T]) {
+        let v_dim = self.place.sizes.v_dim;
+        (&self.x[chunk.first * v_dim..][..chunk.rows * v_dim], &self.y[chunk.first..][..chunk.rows])
+    }
+
+    /// What passes through the states at the chunk's borders: the first part of dQ, dK, dV, and of E what goes from the
+    /// state before the chunk into it, from it into the state after, and from state to state.
+    fn through_states(
+        &mut self,
+        slices: &Slices<T>,
+        chunk: &Chunk<T>,
+        before: (&[T], &[T]),
+        room: &mut Room<T>,
+        target: &Target<T>,
+    ) {
+        let (place, sizes) = (self.place, self.place.sizes);
+        let (first, count, qk_dim, v_dim) = (chunk.first, chunk.rows, sizes.qk_dim, sizes.v_dim);
+        let (narrow, wide) = (Layout::row_major(qk_dim), Layout::row_major(v_dim));
         let (d_query, d_key, d_value) = (&mut room.d_query, &mut room.d_key, &mut room.d_value);
-        let d_scores = (&*room.d_scores, square);
-        let d_scores_transposed = (&*room.d_scores, square.transposed());
-        product(to_qk, T::ONE, d_scores, key, T::ZERO, (d_query, narrow));
-        product(to_qk, T::ONE, d_scores_transposed, query, T::ZERO, (d_key, narrow));
-        product(to_v, T::ONE, (&room.scores, square.transposed()), (x, wide), T::ZERO, (d_value, wide));
-        let through = Product { depth: v_dim, ..to_qk };
-        let state = wide.transposed();
-        product(through, T::ONE, (&room.weighted_x, wide), (before.0, state), T::ONE, (d_query, narrow));
-        product(through, T::ONE, (&room.weighted_value, wide), (target.d_memory, state), T::ONE, (d_key, narrow));
-        let through = Product { depth: qk_dim, ..to_v };
-        product(through, T::ONE, (&room.weighted_key, narrow), (target.d_memory, wide), T::ONE, (d_value, wide));
+        let (state, d_state) = ((before.0, wide.transposed()), (&*target.d_memory, wide));
+        let through = Product { rows: count, columns: qk_dim, depth: v_dim };
+        product(through, T::ONE, (&room.weighted_x, wide), state, T::ZERO, (d_query, narrow));
+        let state = (d_state.0, wide.transposed());
+        product(through, T::ONE, (&room.weighted_value, wide), state, T::ZERO, (d_key, narrow));
+        let through = Product { rows: count, columns: v_dim, depth: qk_dim };
+        product(through, T::ONE, (&room.weighted_key, narrow), d_state, T::ZERO, (d_value, wide));
+        let (mut reads, mut writes) = (vec![T::ZERO; count], vec![T::ZERO; count]);
+        let y = &self.y[first..][..count];
         vectorized(
             #[inline(always)]
             || {
@@ -252,37 +267,91 @@ impl<T: Float> Recurrence<T> {
                     let row = t * qk_dim..(t + 1) * qk_dim;
                     let (d_query, d_key) = (&mut d_query[row.clone()], &mut d_key[row]);
                     let start = place.row(first + t, qk_dim);
-                    let (query, key) = (&slices.query[start..][..qk_dim], &slices.key[start..][..qk_dim]);
                     let (read, write) = (chunk.read[t] * y[t], chunk.write[t]);
                     let (n, d_n) = (&before.1[..qk_dim], &target.d_normalizer[..qk_dim]);
                     for a in 0..qk_dim {
                         d_query[a] += read * n[a];
                         d_key[a] += write * d_n[a];
                     }
-                    let input = dot(key, d_key);
-                    self.input_terms[first + t] = input;
-                    self.forget_terms[first + t] = dot(query, d_query) - input;
-                    target.d_query[first + t].copy_from_slice(d_query);
-                    target.d_key[first + t].copy_from_slice(d_key);
+                    reads[t] = dot(&slices.query[start..][..qk_dim], d_query);
+                    writes[t] = dot(&slices.key[start..][..qk_dim], d_key);
+                }
+            },
+        );
+        let across = &mut self.across[first..][..count];
+        let mut behind = chunk.carry.to_f64() * inner(before, target).to_f64();
+        for t in 0..count {
+            across[t] += behind;
+            behind += writes[t].to_f64();
+        }
+        let mut ahead = 0.0;
+        for t in (0..count).rev() {
+            ahead += reads[t].to_f64();
+            across[t] += ahead;
+        }
+    }
+
+    /// What stays inside the chunk: the rest of dQ, dK, dV and of E, and k·dk.
+    fn inside(&mut self, slices: &Slices<T>, chunk: &Chunk<T>, room: &mut Room<T>, target: &mut Target<T>) {
+        let (place, sizes) = (self.place, self.place.sizes);
+        let (first, count, qk_dim, v_dim) = (chunk.first, chunk.rows, sizes.qk_dim, sizes.v_dim);
+        let at_qk = place.layout(first, qk_dim);
+        let (narrow, wide, square) = (Layout::row_major(qk_dim), Layout::row_major(v_dim), Layout::row_major(count));
+        let to_qk = Product { rows: count, columns: qk_dim, depth: count };
+        let to_v = Product { rows: count, columns: v_dim, depth: count };
+        let (d_query, d_key, d_value) = (&mut room.d_query, &mut room.d_key, &mut room.d_value);
+        let (query, key) = ((slices.query, at_qk), (slices.key, at_qk));
+        product(to_qk, T::ONE, (&room.d_scores, square), key, T::ONE, (d_query, narrow));
+        product(to_qk, T::ONE, (&room.d_scores, square.transposed()), query, T::ONE, (d_key, narrow));
+        let x = (&self.x[first * v_dim..][..count * v_dim], wide);
+        product(to_v, T::ONE, (&room.scores, square.transposed()), x, T::ONE, (d_value, wide));
+        let mut columns = vec![T::ZERO; count];
+        vectorized(
+            #[inline(always)]
+            || {
+                // Pairs j < t ≤ u: the sums over u of each column so far, added up over the columns before t.
+                for t in (0..count).rev() {
+                    let (pairs, columns) = (&room.pairs[t * count..][..t + 1], &mut columns[..t + 1]);
+                    for column in 0..t + 1 {
+                        columns[column] += pairs[column];
+                    }
+                    self.across[first + t] += total(&columns[..t]).to_f64();
+                    let row = t * qk_dim..(t + 1) * qk_dim;
+                    let key = &slices.key[place.row(first + t, qk_dim)..][..qk_dim];
+                    self.along_input[first + t] = dot(key, &d_key[row.clone()]);
+                    target.d_query[first + t].copy_from_slice(&d_query[row.clone()]);
+                    target.d_key[first + t].copy_from_slice(&d_key[row]);
                     target.d_value[first + t].copy_from_slice(&d_value[t * v_dim..][..v_dim]);
                 }
+            },
+        );
+    }
+
+    /// dC⁺ from after the chunk to before it.
+    fn carry(&self, slices: &Slices<T>, chunk: &Chunk<T>, room: &Room<T>, target: &mut Target<T>) {
+        let (place, qk_dim, v_dim) = (self.place, self.place.sizes.qk_dim, self.place.sizes.v_dim);
+        let (_, y) = self.upstream(chunk);
+        vectorized(
+            #[inline(always)]
+            || {
                 let d_n = &mut target.d_normalizer[..qk_dim];
                 for a in 0..qk_dim {
                     d_n[a] *= chunk.carry;
                 }
-                for t in 0..count {
+                for t in 0..chunk.rows {
                     let read = chunk.read[t] * y[t];
-                    let query = &slices.query[place.row(first + t, qk_dim)..][..qk_dim];
+                    let query = &slices.query[place.row(chunk.first + t, qk_dim)..][..qk_dim];
                     for a in 0..qk_dim {
                         d_n[a] += read * query[a];
                     }
                 }
             },
         );
+        let wide = Layout::row_major(v_dim);
         product(
-            Product { rows: qk_dim, columns: v_dim, depth: count },
+            Product { rows: qk_dim, columns: v_dim, depth: chunk.rows },
             T::ONE,
-            (slices.query, at_qk.transposed()),
+            (slices.query, place.layout(chunk.first, qk_dim).transposed()),
             (&room.weighted_x, wide),
             chunk.carry,
             (target.d_memory, wide),
@@ -290,28 +359,19 @@ impl<T: Float> Recurrence<T> {
     }
 
     /// di, df and dm_0. `remaining` is δ, the final stabiliser's own gradient: it goes to the gates that made its maximum.
-    fn gate_gradients(
-        &self,
-        slices: &Slices<T>,
-        along_final: T,
-        remaining: T,
-        along_initial: T,
-        mut target: Target<T>,
-    ) {
-        let gates = &self.gates;
-        let made = (0..self.place.sizes.sequence).rev().find(|&t| gates.log_input[t] >= gates.stabilizer[t]);
-        let mut suffix = along_final.to_f64() + remaining.to_f64();
-        for t in (0..self.place.sizes.sequence).rev() {
-            suffix += self.forget_terms[t].to_f64();
-            let (maker, own) = if made == Some(t) { (remaining, true) } else { (T::ZERO, false) };
-            if own {
-                suffix -= remaining.to_f64();
-            }
-            let closed = (-slices.forget_gate[self.place.row(t, 1)]).sigmoid();
-            target.d_forget_gate[t][0] = closed * T::from_f64(suffix);
-            target.d_input_gate[t][0] = self.input_terms[t] + maker;
+    fn gate_gradients(&self, slices: &Slices<T>, remaining: T, along_initial: T, mut target: Target<T>) {
+        let made = self.gates.last_made();
+        for t in 0..self.place.sizes.sequence {
+            let gate = self.place.row(t, 1);
+            let behind_made = made.is_none_or(|made| t > made);
+            let own = if behind_made { remaining.to_f64() } else { 0.0 };
+            let closed = (-slices.forget_gate[gate]).sigmoid();
+            target.d_forget_gate[t][0] = closed * T::from_f64(self.across[t] + own);
+            let maker = if made == Some(t) { remaining } else { T::ZERO };
+            let slope = self.gates.input_slope(slices.input_gate[gate]);
+            target.d_input_gate[t][0] = slope * self.along_input[t] + maker;
         }
-        *target.d_stabilizer = along_initial + if made.is_none() { remaining } else { T::ZERO };
+        *target.d_stabilizer = self.gates.initial_gradient(along_initial, remaining);
     }
 }
 
@@ -337,6 +397,7 @@ fn scale<T: Float>(out: &mut [T], x: &[T], weight: T) {
 struct Room<T> {
     scores: Vec<T>,
     d_scores: Vec<T>,
+    pairs: Vec<T>,
     weighted_x: Vec<T>,
     weighted_value: Vec<T>,
     weighted_key: Vec<T>,
@@ -352,6 +413,7 @@ impl<T: Float> Room<T> {
         Self {
             scores: room(length),
             d_scores: room(length),
+            pairs: room(length),
             weighted_x: room(sizes.v_dim),
             weighted_value: room(sizes.v_dim),
             weighted_key: room(sizes.qk_dim),

@@ -4,8 +4,8 @@
 use gradus_shaders::mlstm as shaders;
 
 use super::gpu::{Call, FINAL_GRADIENT_GIVEN, PLANES, STABILIZER_GRADIENT_GIVEN, STATE_GIVEN};
-use super::{Mlstm, Saved};
-use crate::device::{Device, Gpu};
+use super::{Mlstm, Saved, optional};
+use crate::device::Gpu;
 use crate::error::Result;
 use crate::operation::Context;
 use crate::tensor::Tensor;
@@ -16,9 +16,9 @@ const DOTS: usize = 16;
 pub(super) fn backward(operation: &Mlstm, gpu: &Gpu, context: &Context) -> Result<Vec<Option<Tensor>>> {
     let saved = Saved::new(operation, context)?;
     let inputs = saved.inputs.as_slice();
-    let sizes = operation.sizes_of(inputs)?;
-    let call = Call { gpu, sizes, epsilon: operation.epsilon };
-    let (query, key, value, forget_gate) = (inputs[0], inputs[1], inputs[2], inputs[4]);
+    let call = Call::new(gpu, operation, inputs)?;
+    let sizes = call.sizes;
+    let (query, key, value, input_gate, forget_gate) = (inputs[0], inputs[1], inputs[2], inputs[3], inputs[4]);
     let (cells, positions) = (sizes.cells(), sizes.cells() * sizes.sequence);
     let (qk_dim, v_dim) = (sizes.qk_dim, sizes.v_dim);
     let zeros;
@@ -26,7 +26,7 @@ pub(super) fn backward(operation: &Mlstm, gpu: &Gpu, context: &Context) -> Resul
     let d_h = match d_h {
         Some(given) => given,
         None => {
-            zeros = Tensor::zeros(&Device::Gpu(gpu.clone()), saved.h.spec())?;
+            zeros = call.zeros(&sizes.value())?;
             &zeros
         }
     };
@@ -34,46 +34,60 @@ pub(super) fn backward(operation: &Mlstm, gpu: &Gpu, context: &Context) -> Resul
     let (gates, states) = call.gates_and_states(inputs)?;
     let rows = call.tensor(&[PLANES * positions])?;
     let buffers = [d_h, saved.h, saved.den, &gates, &states, &rows];
-    call.dispatch(&shaders::ROWS, 0, &buffers, positions.div_ceil(DOTS), 2.0 * (positions * v_dim) as f64)?;
+    call.dispatch(
+        &shaders::ROWS,
+        &call.output_variant(),
+        0,
+        &buffers,
+        positions.div_ceil(DOTS),
+        2.0 * (positions * v_dim) as f64,
+    )?;
 
     let final_given = d_memory.is_some() || d_normalizer.is_some();
     let d_states = final_state_gradient(&call, d_memory, d_normalizer)?;
     let flags = if final_given { STATE_GIVEN } else { 0 };
     let buffers = [query, d_h, &gates, &rows, &states, &d_states];
-    call.dispatch(&shaders::D_STATES, flags, &buffers, call.state_workgroups(), call.state_flops())?;
+    call.dispatch(&shaders::D_STATES, &[], flags, &buffers, call.state_workgroups(), call.state_flops())?;
 
     let (d_query, d_key) = (call.tensor(&sizes.query())?, call.tensor(&sizes.query())?);
     let d_value = call.tensor(&sizes.value())?;
     let (to_qk, to_v) = (call.tile_flops(v_dim, qk_dim), call.tile_flops(qk_dim, v_dim));
     let buffers = [d_h, value, key, &gates, &rows, &states, &d_query];
-    call.dispatch(&shaders::D_QUERY, 0, &buffers, call.tiles(qk_dim), to_qk)?;
+    call.dispatch(&shaders::D_QUERY, &[], 0, &buffers, call.tiles(qk_dim), to_qk)?;
     let buffers = [value, d_h, query, &gates, &rows, &d_states, &d_key];
-    call.dispatch(&shaders::D_KEY, 0, &buffers, call.tiles(qk_dim), to_qk)?;
+    call.dispatch(&shaders::D_KEY, &[], 0, &buffers, call.tiles(qk_dim), to_qk)?;
     let buffers = [key, query, d_h, &gates, &rows, &d_states, &d_value];
-    call.dispatch(&shaders::D_VALUE, 0, &buffers, call.tiles(v_dim), to_v)?;
+    call.dispatch(&shaders::D_VALUE, &[], 0, &buffers, call.tiles(v_dim), to_v)?;
 
     let (d_input_gate, d_forget_gate) = (call.tensor(&sizes.gate())?, call.tensor(&sizes.gate())?);
-    let buffers = [query, key, &d_query, &d_key, &rows, &d_input_gate];
-    call.dispatch(&shaders::GATE_TERMS, 0, &buffers, positions.div_ceil(DOTS), 4.0 * (positions * qk_dim) as f64)?;
-    let (inner, d_initial) = (call.tensor(&[2, cells])?, call.tensor(&sizes.stabilizer())?);
-    let flops = 4.0 * (cells * sizes.state()) as f64;
-    call.dispatch(&shaders::INNER, 0, &[&states, &d_states, &inner], 2 * cells, flops)?;
-    let mut flags = if final_given { FINAL_GRADIENT_GIVEN } else { 0 };
-    if d_stabilizer.is_some() {
+    let buffers = [query, key, &d_query, &d_key, input_gate, &rows, &d_input_gate];
+    let (workgroups, flops) = (positions.div_ceil(DOTS), 4.0 * (positions * qk_dim) as f64);
+    call.dispatch(&shaders::GATE_TERMS, &call.gate_variant(), 0, &buffers, workgroups, flops)?;
+    let borders = cells * (sizes.chunks() + 1);
+    let (inner, d_initial) = (call.tensor(&[2 * borders])?, call.tensor(&sizes.stabilizer())?);
+    let flops = 2.0 * (borders * sizes.state()) as f64;
+    call.dispatch(&shaders::INNER, &[], 0, &[&states, &d_states, &inner], borders, flops)?;
+    let sigmoid = operation.input_gate.is_sigmoid();
+    let mut flags = if final_given && !sigmoid { FINAL_GRADIENT_GIVEN } else { 0 };
+    if d_stabilizer.is_some() && !sigmoid {
         flags |= STABILIZER_GRADIENT_GIVEN;
     }
     // Where no gradient of the final stabiliser is given, the flag says not to read it.
     let d_final = d_stabilizer.unwrap_or(&inner);
     let buffers = [forget_gate, &rows, &inner, d_final, &d_forget_gate, &d_input_gate, &d_initial];
-    call.dispatch(&shaders::FORGET, flags, &buffers, cells, 30.0 * positions as f64)?;
+    let flops = (positions * (sizes.chunk_size + 30)) as f64;
+    call.dispatch(&shaders::FORGET, &[], flags, &buffers, cells * sizes.chunks(), flops)?;
 
     let mut gradients = vec![d_query, d_key, d_value, d_input_gate, d_forget_gate];
-    if inputs.len() == 8 {
+    let (state, reset) = optional(inputs);
+    if state.is_some() {
         let (memory, normalizer) = (call.tensor(&sizes.memory())?, call.tensor(&sizes.normalizer())?);
         call.copy_border(&d_states, 0, [Some(&memory), Some(&normalizer), None], false)?;
-        gradients.extend([memory, normalizer, d_initial]);
+        let stabilizer = if sigmoid { call.zeros(&sizes.stabilizer())? } else { d_initial };
+        gradients.extend([memory, normalizer, stabilizer]);
     }
-    Ok(gradients.into_iter().map(Some).collect())
+    // Resets have no gradient.
+    Ok(gradients.into_iter().map(Some).chain(reset.map(|_| None)).collect())
 }
 
 /// Room for the states' gradients, that of the final state filled in if one is given.
@@ -82,11 +96,7 @@ fn final_state_gradient(call: &Call, memory: Option<&Tensor>, normalizer: Option
     if memory.is_none() && normalizer.is_none() {
         return Ok(d_states);
     }
-    let device = Device::Gpu(call.gpu.clone());
-    let or_zeros = |given: Option<&Tensor>, sizes: &[usize]| match given {
-        Some(given) => Ok(given.clone()),
-        None => Tensor::zeros(&device, crate::Spec::new(sizes, crate::DType::F32)?),
-    };
+    let or_zeros = |given: Option<&Tensor>, sizes: &[usize]| given.cloned().map_or_else(|| call.zeros(sizes), Ok);
     let memory = or_zeros(memory, &call.sizes.memory())?;
     let normalizer = or_zeros(normalizer, &call.sizes.normalizer())?;
     call.copy_border(&d_states, call.sizes.chunks(), [Some(&memory), Some(&normalizer), None], true)?;

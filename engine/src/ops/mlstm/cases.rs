@@ -1,20 +1,36 @@
-//! Cases for the checks: chunk sizes, ragged lengths, heads of any width, several kinds of gates, with and without states.
-//! Gates at their extremes, where one position outweighs all others, have a test of their own.
+//! Cases for the checks: chunk sizes, ragged lengths, heads of any width, several kinds of gates, with and without states and
+//! resets. Gates at their extremes, where one position outweighs all others, have a test of their own.
 
-use super::Mlstm;
 use super::definition::floor_ratios;
+use super::{InputGate, Mlstm};
 use crate::check::{Case, Draw, Input};
 
+/// What a row of the table draws.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The exponential input gate.
+    Exponential,
+    /// The sigmoid input gate, h divided by the denominator or not.
+    Sigmoid,
+    /// Either gate over several documents.
+    Documents,
+}
+
 /// ε is 0: only then is it exact that the stabiliser's gradient is left out.
-pub(crate) fn draw(draw: &mut Draw) -> Case {
+pub(crate) fn draw(kind: Kind, draw: &mut Draw) -> Case {
     let chunk_size = draw.choose(&[16, 17, 32, 64, 100, 256]);
     let (batch, heads) = (draw.number(1..=2), draw.number(1..=2));
     let most = ((draw.elements / (2 * batch * heads)) as f64).sqrt() as usize;
     // With one key dimension, or one position and no state, h does not depend on the query: its gradient is what rounding
-    // leaves of 0, which no bound made from its size describes.
+    // leaves of 0, which no bound made from its size describes. They have a test of their own.
     let (qk_dim, v_dim) = (draw.size(16, most.min(70)).max(2), draw.size(16, most.min(70)));
     let sequence = draw.size(32, draw.elements / (batch * heads * qk_dim.max(v_dim))).max(2);
-    let operation = Mlstm { chunk_size, epsilon: 0.0, final_state: draw.coin() };
+    let input_gate = match kind {
+        Kind::Exponential => InputGate::Exponential,
+        Kind::Sigmoid => InputGate::Sigmoid { normalize: draw.coin() },
+        Kind::Documents => draw.choose(&[InputGate::Exponential, InputGate::Sigmoid { normalize: true }]),
+    };
+    let operation = Mlstm { chunk_size, epsilon: 0.0, input_gate, final_state: draw.coin() };
     let shift = draw.choose(&[0.0, 0.5, 1.0]);
     let query = draw.normals(&[batch, sequence, heads, qk_dim], shift, 1.0);
     let key = draw.normals(&[batch, sequence, heads, qk_dim], shift, 1.0);
@@ -31,19 +47,33 @@ pub(crate) fn draw(draw: &mut Draw) -> Case {
         inputs.push(draw.normals(&[batch, heads, qk_dim], shift, 1.0));
         inputs.push(draw.normals(&[batch, heads], 0.0, 1.0));
     }
-    keep_off_the_floor(&mut inputs);
-    // Without a state the first forget gate has no effect and its gradient, a suffix sum over the whole sequence, is what
-    // rounding leaves of terms that cancel; with one, terms cancel in part. Measured over 300 cases on the CPU and on
-    // lavapipe: 78 times the bound without a state, 6.8 with one, 0.53 for all other gradients.
-    let slack = if inputs.len() == 5 { 200.0 } else { 16.0 };
-    Case::new(operation, inputs).with_slack(4, slack)
+    if kind == Kind::Documents {
+        let share = draw.choose(&[0.02, 0.2, 0.7]);
+        let resets = draw.uniform(&[batch, sequence], 0.0, 1.0).array.data;
+        // Any number but 0 begins a document.
+        let resets: Vec<usize> = resets.into_iter().map(|x| if x < share { 1 + sequence } else { 0 }).collect();
+        inputs.push(Input::index(&[batch, sequence], &resets));
+    }
+    keep_off_the_floor(&operation, &mut inputs);
+    // A gradient's magnitude is the root mean square of six probes, and over many rows now and then a tenth of what it stands
+    // for: measured over 2,000 cases on the CPU and 300 on lavapipe, 0.54 times the bound for value, 0.50 for key. The forget
+    // gate's gradient is on a GPU the sum of differences of larger terms inside a chunk: 0.69 on lavapipe, and 6.8 in tests/forms.rs,
+    // where gates are nearly closed.
+    let case = Case::new(operation, inputs).with_slack(1, 2.0).with_slack(2, 2.0).with_slack(4, 8.0);
+    if operation.input_gate.is_sigmoid() || !operation.final_state {
+        return case;
+    }
+    // The final stabiliser's own gradient δ = dm_N − ⟨C⁺_N, dC⁺_N⟩ is added to the gradients of the gates that made m_N, and
+    // where the last position outweighs all others it cancels what they have from C⁺_N. Measured over 2,000 cases on the CPU:
+    // 12.8, 1.8 and 0.67 times the bound; without a final state 0.5.
+    case.with_slack(3, 32.0).with_slack(7, 2.0)
 }
 
 /// Finite differences do not see past the kink of max(|den|, exp(−m)): makes queries longer where the two are close.
-fn keep_off_the_floor(inputs: &mut [Input]) {
+fn keep_off_the_floor(operation: &Mlstm, inputs: &mut [Input]) {
     const CLOSE: f64 = 0.2;
     let arrays: Vec<_> = inputs.iter().map(|input| input.array.clone()).collect();
-    for (ratio, row) in floor_ratios(&arrays) {
+    for (ratio, row) in floor_ratios(operation, &arrays) {
         if (ratio - 1.0).abs() < CLOSE {
             for x in &mut inputs[0].array.data[row] {
                 *x = f64::from((*x * (1.0 + 3.0 * CLOSE)) as f32);

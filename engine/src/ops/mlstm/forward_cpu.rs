@@ -3,7 +3,7 @@
 #![allow(clippy::needless_range_loop, reason = "zipped iterators are not inlined into code for wider vectors")]
 
 use super::gates_cpu::{Chunk, Gates, Place, VECTOR};
-use super::{Mlstm, Sizes};
+use super::{Mlstm, Sizes, optional};
 use crate::device::Cpu;
 use crate::device::cpu::float::{Float, vectorized};
 use crate::device::cpu::gemm::{Layout, Sizes as Product, product};
@@ -109,7 +109,7 @@ pub(super) fn dot<T: Float>(x: &[T], y: &[T]) -> T {
     sum
 }
 
-/// The inputs as slices; the initial state is `None` if there is none.
+/// The inputs as slices; the initial state and the resets are `None` if they are not given.
 pub(super) struct Slices<'a, T> {
     pub query: &'a [T],
     pub key: &'a [T],
@@ -117,24 +117,27 @@ pub(super) struct Slices<'a, T> {
     pub input_gate: &'a [T],
     pub forget_gate: &'a [T],
     pub initial: Option<[&'a [T]; 3]>,
+    reset: Option<&'a [u32]>,
 }
 
 impl<'a, T: Float> Slices<'a, T> {
     pub(super) fn new(inputs: &[&'a Tensor]) -> Result<Self> {
         let slice = |place: usize| inputs[place].cpu::<T>("mlstm");
+        let (state, reset) = optional(inputs);
         Ok(Self {
             query: slice(0)?,
             key: slice(1)?,
             value: slice(2)?,
             input_gate: slice(3)?,
             forget_gate: slice(4)?,
-            initial: if inputs.len() == 8 { Some([slice(5)?, slice(6)?, slice(7)?]) } else { None },
+            initial: if state.is_some() { Some([slice(5)?, slice(6)?, slice(7)?]) } else { None },
+            reset: reset.map(|reset| reset.cpu("mlstm")).transpose()?,
         })
     }
 
-    pub(super) fn gates(&self, place: Place, cell: usize) -> Gates<T> {
+    pub(super) fn gates(&self, operation: &Mlstm, place: Place, cell: usize) -> Gates<T> {
         let m = self.initial.map_or(T::ZERO, |[_, _, m]| m[cell]);
-        Gates::new(place, self.input_gate, self.forget_gate, m)
+        Gates::new(operation, place, (self.input_gate, self.forget_gate), self.reset, m)
     }
 
     /// Copies the initial state of a recurrence into C and n.
@@ -227,8 +230,8 @@ fn typed<T: Float>(operation: &Mlstm, inputs: &[&Tensor]) -> Result<Vec<Tensor>>
 fn recurrence<T: Float>(operation: &Mlstm, sizes: Sizes, slices: &Slices<T>, cell: usize, mut target: Target<T>) {
     let place = Place::new(sizes, cell);
     let (qk_dim, v_dim, length) = (sizes.qk_dim, sizes.v_dim, sizes.chunk_size.min(sizes.sequence));
-    let (scale, epsilon) = (T::from_f64(sizes.scale()), T::from_f64(operation.epsilon));
-    let gates = slices.gates(place, cell);
+    let scale = T::from_f64(sizes.scale());
+    let gates = slices.gates(operation, place, cell);
     slices.start(cell, target.memory, target.normalizer);
     let mut scores = vec![T::ZERO; length * length];
     let mut weighted = vec![T::ZERO; length * qk_dim];
@@ -281,9 +284,8 @@ fn recurrence<T: Float>(operation: &Mlstm, sizes: Sizes, slices: &Slices<T>, cel
             #[inline(always)]
             || {
                 for t in 0..count {
-                    let divisor = den[t].abs().max((-gates.stabilizer[first + t]).exp()) + epsilon;
+                    let (inverse, _) = gates.inverse(first + t, den[t]);
                     let (h, sums) = (&mut target.h[first + t][..v_dim], &sums[t * v_dim..][..v_dim]);
-                    let inverse = T::ONE / divisor;
                     for column in 0..v_dim {
                         h[column] = sums[column] * inverse;
                     }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::needless_range_loop, reason = "zipped iterators are not inlined into code for wider vectors")]
 
-use super::Sizes;
+use super::{InputGate, Mlstm, Sizes};
 use crate::device::cpu::float::{Float, vectorized};
 use crate::device::cpu::gemm::Layout;
 
@@ -35,8 +35,13 @@ impl Place {
     }
 }
 
+/// ln of the forget gate where the state is forgotten: its exponential, and that of every sum it is part of, is 0.
+pub(super) const FORGOTTEN: f64 = -1e30;
+
 /// Per position: ln of the forget gate, ln of the input gate, and the stabiliser m.
 pub(super) struct Gates<T> {
+    input_gate: InputGate,
+    epsilon: T,
     pub log_forget: Vec<T>,
     pub log_input: Vec<T>,
     pub stabilizer: Vec<T>,
@@ -44,24 +49,73 @@ pub(super) struct Gates<T> {
 }
 
 impl<T: Float> Gates<T> {
-    pub(super) fn new(place: Place, input_gate: &[T], forget_gate: &[T], initial_stabilizer: T) -> Self {
-        let log_input = place.gather(input_gate);
-        let mut log_forget = place.gather(forget_gate);
+    /// From the pre-activations, the resets and the stabiliser of the initial state.
+    pub(super) fn new(
+        operation: &Mlstm,
+        place: Place,
+        (input_gate, forget_gate): (&[T], &[T]),
+        reset: Option<&[u32]>,
+        initial_stabilizer: T,
+    ) -> Self {
+        let sigmoid = operation.input_gate.is_sigmoid();
+        let (mut log_input, mut log_forget) = (place.gather(input_gate), place.gather(forget_gate));
+        let of_sigmoid: &mut [T] = if sigmoid { &mut log_input } else { &mut [] };
         vectorized(
             #[inline(always)]
             || {
-                for x in &mut log_forget {
+                for x in log_forget.iter_mut().chain(of_sigmoid) {
                     *x = x.log_sigmoid();
                 }
             },
         );
+        if let Some(reset) = reset {
+            let reset = &reset[place.batch * place.sizes.sequence..][..place.sizes.sequence];
+            for (forget, _) in log_forget.iter_mut().zip(reset).filter(|&(_, &reset)| reset != 0) {
+                *forget = T::from_f64(FORGOTTEN);
+            }
+        }
+        let initial_stabilizer = if sigmoid { T::ZERO } else { initial_stabilizer };
         let mut m = initial_stabilizer;
         let mut advance = |(&forget, &input): (&T, &T)| {
-            m = (forget + m).max(input);
+            m = if sigmoid { T::ZERO } else { (forget + m).max(input) };
             m
         };
         let stabilizer = log_forget.iter().zip(&log_input).map(&mut advance).collect();
-        Self { log_forget, log_input, stabilizer, initial_stabilizer }
+        let (input_gate, epsilon) = (operation.input_gate, T::from_f64(operation.epsilon));
+        Self { input_gate, epsilon, log_forget, log_input, stabilizer, initial_stabilizer }
+    }
+
+    /// 1/D at a position, and whether den moves it.
+    pub(super) fn inverse(&self, position: usize, den: T) -> (T, bool) {
+        if !self.input_gate.normalizes() {
+            return (T::ONE, false);
+        }
+        let floor = (-self.stabilizer[position]).exp();
+        (T::ONE / (den.abs().max(floor) + self.epsilon), den.abs() >= floor)
+    }
+
+    /// The derivative of ln of the input gate.
+    pub(super) fn input_slope(&self, pre_activation: T) -> T {
+        if self.input_gate.is_sigmoid() { (-pre_activation).sigmoid() } else { T::ONE }
+    }
+
+    /// The last position whose input gate made the stabiliser, if any did.
+    pub(super) fn last_made(&self) -> Option<usize> {
+        (0..self.log_input.len()).rev().find(|&t| self.log_input[t] >= self.stabilizer[t])
+    }
+
+    /// δ: what of the final stabiliser's gradient remains when the part that moves along C⁺ is taken off.
+    pub(super) fn remaining(&self, d_stabilizer: T, along_final: T) -> T {
+        if self.input_gate.is_sigmoid() { T::ZERO } else { d_stabilizer - along_final }
+    }
+
+    /// dm_0.
+    pub(super) fn initial_gradient(&self, along_initial: T, remaining: T) -> T {
+        match (self.input_gate, self.last_made()) {
+            (InputGate::Sigmoid { .. }, _) => T::ZERO,
+            (InputGate::Exponential, None) => along_initial + remaining,
+            (InputGate::Exponential, Some(_)) => along_initial,
+        }
     }
 
     /// The stabiliser after `position` positions.

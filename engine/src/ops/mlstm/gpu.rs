@@ -1,14 +1,14 @@
 //! The forward and the single step on a GPU: bindings and grids.
 
 use bytemuck::{Pod, Zeroable};
-use gradus_shaders::{Kernel, mlstm as shaders};
+use gradus_shaders::{Constant, Kernel, mlstm as shaders};
 
-use super::{Mlstm, Sizes};
-use crate::device::Gpu;
+use super::{Mlstm, Sizes, optional};
+use crate::DType;
 use crate::device::gpu::{Cost, Dispatch, Workgroups};
+use crate::device::{Device, Gpu};
 use crate::error::{Error, Result};
-use crate::tensor::Tensor;
-use crate::{DType, Shape};
+use crate::tensor::{Spec, Tensor};
 
 /// Planes of `gates` and of `rows`, as in mlstm/layout.wgsl.
 pub(super) const PLANES: usize = 7;
@@ -16,6 +16,7 @@ pub(super) const PLANES: usize = 7;
 pub(super) const STATE_GIVEN: u32 = 1;
 pub(super) const STABILIZER_GRADIENT_GIVEN: u32 = 2;
 pub(super) const FINAL_GRADIENT_GIVEN: u32 = 4;
+pub(super) const RESET_GIVEN: u32 = 8;
 /// Rows and columns of the output that one workgroup of the tile kernels computes.
 const TILE: usize = 64;
 /// Rows and columns of the state that one workgroup of the state kernels computes.
@@ -42,17 +43,39 @@ pub(super) struct Parameters {
 pub(super) struct Call<'a> {
     pub gpu: &'a Gpu,
     pub sizes: Sizes,
-    pub epsilon: f64,
+    pub operation: &'a Mlstm,
 }
 
-impl Call<'_> {
+impl<'a> Call<'a> {
+    /// A call all of whose indices fit into 32 bits.
+    pub(super) fn new(gpu: &'a Gpu, operation: &'a Mlstm, inputs: &[&Tensor]) -> Result<Self> {
+        let call = Self { gpu, sizes: operation.sizes_of(inputs)?, operation };
+        expect_indexable(call.sizes)?;
+        Ok(call)
+    }
+
+    /// The variant of the kernels that know the input gate's function.
+    pub(super) fn gate_variant(&self) -> [Constant; 1] {
+        [("SIGMOID", self.operation.input_gate.is_sigmoid().into())]
+    }
+
+    /// The variant of the kernels that divide by D, or do not.
+    pub(super) fn output_variant(&self) -> [Constant; 1] {
+        [("NORMALIZE", self.operation.input_gate.normalizes().into())]
+    }
+
     pub(super) fn tensor(&self, sizes: &[usize]) -> Result<Tensor> {
         Tensor::on_gpu(self.gpu, "mlstm", sizes, DType::F32)
+    }
+
+    pub(super) fn zeros(&self, sizes: &[usize]) -> Result<Tensor> {
+        Tensor::zeros(&Device::Gpu(self.gpu.clone()), Spec::new(sizes, DType::F32)?)
     }
 
     pub(super) fn dispatch(
         &self,
         kernel: &'static Kernel,
+        constants: &[Constant],
         flags: u32,
         buffers: &[&Tensor],
         workgroups: usize,
@@ -69,14 +92,14 @@ impl Call<'_> {
             v_dim: sizes.v_dim as u32,
             flags,
             scale: sizes.scale() as f32,
-            epsilon: self.epsilon as f32,
+            epsilon: self.operation.epsilon as f32,
             _align: [0; 2],
         };
         self.gpu.dispatch(&Dispatch {
             operation: "mlstm",
             kernel,
             element: DType::F32,
-            constants: &[],
+            constants,
             parameters: bytemuck::bytes_of(&parameters),
             buffers,
             workgroups: Workgroups::Linear(workgroups),
@@ -156,47 +179,65 @@ impl Call<'_> {
         let workgroups = sizes.cells() * sizes.chunks();
         let positions = (sizes.cells() * sizes.sequence) as f64;
         let flops = positions * (2 * sizes.chunk_size + 20) as f64;
-        self.dispatch(&shaders::GATES, 0, &[inputs[3], inputs[4], &gates], workgroups, flops)?;
+        let (state, reset) = optional(inputs);
+        let flags = if reset.is_some() { RESET_GIVEN } else { 0 };
+        // Where no resets are given, the flag says not to read them.
+        let buffers = [inputs[3], inputs[4], reset.unwrap_or(&inputs[4]), &gates];
+        self.dispatch(&shaders::GATES, &self.gate_variant(), flags, &buffers, workgroups, flops)?;
         let states = self.borders()?;
         let mut flags = 0;
-        if let [.., memory, normalizer, stabilizer] = inputs
-            && inputs.len() == 8
-        {
+        if let Some([memory, normalizer, stabilizer]) = state {
             flags = STATE_GIVEN;
+            let zeros;
+            let stabilizer = if self.operation.input_gate.is_sigmoid() {
+                zeros = self.zeros(&sizes.stabilizer())?;
+                &zeros
+            } else {
+                stabilizer
+            };
             self.copy_border(&states, 0, [Some(memory), Some(normalizer), Some(stabilizer)], true)?;
         }
         let buffers = [inputs[1], inputs[2], &gates, &states];
-        self.dispatch(&shaders::STATES, flags, &buffers, self.state_workgroups(), self.state_flops())?;
+        self.dispatch(&shaders::STATES, &[], flags, &buffers, self.state_workgroups(), self.state_flops())?;
         Ok((gates, states))
     }
 }
 
-/// Whether every index of the call fits into 32 bits.
-fn expect_indexable(call: &Call) -> Result<()> {
-    let sizes = call.sizes;
-    let largest = call.border_elements().max(Shape::new(&sizes.query())?.elements());
-    let largest =
-        largest.max(Shape::new(&sizes.value())?.elements()).max(sizes.cells() * PLANES * (sizes.sequence + 1));
-    if u32::try_from(largest).is_ok() {
-        return Ok(());
+/// Refuses a call with more elements in a buffer than 32-bit indices reach.
+pub(super) fn expect_indexable(sizes: Sizes) -> Result<()> {
+    let positions = sizes.cells() as u128 * sizes.sequence as u128;
+    let (cells, chunks) = (sizes.cells() as u128, sizes.chunks() as u128);
+    let (qk_dim, v_dim) = (sizes.qk_dim as u128, sizes.v_dim as u128);
+    let buffers = [
+        ("query", positions * qk_dim),
+        ("value", positions * v_dim),
+        ("the gates", positions * PLANES as u128 + 2 * cells * chunks),
+        ("the states at the borders of chunks", (chunks + 1) * cells * (qk_dim * v_dim + qk_dim + 1)),
+    ];
+    match buffers.into_iter().find(|&(_, elements)| elements > u128::from(u32::MAX)) {
+        None => Ok(()),
+        Some((name, elements)) => Err(Error::limit(
+            "mlstm",
+            format!(
+                "{name} would have {elements} elements, 32-bit indices reach {}: query is {:?}, value {:?}, chunk_size {}; \
+                 use a smaller batch or larger chunks",
+                u32::MAX,
+                sizes.query(),
+                sizes.value(),
+                sizes.chunk_size,
+            ),
+        )),
     }
-    Err(Error::limit(
-        "mlstm",
-        format!(
-            "{largest} numbers in one buffer are more than 32-bit indices reach; use a smaller batch or larger chunks"
-        ),
-    ))
 }
 
 pub(super) fn forward(operation: &Mlstm, gpu: &Gpu, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
-    let sizes = operation.sizes_of(inputs)?;
-    let call = Call { gpu, sizes, epsilon: operation.epsilon };
-    expect_indexable(&call)?;
+    let call = Call::new(gpu, operation, inputs)?;
+    let sizes = call.sizes;
     let (gates, states) = call.gates_and_states(inputs)?;
     let (h, den) = (call.tensor(&sizes.value())?, call.tensor(&sizes.gate())?);
     let buffers = [inputs[0], inputs[1], inputs[2], &gates, &states, &h, &den];
     let flops = call.tile_flops(sizes.qk_dim, sizes.v_dim);
-    call.dispatch(&shaders::OUTPUT, 0, &buffers, call.tiles(sizes.v_dim), flops)?;
+    call.dispatch(&shaders::OUTPUT, &call.output_variant(), 0, &buffers, call.tiles(sizes.v_dim), flops)?;
     if !operation.final_state {
         return Ok(vec![h, den]);
     }
@@ -209,19 +250,38 @@ pub(super) fn forward(operation: &Mlstm, gpu: &Gpu, inputs: &[&Tensor]) -> Resul
 
 /// Three kernels, since C, n and m with what they are computed from are more than seven buffers; C, nearly all of the
 /// state, is read and written once by one of them.
-pub(super) fn step(gpu: &Gpu, sizes: Sizes, epsilon: f64, inputs: [&Tensor; 8]) -> Result<[Tensor; 4]> {
-    let call = Call { gpu, sizes, epsilon };
-    let [query, key, value, input_gate, forget_gate, memory, normalizer, stabilizer] = inputs;
+pub(super) fn step(gpu: &Gpu, operation: &Mlstm, inputs: &[&Tensor]) -> Result<[Tensor; 4]> {
+    let call = Call::new(gpu, operation, inputs)?;
+    let sizes = call.sizes;
+    let [query, key, value, input_gate, forget_gate, memory, normalizer, stabilizer, reset @ ..] = inputs else {
+        return Err(Error::shape("mlstm_step", "takes the state before the position"));
+    };
     let cells = sizes.cells();
     let factors = call.tensor(&[cells, 4])?;
     let (h, next_memory) = (call.tensor(&sizes.value())?, call.tensor(&sizes.memory())?);
     let (next_normalizer, next_stabilizer) = (call.tensor(&sizes.normalizer())?, call.tensor(&sizes.stabilizer())?);
-    let buffers = [input_gate, forget_gate, stabilizer, &next_stabilizer, &factors];
-    call.dispatch(&shaders::STEP_GATES, 0, &buffers, cells.div_ceil(LANES), 30.0 * cells as f64)?;
+    let flags = if reset.is_empty() { 0 } else { RESET_GIVEN };
+    let reset = reset.first().unwrap_or(forget_gate);
+    let buffers = [input_gate, forget_gate, stabilizer, reset, &next_stabilizer, &factors];
+    call.dispatch(
+        &shaders::STEP_GATES,
+        &call.gate_variant(),
+        flags,
+        &buffers,
+        cells.div_ceil(LANES),
+        30.0 * cells as f64,
+    )?;
     let buffers = [query, key, normalizer, &factors, &next_normalizer];
-    call.dispatch(&shaders::STEP_NORMALIZER, 0, &buffers, cells, 6.0 * (cells * sizes.qk_dim) as f64)?;
+    call.dispatch(
+        &shaders::STEP_NORMALIZER,
+        &call.output_variant(),
+        0,
+        &buffers,
+        cells,
+        6.0 * (cells * sizes.qk_dim) as f64,
+    )?;
     let buffers = [query, key, value, memory, &factors, &next_memory, &h];
     let workgroups = cells * sizes.v_dim.div_ceil(STATE_TILE);
-    call.dispatch(&shaders::STEP_MEMORY, 0, &buffers, workgroups, 6.0 * (cells * sizes.state()) as f64)?;
+    call.dispatch(&shaders::STEP_MEMORY, &[], 0, &buffers, workgroups, 6.0 * (cells * sizes.state()) as f64)?;
     Ok([h, next_memory, next_normalizer, next_stabilizer])
 }

@@ -1,4 +1,4 @@
-//! The mLSTM cell with the exponential input gate, chunkwise.
+//! The mLSTM cell, chunkwise, with the exponential or the sigmoid input gate, over one or several documents.
 //!
 //! For each batch element and head, with query q, key k [dqk], value v [dv], gate pre-activations i, f (already capped),
 //! lf = ln σ(f), scale s = 1/√dqk, and a state C [dqk, dv], n [dqk], m (zero if none is given):
@@ -18,6 +18,12 @@
 //! m' = max(g + m, max a)      C' = exp(g + m − m') C + (exp(a − m') ⊙ K)ᵀ V      n' likewise with 1 for V
 //! ```
 //!
+//! The sigmoid input gate (the same paper's mLSTMsig) has ln σ(i) for i, and every m is 0: no exponent is above 0. Its output
+//! is either num / (max(|den|, 1) + ε), which is the formula above, or num itself. n is carried either way.
+//!
+//! At a reset, the first position of a document, the state before is forgotten as if its forget gate were 0: lf = −∞,
+//! m_t = i_t. In place of −∞ stands −1e30, whose exponential is 0 exactly.
+//!
 //! Sums of lf are taken over the segment itself: differences of prefix sums would cancel. The stabiliser m drops out of
 //! h when ε = 0, so the backward holds it constant. With X = dH/D and y = −(dH·h)/D·sign(den), y = 0 where D is on its
 //! floor exp(−m), V⁺ = [V, 1], X⁺ = [X, y], C⁺ = [C, n], and from the last chunk to the first:
@@ -27,16 +33,23 @@
 //! dS = s decay ⊙ (X⁺ V⁺ᵀ)
 //! dQ = dS K + s exp(b + m − m_t) ⊙ (X⁺ C⁺ᵀ)      dK = dSᵀ Q + exp(a − m') ⊙ (V⁺ dC⁺'ᵀ)
 //! dV = Sᵀ X + exp(a − m') ⊙ (K dC')
-//! di = k·dk      df_t = σ(−f_t) (Σ_{u≥t} (q_u·dq_u − k_u·dk_u) + ⟨C⁺_N, dC⁺_N⟩)      dm_0 = ⟨C⁺_0, dC⁺_0⟩
+//! di = k·dk, times σ(−i) for the sigmoid gate      dm_0 = ⟨C⁺_0, dC⁺_0⟩
+//! df_t = σ(−f_t) E_t      E_t = Σ_{j<t≤u} S_uj (X⁺_u·V⁺_j) + what crosses t from, to or between the states
 //! ```
 //!
+//! With r_u = q_u·dq_u − k_u·dk_u, E_t = Σ_{u≥t} r_u + ⟨C⁺_N, dC⁺_N⟩ too, but there all that lies behind t cancels, and rounding
+//! of it remains. The CPU sums what crosses. The GPU sums r inside a chunk and a document only, between borders where E is
+//! known: ⟨C⁺, dC⁺⟩ at a chunk's, 0 at a document's.
+//!
 //! The final state that is handed out is divided by exp(m_N). A loss that looks at more than exp(m) C and exp(m) n thus
-//! also moves along m_N, whose remaining gradient δ = dm_N − ⟨C⁺_N, dC⁺_N⟩ goes to the gates that made the maximum.
+//! also moves along m_N, whose remaining gradient δ = dm_N − ⟨C⁺_N, dC⁺_N⟩ goes to the gates that made the maximum. With the
+//! sigmoid gate m is no result: what is given as m_0 or dm_N is not looked at, and dm_0 is 0.
 //!
 //! Saved are the inputs, h and den; the states at the chunk borders are computed again in the backward.
 
 mod backward_cpu;
 mod backward_gpu;
+mod calls;
 pub(crate) mod cases;
 mod definition;
 mod forward_cpu;
@@ -46,42 +59,40 @@ mod step;
 #[cfg(test)]
 mod tests;
 
-pub use step::mlstm_step;
+pub use calls::{Extras, Inputs, State, mlstm, mlstm_with, mlstm_with_state};
+pub use step::{mlstm_step, mlstm_step_with};
 
 use crate::definition::{Array, Defined};
-use crate::device::{Device, Gpu};
+use crate::device::Gpu;
 use crate::error::{Error, Result};
 use crate::operation::{Context, Forward, Operation, Saves};
-use crate::tape::{Var, apply, apply_one};
 use crate::tensor::{Spec, Tensor};
 use crate::{DType, Shape};
 
-/// The smallest and the largest chunk.
+/// The smallest and the largest chunk; every size between is allowed.
 pub const CHUNK_SIZES: std::ops::RangeInclusive<usize> = 16..=256;
 
-/// What the cell carries from one position to the next. The memory that it stands for is exp(m) C, exp(m) n.
-#[derive(Debug, Clone)]
-pub struct State {
-    /// C [batch, heads, qk_dim, v_dim]
-    pub memory: Var,
-    /// n [batch, heads, qk_dim]
-    pub normalizer: Var,
-    /// m [batch, heads]
-    pub stabilizer: Var,
+/// The function of the input gate's pre-activation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum InputGate {
+    /// exp(i), with the stabiliser m.
+    #[default]
+    Exponential,
+    /// σ(i), without a stabiliser.
+    Sigmoid {
+        /// Whether h is divided by max(|den|, 1) + ε.
+        normalize: bool,
+    },
 }
 
-impl State {
-    /// The empty state, all zero.
-    ///
-    /// # Errors
-    /// An allocation that the device refuses.
-    pub fn empty(device: &Device, batch: usize, heads: usize, qk_dim: usize, v_dim: usize) -> Result<Self> {
-        let zeros = |sizes: &[usize]| Tensor::zeros(device, Spec::new(sizes, DType::F32)?).map(Var::constant);
-        Ok(Self {
-            memory: zeros(&[batch, heads, qk_dim, v_dim])?,
-            normalizer: zeros(&[batch, heads, qk_dim])?,
-            stabilizer: zeros(&[batch, heads])?,
-        })
+impl InputGate {
+    fn is_sigmoid(self) -> bool {
+        self != Self::Exponential
+    }
+
+    /// Whether h is divided by D.
+    fn normalizes(self) -> bool {
+        self != Self::Sigmoid { normalize: false }
     }
 }
 
@@ -92,11 +103,13 @@ pub struct Options {
     pub chunk_size: usize,
     /// ε, added to the denominator.
     pub epsilon: f64,
+    /// The input gate's function.
+    pub input_gate: InputGate,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { chunk_size: 64, epsilon: 1e-6 }
+        Self { chunk_size: 64, epsilon: 1e-6, input_gate: InputGate::Exponential }
     }
 }
 
@@ -111,56 +124,27 @@ pub fn chunk_size_for(batch: usize, sequence: usize, heads: usize, qk_dim: usize
     [small, 128].into_iter().find(|&chunk| fits(chunk)).unwrap_or(256)
 }
 
-/// The cell from an empty state: h [batch, sequence, heads, v_dim].
-///
-/// `query` and `key` are [batch, sequence, heads, qk_dim], `value` [batch, sequence, heads, v_dim], and the
-/// pre-activations of the gates, soft-capped if the model caps them, [batch, sequence, heads].
-///
-/// # Errors
-/// Shapes or types that do not fit; a chunk size outside [`CHUNK_SIZES`].
-pub fn mlstm(
-    query: &Var,
-    key: &Var,
-    value: &Var,
-    input_gate: &Var,
-    forget_gate: &Var,
-    options: Options,
-) -> Result<Var> {
-    let operation = Mlstm { chunk_size: options.chunk_size, epsilon: options.epsilon, final_state: false };
-    apply_one(operation, &[query, key, value, input_gate, forget_gate])
-}
-
-/// The cell from a given state: h and the state after the last position. Shapes as for [`mlstm`].
-///
-/// # Errors
-/// As [`mlstm`].
-pub fn mlstm_with_state(
-    query: &Var,
-    key: &Var,
-    value: &Var,
-    input_gate: &Var,
-    forget_gate: &Var,
-    before: &State,
-    options: Options,
-) -> Result<(Var, State)> {
-    let operation = Mlstm { chunk_size: options.chunk_size, epsilon: options.epsilon, final_state: true };
-    let inputs = [query, key, value, input_gate, forget_gate, &before.memory, &before.normalizer, &before.stabilizer];
-    match <[Var; 4]>::try_from(apply(operation, &inputs)?) {
-        Ok([h, memory, normalizer, stabilizer]) => Ok((h, State { memory, normalizer, stabilizer })),
-        Err(outputs) => Err(Error::shape("mlstm", format!("{} outputs instead of 4", outputs.len()))),
-    }
-}
-
-/// The operation: inputs query, key, value, input_gate, forget_gate and, or not, memory, normalizer, stabilizer of the
-/// initial state; outputs h and, if `final_state`, the three of the final state; auxiliary den [batch, sequence, heads].
+/// The operation: inputs query, key, value, input_gate, forget_gate, then, or not, memory, normalizer, stabilizer of the
+/// initial state, then, or not, reset (u32 [batch, sequence]); outputs h and, if `final_state`, the three of the final
+/// state; auxiliary den [batch, sequence, heads].
 #[derive(Debug, Clone, Copy)]
 pub struct Mlstm {
     /// Positions a chunk.
     pub chunk_size: usize,
     /// ε, added to the denominator.
     pub epsilon: f64,
+    /// The input gate's function.
+    pub input_gate: InputGate,
     /// Whether the final state is an output.
     pub final_state: bool,
+}
+
+/// The initial state and the resets, where they are given, among the inputs or what belongs to them.
+fn optional<T>(inputs: &[T]) -> (Option<[&T; 3]>, Option<&T>) {
+    match inputs.get(5..).unwrap_or_default() {
+        [memory, normalizer, stabilizer, rest @ ..] => (Some([memory, normalizer, stabilizer]), rest.first()),
+        rest => (None, rest.first()),
+    }
 }
 
 /// The sizes of one call.
@@ -217,6 +201,10 @@ impl Sizes {
     fn stabilizer(self) -> [usize; 2] {
         [self.batch, self.heads]
     }
+
+    fn reset(self) -> [usize; 2] {
+        [self.batch, self.sequence]
+    }
 }
 
 impl Mlstm {
@@ -235,6 +223,43 @@ impl Mlstm {
         self.sizes(inputs[0].shape(), inputs[2].shape())
     }
 
+    /// Compares every input with what the sizes say it should be.
+    fn expect_inputs(&self, sizes: Sizes, inputs: &[Spec]) -> Result<()> {
+        let floats: [(&str, &[usize]); 8] = [
+            ("query", &sizes.query()),
+            ("key", &sizes.query()),
+            ("value", &sizes.value()),
+            ("input_gate", &sizes.gate()),
+            ("forget_gate", &sizes.gate()),
+            ("memory", &sizes.memory()),
+            ("normalizer", &sizes.normalizer()),
+            ("stabilizer", &sizes.stabilizer()),
+        ];
+        let dtype = inputs[0].dtype;
+        let (state, reset) = optional(inputs);
+        let floats = floats.into_iter().zip(&inputs[..if state.is_some() { 8 } else { 5 }]);
+        let reset = reset.map(|spec| ("reset", spec, sizes.reset().to_vec(), DType::U32));
+        let expected = floats.map(|((name, sizes), spec)| (name, spec, sizes.to_vec(), dtype));
+        for (name, spec, expected, dtype) in expected.chain(reset) {
+            if spec.shape.sizes() != expected {
+                let shapes: Vec<&Shape> = inputs.iter().map(|spec| &spec.shape).collect();
+                return Err(Error::shape(
+                    "mlstm",
+                    format!("{name} should be {expected:?}, it is {:?}; all inputs: {shapes:?}", spec.shape),
+                ));
+            }
+            if spec.dtype != dtype || !matches!(inputs[0].dtype, DType::F32 | DType::F64) {
+                let found = format!("query is {}, {name} is {}", inputs[0].dtype, spec.dtype);
+                let message = format!("inputs must be all f32 or all f64, and reset u32; {found}");
+                return Err(Error::dtype("mlstm", message));
+            }
+            if spec.shape.elements() == 0 {
+                return Err(Error::shape("mlstm", format!("{name} is empty: {:?}", spec.shape)));
+            }
+        }
+        Ok(())
+    }
+
     /// The place of den among the outputs.
     fn den_place(&self) -> usize {
         if self.final_state { 4 } else { 1 }
@@ -247,54 +272,19 @@ impl Forward for Mlstm {
     }
 
     fn outputs(&self, inputs: &[Spec]) -> Result<Vec<Spec>> {
-        if !matches!(inputs.len(), 5 | 8) {
-            return Err(Error::shape(
-                "mlstm",
-                format!("takes 5 inputs, or 8 with an initial state, got {}", inputs.len()),
-            ));
+        if !matches!(inputs.len(), 5 | 6 | 8 | 9) {
+            let message =
+                format!("takes 5 inputs, 3 more with an initial state, 1 more with resets, got {}", inputs.len());
+            return Err(Error::shape("mlstm", message));
         }
         if !CHUNK_SIZES.contains(&self.chunk_size) {
-            return Err(Error::shape(
-                "mlstm",
-                format!(
-                    "chunk_size must be {} to {}, it is {}",
-                    CHUNK_SIZES.start(),
-                    CHUNK_SIZES.end(),
-                    self.chunk_size
-                ),
-            ));
+            let (least, most) = (CHUNK_SIZES.start(), CHUNK_SIZES.end());
+            let message = format!("chunk_size must be {least} to {most}, it is {}", self.chunk_size);
+            return Err(Error::shape("mlstm", message));
         }
         let sizes = self.sizes(&inputs[0].shape, &inputs[2].shape)?;
-        let expected: [&[usize]; 8] = [
-            &sizes.query(),
-            &sizes.query(),
-            &sizes.value(),
-            &sizes.gate(),
-            &sizes.gate(),
-            &sizes.memory(),
-            &sizes.normalizer(),
-            &sizes.stabilizer(),
-        ];
-        let names = ["query", "key", "value", "input_gate", "forget_gate", "memory", "normalizer", "stabilizer"];
+        self.expect_inputs(sizes, inputs)?;
         let dtype = inputs[0].dtype;
-        for ((spec, expected), name) in inputs.iter().zip(expected).zip(names) {
-            if spec.shape.sizes() != expected {
-                let shapes: Vec<&Shape> = inputs.iter().map(|spec| &spec.shape).collect();
-                return Err(Error::shape(
-                    "mlstm",
-                    format!("{name} should be {expected:?}, it is {:?}; all inputs: {shapes:?}", spec.shape),
-                ));
-            }
-            if spec.dtype != dtype || !matches!(dtype, DType::F32 | DType::F64) {
-                return Err(Error::dtype(
-                    "mlstm",
-                    format!("all inputs must be f32 or all f64; query is {dtype}, {name} is {}", spec.dtype),
-                ));
-            }
-            if spec.shape.elements() == 0 {
-                return Err(Error::shape("mlstm", format!("{name} is empty: {:?}", spec.shape)));
-            }
-        }
         let mut outputs = vec![Spec::new(&sizes.value(), dtype)?];
         if self.final_state {
             outputs.push(Spec::new(&sizes.memory(), dtype)?);
@@ -324,9 +314,9 @@ impl Forward for Mlstm {
 
 impl Operation for Mlstm {
     fn saves(&self) -> Saves {
-        // An initial state is saved where there is one; places beyond the inputs name nothing.
+        // An initial state and resets are saved where they are given; places beyond the inputs name nothing.
         let outputs: &[usize] = if self.final_state { &[0, 4] } else { &[0, 1] };
-        Saves { inputs: &[0, 1, 2, 3, 4, 5, 6, 7], outputs }
+        Saves { inputs: &[0, 1, 2, 3, 4, 5, 6, 7, 8], outputs }
     }
 
     fn backward_cpu(&self, context: &Context) -> Result<Vec<Option<Tensor>>> {

@@ -1,7 +1,8 @@
 //! One position, for generation: each number of the state is read once and written once.
 
-use super::forward_cpu::{cpu_of, unfilled};
-use super::{Mlstm, Options, Sizes, State, gpu};
+use super::forward_cpu::{Slices, cpu_of, unfilled};
+use super::gates_cpu::Place;
+use super::{Inputs, Mlstm, Options, State, gpu};
 use crate::device::cpu::float::{Float, vectorized};
 use crate::device::cpu::threads::for_items;
 use crate::error::{Error, Result};
@@ -10,7 +11,7 @@ use crate::tape::Var;
 use crate::tensor::Tensor;
 use crate::{DType, Device};
 
-/// One position: h [batch, 1, heads, v_dim] and the state after it. Shapes as for [`super::mlstm`] with a sequence of 1.
+/// One position: h [batch, 1, heads, v_dim] and the state after it. Shapes as in [`Inputs`] with a sequence of 1.
 /// Nothing is recorded: no gradient flows through it.
 ///
 /// # Errors
@@ -24,22 +25,30 @@ pub fn mlstm_step(
     before: &State,
     options: Options,
 ) -> Result<(Var, State)> {
-    let inputs = [query, key, value, input_gate, forget_gate, &before.memory, &before.normalizer, &before.stabilizer]
-        .map(Var::tensor);
-    let operation = Mlstm { chunk_size: options.chunk_size, epsilon: options.epsilon, final_state: true };
-    operation.outputs(&inputs.map(Tensor::spec))?;
-    let device = query.tensor().device();
+    mlstm_step_with(Inputs { query, key, value, input_gate, forget_gate }, before, None, options)
+}
+
+/// [`mlstm_step`] with resets, u32 [batch, 1]: where one is not 0, a document begins and `before` is forgotten.
+///
+/// # Errors
+/// As [`mlstm_step`].
+pub fn mlstm_step_with(inputs: Inputs, before: &State, reset: Option<&Var>, options: Options) -> Result<(Var, State)> {
+    let state = [&before.memory, &before.normalizer, &before.stabilizer];
+    let inputs: Vec<&Tensor> = inputs.list().into_iter().chain(state).chain(reset).map(Var::tensor).collect();
+    let operation = options.operation(true);
+    operation.outputs(&inputs.iter().map(|tensor| tensor.spec()).collect::<Vec<_>>())?;
+    let device = inputs[0].device();
     if let Some(other) = inputs.iter().find(|tensor| tensor.device() != device) {
         return Err(Error::device("mlstm_step", format!("tensors are on {device:?} and on {:?}", other.device())));
     }
     let sizes = operation.sizes_of(&inputs)?;
     if sizes.sequence != 1 {
-        return Err(Error::shape("mlstm_step", format!("takes one position, query is {:?}", query.tensor().shape())));
+        return Err(Error::shape("mlstm_step", format!("takes one position, query is {:?}", inputs[0].shape())));
     }
-    let [h, memory, normalizer, stabilizer] = match (&device, query.tensor().dtype()) {
-        (Device::Gpu(gpu), _) => gpu::step(gpu, sizes, options.epsilon, inputs),
-        (_, DType::F64) => on_cpu::<f64>(sizes, options.epsilon, inputs),
-        _ => on_cpu::<f32>(sizes, options.epsilon, inputs),
+    let [h, memory, normalizer, stabilizer] = match (&device, inputs[0].dtype()) {
+        (Device::Gpu(gpu), _) => gpu::step(gpu, &operation, &inputs),
+        (_, DType::F64) => on_cpu::<f64>(&operation, &inputs),
+        _ => on_cpu::<f32>(&operation, &inputs),
     }?
     .map(Var::constant);
     Ok((h, State { memory, normalizer, stabilizer }))
@@ -48,14 +57,12 @@ pub fn mlstm_step(
 /// Numbers of a state below which one thread is faster.
 const WORTH_THREADS: usize = 1 << 16;
 
-fn on_cpu<T: Float>(sizes: Sizes, epsilon: f64, inputs: [&Tensor; 8]) -> Result<[Tensor; 4]> {
-    let mut slices = [[].as_slice(); 8];
-    for (slice, tensor) in slices.iter_mut().zip(inputs) {
-        *slice = tensor.cpu::<T>("mlstm_step")?;
-    }
-    let [query, key, value, input_gate, forget_gate, memory, normalizer, stabilizer] = slices;
-    let (qk_dim, v_dim) = (sizes.qk_dim, sizes.v_dim);
-    let (scale, epsilon) = (T::from_f64(sizes.scale()), T::from_f64(epsilon));
+fn on_cpu<T: Float>(operation: &Mlstm, inputs: &[&Tensor]) -> Result<[Tensor; 4]> {
+    let (sizes, slices) = (operation.sizes_of(inputs)?, Slices::<T>::new(inputs)?);
+    let Some([memory, normalizer, _]) = slices.initial else {
+        return Err(Error::shape("mlstm_step", "takes the state before the position"));
+    };
+    let (qk_dim, v_dim, scale) = (sizes.qk_dim, sizes.v_dim, T::from_f64(sizes.scale()));
     let cpu = cpu_of(inputs[0])?;
     let mut outputs = [
         unfilled::<T>(&cpu, &sizes.value())?,
@@ -74,13 +81,13 @@ fn on_cpu<T: Float>(sizes: Sizes, epsilon: f64, inputs: [&Tensor; 8]) -> Result<
         .collect();
     let worth_threads = sizes.cells() * sizes.state() > WORTH_THREADS;
     for_items(cells, worth_threads, |cell, (((h, next_memory), next_normalizer), next_stabilizer)| {
-        let (query, key) = (&query[cell * qk_dim..][..qk_dim], &key[cell * qk_dim..][..qk_dim]);
-        let (value, normalizer) = (&value[cell * v_dim..][..v_dim], &normalizer[cell * qk_dim..][..qk_dim]);
+        let (query, key) = (&slices.query[cell * qk_dim..][..qk_dim], &slices.key[cell * qk_dim..][..qk_dim]);
+        let (value, normalizer) = (&slices.value[cell * v_dim..][..v_dim], &normalizer[cell * qk_dim..][..qk_dim]);
         let memory = &memory[cell * sizes.state()..][..sizes.state()];
-        let kept = forget_gate[cell].log_sigmoid() + stabilizer[cell];
-        let m = kept.max(input_gate[cell]);
-        let (forget, input) = ((kept - m).exp(), (input_gate[cell] - m).exp());
-        *next_stabilizer = m;
+        let gates = slices.gates(operation, Place::new(sizes, cell), cell);
+        let chunk = gates.chunk(0, 1, T::ONE);
+        let (forget, input) = (chunk.carry, chunk.write[0]);
+        *next_stabilizer = gates.after(1);
         h.fill(T::ZERO);
         let mut den = T::ZERO;
         vectorized(
@@ -95,9 +102,9 @@ fn on_cpu<T: Float>(sizes: Sizes, epsilon: f64, inputs: [&Tensor; 8]) -> Result<
                         *h += q * *next;
                     }
                 }
-                let divisor = den.abs().max((-m).exp()) + epsilon;
+                let (inverse, _) = gates.inverse(0, den);
                 for h in h.iter_mut() {
-                    *h = *h / divisor;
+                    *h *= inverse;
                 }
             },
         );

@@ -1,7 +1,7 @@
 //! The inputs of one mLSTM file in the engine's layout, and which cell the file asks for.
 
 use gradus_engine::definition::Array;
-use gradus_engine::ops::mlstm::{Mlstm, Options};
+use gradus_engine::ops::mlstm::{InputGate, Mlstm, Options};
 
 use super::super::attention::{four_dimensional, query_factor, scaled, swapped};
 use super::super::file::Vectors;
@@ -115,6 +115,7 @@ fn initial(vectors: &Vectors, sizes: [&[usize]; 3], sequence: usize) -> Result<O
 pub struct Variant {
     /// What stands behind the names of its results.
     suffix: &'static str,
+    input_gate: InputGate,
 }
 
 impl Variant {
@@ -122,7 +123,16 @@ impl Variant {
     /// A gate that nobody knows.
     pub fn of_file(vectors: &Vectors) -> Result<Vec<Self>> {
         match vectors.word("variant").as_deref() {
-            None | Some("exp") => Ok(vec![Self { suffix: "" }]),
+            None | Some("exp") => Ok(vec![Self { suffix: "", input_gate: InputGate::Exponential }]),
+            Some("sig") => {
+                // Results of num itself stand beside those of num / (max(|den|, 1) + ε), or alone.
+                let sigmoid = |suffix, normalize| Self { suffix, input_gate: InputGate::Sigmoid { normalize } };
+                let mut all = vec![sigmoid("", vectors.optional_flag("normalize")?.unwrap_or(true))];
+                if vectors.has("h_raw") {
+                    all.push(sigmoid("_raw", false));
+                }
+                Ok(all)
+            }
             Some(other) => Err(vectors.problem(format!("parameter `variant` should be exp or sig, it is `{other}`"))),
         }
     }
@@ -139,21 +149,21 @@ impl Variant {
 
     /// Whether there is an m.
     pub fn has_stabilizer(self) -> bool {
-        true
+        self.input_gate == InputGate::Exponential
     }
 
     /// Whether h is divided by the denominator.
     pub fn normalizes(self) -> bool {
-        true
+        self.input_gate != InputGate::Sigmoid { normalize: false }
     }
 
     /// The operation on whole sequences.
     pub fn operation(self, cell: &Cell, chunk_size: usize) -> Mlstm {
-        Mlstm { chunk_size, epsilon: cell.epsilon, final_state: true }
+        Mlstm { chunk_size, epsilon: cell.epsilon, input_gate: self.input_gate, final_state: true }
     }
 
     /// The options of the functions that take a state.
     pub fn options(self, cell: &Cell, chunk_size: usize) -> Options {
-        Options { chunk_size, epsilon: cell.epsilon }
+        Options { chunk_size, epsilon: cell.epsilon, input_gate: self.input_gate }
     }
 }
