@@ -37,9 +37,15 @@ impl Input {
         match (self.index, dtype) {
             (true, _) => Tensor::new(device, sizes, &data.iter().map(|&x| x as u32).collect::<Vec<_>>()),
             (false, DType::F64) => Tensor::new(device, sizes, data),
+            (false, DType::F16) => Tensor::new(device, sizes, &data.iter().map(|&x| half(x)).collect::<Vec<_>>()),
             (false, _) => Tensor::new(device, sizes, &data.iter().map(|&x| x as f32).collect::<Vec<_>>()),
         }
     }
+}
+
+/// The f16 nearest to an f32 number.
+pub(super) fn half(x: f64) -> half::f16 {
+    half::f16::from_f32(x as f32)
 }
 
 /// An operation with its inputs.

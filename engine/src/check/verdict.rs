@@ -75,10 +75,12 @@ impl Yardstick {
         if outcome.outputs.len() != self.defined.len() {
             return Worst::BEYOND;
         }
-        let of = |(got, defined): (&Vec<f64>, &Defined)| {
-            measure(got, &defined.value.data, &defined.magnitude, defined.terms, epsilon(dtype), 1.0)
+        let of = |((got, &of), defined): ((&Vec<f64>, &DType), &Defined)| {
+            // The coarser of the type computed in and the output's own.
+            let epsilon = epsilon(dtype).max(epsilon(of));
+            measure(got, &defined.value.data, &defined.magnitude, defined.terms, epsilon, 1.0)
         };
-        outcome.outputs.iter().zip(&self.defined).map(of).fold(Worst::default(), Worst::max)
+        outcome.outputs.iter().zip(&outcome.types).zip(&self.defined).map(of).fold(Worst::default(), Worst::max)
     }
 
     pub(crate) fn backward(&self, outcome: &Outcome, dtype: DType) -> Worst {
@@ -105,7 +107,7 @@ impl Yardstick {
     fn diagnose(&self, case: &Case, outcome: &Outcome, dtype: DType) -> Option<(Direction, Mistake)> {
         let exact = Outcome {
             outputs: self.defined.iter().map(|defined| defined.value.data.clone()).collect(),
-            gradients: self.exact.gradients.clone(),
+            ..self.exact.clone()
         };
         for direction in Direction::BOTH {
             let fits = |planted: &Outcome| match direction {

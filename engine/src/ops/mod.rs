@@ -3,6 +3,7 @@
 
 pub mod arithmetic;
 pub mod attention;
+pub mod cast;
 pub mod cross_entropy;
 pub mod dropout;
 pub mod embedding;
@@ -13,6 +14,7 @@ pub mod mlstm;
 pub mod norm;
 pub mod optimizer;
 mod packs;
+pub mod permute;
 pub mod reduction;
 pub mod reshape;
 pub mod rotary;

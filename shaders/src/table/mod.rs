@@ -25,6 +25,7 @@ const ROW_HIGHEST: File = file!("prelude/row_highest.wgsl");
 pub mod adamw;
 pub mod arithmetic;
 pub mod attention;
+pub mod cast;
 pub mod cross_entropy;
 pub mod dropout;
 pub mod embedding;
@@ -32,6 +33,7 @@ pub mod gather;
 pub mod matmul;
 pub mod mlstm;
 pub mod norm;
+pub mod permute;
 pub mod reduction;
 pub mod rotary;
 pub mod slice;
@@ -45,6 +47,8 @@ pub const ALL: &[&[&Kernel]] = &[
     adamw::ALL,
     arithmetic::ALL,
     slice::ALL,
+    permute::ALL,
+    cast::ALL,
     softmax::ALL,
     reduction::ALL,
     mlstm::ALL,
