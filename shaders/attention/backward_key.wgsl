@@ -1,17 +1,18 @@
 // Causal attention, gradients of key and value: dk[j] = sum_t ds[t, j] q[t] and dv[j] = sum_t p[t, j] do[t] over the
-// queries t >= j - offset of every head that reads this kv head, with p[t, j] = exp(q[t] . k[j] / sqrt(D) - lse[t]) and
-// ds[t, j] = p[t, j] (do[t] . v[j] - delta[t]) / sqrt(D).
-// Layouts: attention/sizes.wgsl; terms holds (lse, delta) of each query row.
+// queries of every head that reads this kv head and with first_key[t] <= j <= t + offset, with
+// p[t, j] = exp(q[t] . k[j] / sqrt(D) - m[t]) / z[t] and ds[t, j] = p[t, j] (do[t] . v[j] - delta[t]) / sqrt(D).
+// Layouts: attention/sizes.wgsl; terms of each query row: attention/terms.wgsl. With DOCUMENTS = 0 every first_key is 0.
 //
 // One workgroup computes 64 key rows of one kv head: it passes over the heads of the group and over their queries in
-// tiles of 32, from the first that sees a key of its own. So each sum has one owner and one order. Which invocation owns
-// what is in attention/tile.wgsl, with keys as rows and queries as columns. Key rows that are not used get gradient 0.
+// tiles of 32, from the first that sees a key of its own; tiles of which no query does are left out. So each sum has one
+// owner and one order. Which invocation owns what is in attention/tile.wgsl, with keys as rows and queries as columns. Key
+// rows that are not used get gradient 0.
 
 @group(0) @binding(1) var<storage, read> query: array<Lane>;
 @group(0) @binding(2) var<storage, read> key: array<Lane>;
 @group(0) @binding(3) var<storage, read> value: array<Lane>;
 @group(0) @binding(4) var<storage, read> d_output: array<Lane>;
-@group(0) @binding(5) var<storage, read> terms: array<vec2<f32>>;
+@group(0) @binding(5) var<storage, read> terms: array<vec4<u32>>;
 @group(0) @binding(6) var<storage, read_write> d_key: array<Element>;
 @group(0) @binding(7) var<storage, read_write> d_value: array<Element>;
 
@@ -27,6 +28,16 @@ fn read_right(which: u32, place: u32) -> Lane {
         return query[place];
     }
     return d_output[place];
+}
+
+// Whether the first key of any of the `count` queries whose terms begin at `place` is `key` or an earlier one.
+fn any_begins_by(key: u32, place: u32, count: u32) -> bool {
+    for (var column = 0u; column < count; column++) {
+        if terms[place + column].w <= key {
+            return true;
+        }
+    }
+    return false;
 }
 
 @compute @workgroup_size(THREADS)
@@ -57,27 +68,30 @@ fn main(
     for (var head = kv_head * parameters.group; head < (kv_head + 1u) * parameters.group; head++) {
         let terms_place = (batch * parameters.heads + head) * parameters.queries;
         for (var first = start; first < parameters.queries; first += COLUMNS) {
-            right = Rows(
-                query_place(batch, first, head),
-                parameters.heads * parameters.head_dim,
-                min(COLUMNS, parameters.queries - first),
-            );
+            let count = min(COLUMNS, parameters.queries - first);
+            if DOCUMENTS == 1u && !any_begins_by(first_row + ROWS - 1u, terms_place + first, count) {
+                continue;
+            }
+            right = Rows(query_place(batch, first, head), parameters.heads * parameters.head_dim, count);
             var scores = tile_product(0u, lane);
             var d_weights = tile_product(1u, lane);
             for (var j = 0u; j < EACH; j++) {
                 let column = tx + TX * j;
-                var term = vec2<f32>(0.0);
-                if column < right.count {
+                var term = vec4<u32>(0u);
+                if column < count {
                     term = terms[terms_place + first + column];
                 }
-                let seen = (rows <= vec4<u32>(first + column + parameters.offset))
-                    & vec4<bool>(column < right.count);
-                let weight = exp_rows(select(vec4<f32>(LOWEST), scores[j] * parameters.scale - term.x, seen));
-                // ds from here on; 0 for a query that sees one key alone: its weight is 1 whatever its score.
-                scores[j] = weight * (d_weights[j] - term.y) * parameters.scale;
-                if first + column + parameters.offset == 0u {
-                    scores[j] = vec4<f32>(0.0);
+                let last_seen = first + column + parameters.offset;
+                var seen = (rows <= vec4<u32>(last_seen)) & vec4<bool>(column < count);
+                if DOCUMENTS == 1u {
+                    seen = seen & (vec4<u32>(term.w) <= rows);
                 }
+                // Rounding alone could put a score above the largest, and keys that are not seen.
+                let exponent = min(scores[j] * parameters.scale - bitcast<f32>(term.x), vec4<f32>(0.0));
+                let weight = select(vec4<f32>(0.0), exp_rows(exponent) * bitcast<f32>(term.y), seen);
+                // ds from here on; 0 for a query that sees one key alone: its weight is 1 whatever its score.
+                let d_score = weight * (d_weights[j] - bitcast<f32>(term.z)) * parameters.scale;
+                scores[j] = select(vec4<f32>(0.0), d_score, seen & vec4<bool>(last_seen != term.w));
                 set_weights(j, weight, lane);
             }
             add_products(1u, &d_values, lane);

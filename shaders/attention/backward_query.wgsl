@@ -1,16 +1,16 @@
-// Causal attention, gradient of the query: dq[t] = sum_j ds[t, j] k[j] over the keys j <= t + offset, with
-// p[t, j] = exp(q[t] . k[j] / sqrt(D) - lse[t]) and ds[t, j] = p[t, j] (do[t] . v[j] - delta[t]) / sqrt(D).
-// Layouts: attention/sizes.wgsl; terms holds (lse, delta) of each query row.
+// Causal attention, gradient of the query: dq[t] = sum_j ds[t, j] k[j] over the keys first_key[t] <= j <= t + offset,
+// with p[t, j] = exp(q[t] . k[j] / sqrt(D) - m[t]) / z[t] and ds[t, j] = p[t, j] (do[t] . v[j] - delta[t]) / sqrt(D).
+// Layouts: attention/sizes.wgsl; terms of each query row: attention/terms.wgsl. With DOCUMENTS = 0 every first_key is 0.
 //
-// One workgroup computes 64 query rows of one head and passes over the keys in tiles of 32, up to the last that a row of
-// its own sees; which invocation owns what is in attention/tile.wgsl. p is computed anew: no exponent is above 0 but by
-// rounding, since lse is at least the largest score.
+// One workgroup computes 64 query rows of one head and passes over the keys in tiles of 32, from the first to the last
+// that a row of its own sees; which invocation owns what is in attention/tile.wgsl. p is computed anew, by the products
+// of the forward in the same order, so that the score which was the largest is m again however large it is.
 
 @group(0) @binding(1) var<storage, read> query: array<Lane>;
 @group(0) @binding(2) var<storage, read> key: array<Lane>;
 @group(0) @binding(3) var<storage, read> value: array<Lane>;
 @group(0) @binding(4) var<storage, read> d_output: array<Lane>;
-@group(0) @binding(5) var<storage, read> terms: array<vec2<f32>>;
+@group(0) @binding(5) var<storage, read> terms: array<vec4<u32>>;
 @group(0) @binding(6) var<storage, read_write> d_query: array<Element>;
 
 fn read_left(which: u32, place: u32) -> Lane {
@@ -49,17 +49,30 @@ fn main(
     let end = first_row + count + parameters.offset;
     let last_seen = first_row + 4u * ty + parameters.offset + vec4<u32>(0u, 1u, 2u, 3u);
     // Rows that do not exist have terms 0, scores 0 and a gradient do of 0: nothing comes of them.
-    var lse = vec4<f32>(0.0);
+    var most = vec4<f32>(0.0);
+    var inverse = vec4<f32>(0.0);
     var delta = vec4<f32>(0.0);
+    var first_seen = vec4<u32>(0u);
+    let terms_place = batch_head * parameters.queries + first_row;
     for (var r = 0u; r < 4u; r++) {
         if 4u * ty + r < count {
-            let term = terms[batch_head * parameters.queries + first_row + 4u * ty + r];
-            lse[r] = term.x;
-            delta[r] = term.y;
+            let term = terms[terms_place + 4u * ty + r];
+            most[r] = bitcast<f32>(term.x);
+            inverse[r] = bitcast<f32>(term.y);
+            delta[r] = bitcast<f32>(term.z);
+            first_seen[r] = term.w;
         }
     }
+    var start = 0u;
+    if DOCUMENTS == 1u {
+        start = parameters.keys;
+        for (var row = 0u; row < count; row++) {
+            start = min(start, terms[terms_place + row].w);
+        }
+        start = start / COLUMNS * COLUMNS;
+    }
     var sums: array<vec4<f32>, 4u * SLICES>;
-    for (var first_key = 0u; first_key < end; first_key += COLUMNS) {
+    for (var first_key = start; first_key < end; first_key += COLUMNS) {
         right = Rows(
             key_place(batch, first_key, head / parameters.group),
             parameters.kv_heads * parameters.head_dim,
@@ -68,11 +81,17 @@ fn main(
         var scores = tile_product(0u, lane);
         var d_weights = tile_product(1u, lane);
         for (var j = 0u; j < EACH; j++) {
-            let seen = vec4<u32>(first_key + tx + TX * j) <= last_seen;
-            let score = select(vec4<f32>(LOWEST), scores[j] * parameters.scale, seen);
-            let d_score = exp_rows(score - lse) * (d_weights[j] - delta) * parameters.scale;
+            let key = vec4<u32>(first_key + tx + TX * j);
             // A row that sees one key alone has the weight 1 whatever its score: rounding must leave nothing.
-            set_weights(j, select(d_score, vec4<f32>(0.0), last_seen == vec4<u32>(0u)), lane);
+            var counts = (key <= last_seen) & (last_seen != first_seen);
+            if DOCUMENTS == 1u {
+                counts = counts & (first_seen <= key);
+            }
+            // Rounding alone could put a score above the largest, and keys that are not seen.
+            let exponent = min(scores[j] * parameters.scale - most, vec4<f32>(0.0));
+            let weight = exp_rows(exponent) * inverse;
+            let d_score = weight * (d_weights[j] - delta) * parameters.scale;
+            set_weights(j, select(vec4<f32>(0.0), d_score, counts), lane);
         }
         add_products(0u, &sums, lane);
     }

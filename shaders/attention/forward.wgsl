@@ -1,18 +1,21 @@
-// Causal attention, forward: o[t] = sum_j exp(s[t, j] - lse[t]) v[j], s[t, j] = q[t] . k[j] / sqrt(D),
-// lse[t] = ln sum_j exp(s[t, j]), over the keys j <= t + offset. Layouts: attention/sizes.wgsl.
+// Causal attention, forward: o[t] = sum_j exp(s[t, j] - m[t]) v[j] / z[t], s[t, j] = q[t] . k[j] / sqrt(D),
+// z[t] = sum_j exp(s[t, j] - m[t]), over the keys first_key[t] <= j <= t + offset. Layouts: attention/sizes.wgsl.
 //
-// One workgroup computes 64 query rows of one head and passes over the keys in tiles of 32, up to the last that a row of
-// its own sees; which invocation owns what is in attention/tile.wgsl. Nothing but o and lse is written.
+// One workgroup computes 64 query rows of one head and passes over the keys in tiles of 32, from the first to the last
+// that a row of its own sees; which invocation owns what is in attention/tile.wgsl. Nothing but o and the normalizers
+// (m, z) is written.
 //
 // Stable by the running maximum m of each row (online softmax): the sums so far are multiplied by exp(m_old - m_new)
-// whenever it rises, so that no exponent is ever above 0. The first tile holds key 0, which every row sees, so m is a
-// score from then on. Rows beyond the last query compute on zeros and are not written.
+// whenever it rises, so that no exponent is ever above 0. m starts at the least finite number, which is the score of keys
+// that a row does not see as well: what they add before the row's first key is multiplied by 0 there, and from then on
+// their weight is 0. Scores may be any numbers above the least. Rows beyond the last query compute on zeros and are not
+// written.
 
 @group(0) @binding(1) var<storage, read> query: array<Lane>;
 @group(0) @binding(2) var<storage, read> key: array<Lane>;
 @group(0) @binding(3) var<storage, read> value: array<Lane>;
 @group(0) @binding(4) var<storage, read_write> output: array<Element>;
-@group(0) @binding(5) var<storage, read_write> lse: array<f32>;
+@group(0) @binding(5) var<storage, read_write> normalizers: array<vec2<f32>>;
 
 fn read_left(which: u32, place: u32) -> Lane {
     return query[place];
@@ -46,20 +49,31 @@ fn main(
     left = Rows(query_place(batch, first_row, head), parameters.heads * parameters.head_dim, count);
     let end = first_row + count + parameters.offset;
     let last_seen = first_row + 4u * ty + parameters.offset + vec4<u32>(0u, 1u, 2u, 3u);
-    var most = vec4<f32>(LOWEST);
+    var first_seen = vec4<u32>(0u);
+    for (var r = 0u; r < 4u; r++) {
+        if 4u * ty + r < count {
+            first_seen[r] = first_key_of(batch, first_row + 4u * ty + r);
+        }
+    }
+    var most = vec4<f32>(LEAST);
     var total = vec4<f32>(0.0);  // of this invocation's columns
     var sums: array<vec4<f32>, 4u * SLICES>;
-    for (var first_key = 0u; first_key < end; first_key += COLUMNS) {
+    let start = least_first_key(batch, first_row, count) / COLUMNS * COLUMNS;
+    for (var first_key = start; first_key < end; first_key += COLUMNS) {
         right = Rows(
             key_place(batch, first_key, head / parameters.group),
             parameters.kv_heads * parameters.head_dim,
             min(COLUMNS, end - first_key),
         );
         var scores = tile_product(0u, lane);
-        var own = vec4<f32>(LOWEST);
+        var own = vec4<f32>(LEAST);
         for (var j = 0u; j < EACH; j++) {
-            let seen = vec4<u32>(first_key + tx + TX * j) <= last_seen;
-            scores[j] = select(vec4<f32>(LOWEST), scores[j] * parameters.scale, seen);
+            let key = vec4<u32>(first_key + tx + TX * j);
+            var seen = key <= last_seen;
+            if DOCUMENTS == 1u {
+                seen = seen & (first_seen <= key);
+            }
+            scores[j] = select(vec4<f32>(LEAST), scores[j] * parameters.scale, seen);
             own = max(own, scores[j]);
         }
         tile[lane] = own;
@@ -93,6 +107,10 @@ fn main(
     for (var r = 0u; r < 4u; r++) {
         let row = 4u * ty + r;
         if row < count {
+            if DOCUMENTS == 1u && first_seen[r] > last_seen[r] {
+                total[r] = bitcast<f32>(parameters.not_a_number);
+                report_first_key(first_seen[r], last_seen[r] + 1u);
+            }
             let place = left.place + row * left.stride;
             for (var slice = 0u; slice < SLICES; slice++) {
                 let result = sums[4u * slice + r] / total[r];
@@ -104,7 +122,7 @@ fn main(
                 }
             }
             if tx == 0u {
-                lse[batch_head * parameters.queries + first_row + row] = most[r] + log(total[r]);
+                normalizers[batch_head * parameters.queries + first_row + row] = vec2<f32>(most[r], total[r]);
             }
         }
     }

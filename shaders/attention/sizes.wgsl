@@ -1,7 +1,8 @@
 // The sizes of an attention, and where rows lie.
 //
 // query, output: [batch, queries, heads, D]; key, value: [batch, capacity, kv_heads, D], of which the first `keys` rows
-// are used; rows of terms: [batch, heads, queries]. Query t sees the keys j <= t + offset.
+// are used; rows of normalizers and terms: [batch, heads, queries]. Query t sees the keys first_key[t] <= j <= t + offset;
+// without documents first_key is 0.
 
 struct Parameters {
     queries: u32,
@@ -16,6 +17,8 @@ struct Parameters {
     batch_heads: u32,  // batch * heads, in the kernel of keys batch * kv_heads
     tiles: u32,  // tiles of rows a head; in the step kernels parts of the keys
     part_keys: u32,  // in the step kernels, keys a part: a multiple of 64
+    operation: u32,  // in the fault record
+    not_a_number: u32,  // the bits of what a row that sees no key gets
 }
 
 @group(0) @binding(0) var<uniform> parameters: Parameters;

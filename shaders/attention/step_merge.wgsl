@@ -1,12 +1,13 @@
 // Causal attention of a single query, second half: the parts of the keys joined. With (m_i, t_i, o_i) of each part and
-// m the largest m_i: t = sum_i exp(m_i - m) t_i, o = sum_i exp(m_i - m) o_i / t, lse = m + ln t.
-// parts: [batch, heads, tiles, D + 2], written by step_part.wgsl; output: [batch, 1, heads, D]; lse: [batch, heads].
+// m the largest m_i: z = sum_i exp(m_i - m) t_i, o = sum_i exp(m_i - m) o_i / z.
+// parts: [batch, heads, tiles, D + 2], written by step_part.wgsl; output: [batch, 1, heads, D]; normalizers (m, z):
+// [batch, heads].
 //
 // One workgroup a head, one column an invocation (D <= 256). Parts are added in their order; no exponent is above 0.
 
 @group(0) @binding(1) var<storage, read> parts: array<f32>;
 @group(0) @binding(2) var<storage, read_write> output: array<Element>;
-@group(0) @binding(3) var<storage, read_write> lse: array<f32>;
+@group(0) @binding(3) var<storage, read_write> normalizers: array<vec2<f32>>;
 
 @compute @workgroup_size(256)
 fn main(
@@ -34,6 +35,6 @@ fn main(
     }
     output[batch_head * parameters.head_dim + lane] = Element(sum / total);
     if lane == 0u {
-        lse[batch_head] = most + log(total);
+        normalizers[batch_head] = vec2<f32>(most, total);
     }
 }

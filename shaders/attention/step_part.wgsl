@@ -1,4 +1,5 @@
-// Causal attention of a single query, first half: a part of the keys. o = sum_j exp(s[j] - lse) v[j] over all keys.
+// Causal attention of a single query, first half: a part of the keys. o = sum_j exp(s[j] - m) v[j] / z over the keys from
+// first_key on.
 // Layouts: attention/sizes.wgsl with queries = 1; parts: [batch, heads, tiles, D + 2].
 //
 // One workgroup computes one part of the keys of one head, in chunks of 64 keys, and writes (m, sum_j exp(s[j] - m),
@@ -6,7 +7,7 @@
 // or value together, each the vectors of four columns `x`, x + 16, ... (SLICES = D / 64 rounded up of them); the 16
 // such groups `y` take the keys y, y + 16, y + 32, y + 48 of the chunk.
 //
-// Stable by the running maximum, as in forward.wgsl.
+// Stable by the running maximum, as in forward.wgsl. A part before first_key has the sums 0 and the least m.
 
 @group(0) @binding(1) var<storage, read> query: array<Lane>;
 @group(0) @binding(2) var<storage, read> key: array<Lane>;
@@ -46,15 +47,18 @@ fn main(
     let kv_head = head / parameters.group;
     let x = lane % 16u;
     let y = lane / 16u;
-    let start = (index % parameters.tiles) * parameters.part_keys;
-    let count = min(parameters.keys - start, parameters.part_keys);
+    let first_key = first_key_of(batch, 0u);
+    let first_of_part = (index % parameters.tiles) * parameters.part_keys;
+    let end = min(parameters.keys, first_of_part + parameters.part_keys);
+    let start = min(max(first_of_part, first_key), end);
+    let count = end - start;
     left = Rows(query_place(batch, 0u, head), 0u, 1u);
     right = Rows(key_place(batch, start, kv_head), parameters.kv_heads * parameters.head_dim, count);
     var q: array<vec4<f32>, SLICES>;
     for (var slice = 0u; slice < SLICES; slice++) {
         q[slice] = load_left(0u, 0u, 64u * slice + 4u * x) * parameters.scale;
     }
-    var most = LOWEST;
+    var most = LEAST;
     var total = 0.0;  // of the keys of group y
     var own: array<vec4<f32>, SLICES>;
     for (var chunk = 0u; chunk < count; chunk += CHUNK) {
@@ -71,7 +75,7 @@ fn main(
             for (var i = 0u; i < 16u; i++) {
                 score += products[16u * lane + i];
             }
-            weights[lane] = select(LOWEST, score, chunk + lane < count);
+            weights[lane] = select(LEAST, score, chunk + lane < count);
         }
         workgroupBarrier();  // the scores are complete before the maximum is taken
         let before = most;
@@ -114,6 +118,10 @@ fn main(
         var sum = 0.0;
         for (var i = 0u; i < 16u; i++) {
             sum += weights[i];
+        }
+        if DOCUMENTS == 1u && first_key >= parameters.keys {
+            sum = bitcast<f32>(parameters.not_a_number);
+            report_first_key(first_key, parameters.keys);
         }
         parts[result] = most;
         parts[result + 1u] = sum;

@@ -1,12 +1,13 @@
-// What the backward needs of each query row: terms = (lse, delta), delta[t] = do[t] . o[t], which is
-// sum_j p[t, j] (do[t] . v[j]). Layouts: attention/sizes.wgsl.
+// What the backward needs of each query row: terms = (m, 1 / z, delta, first_key), the first three by their bits, with m
+// and z as in forward.wgsl and delta[t] = do[t] . o[t], which is sum_j p[t, j] (do[t] . v[j]). So a later kernel has all of
+// a row in one binding. Layouts: attention/sizes.wgsl.
 //
 // 32 invocations a row and 8 rows a workgroup: each adds every 32nd product, then the 32 sums are added in a fixed tree.
 
 @group(0) @binding(1) var<storage, read> output: array<Element>;
 @group(0) @binding(2) var<storage, read> d_output: array<Element>;
-@group(0) @binding(3) var<storage, read> lse: array<f32>;
-@group(0) @binding(4) var<storage, read_write> terms: array<vec2<f32>>;
+@group(0) @binding(3) var<storage, read> normalizers: array<vec2<f32>>;
+@group(0) @binding(4) var<storage, read_write> terms: array<vec4<u32>>;
 
 var<workgroup> partial: array<f32, 256>;
 
@@ -38,6 +39,12 @@ fn main(
         let time = (row / parameters.heads) % parameters.queries;
         let batch = row / parameters.heads / parameters.queries;
         let place = (batch * parameters.heads + head) * parameters.queries + time;
-        terms[place] = vec2<f32>(lse[place], partial[lane]);
+        let normalizer = normalizers[place];
+        terms[place] = vec4<u32>(
+            bitcast<u32>(normalizer.x),
+            bitcast<u32>(1.0 / normalizer.y),
+            bitcast<u32>(partial[lane]),
+            first_key_of(batch, time),
+        );
     }
 }

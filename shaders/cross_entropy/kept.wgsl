@@ -1,4 +1,4 @@
-// 1 / K, K the number of targets that are not ignored; 0 if there is none.
+// 1 / K, K the number of targets that are not ignored; 0 if there is none. Without `mean`, 1: losses are only added up.
 //
 // targets: [count]; inverse: [1]. One workgroup: invocation i counts i, i + 256, ..., then the counts are added pairwise.
 // Each barrier separates a level of the tree from the next.
@@ -8,6 +8,7 @@ const LANES: u32 = 256u;
 struct Parameters {
     count: u32,
     ignored: u32,
+    mean: u32,
 }
 
 @group(0) @binding(0) var<uniform> parameters: Parameters;
@@ -31,6 +32,7 @@ fn main(@builtin(local_invocation_index) lane: u32) {
         workgroupBarrier();
     }
     if lane == 0u {
-        inverse[0] = select(0.0, 1.0 / f32(max(counts[0], 1u)), counts[0] > 0u);
+        let mean = select(0.0, 1.0 / f32(max(counts[0], 1u)), counts[0] > 0u);
+        inverse[0] = select(1.0, mean, parameters.mean == 1u);
     }
 }

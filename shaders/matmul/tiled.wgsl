@@ -1,7 +1,8 @@
-// C = A B, or C += A B, for each matrix of a batch.
+// C = A B, C += A B or C = A B + bias, for each matrix of a batch; or each matrix of C is a sum of such products.
 //
 // A: [rows, depth], stored so or, if A_TRANSPOSED, as [depth, rows]; B: [depth, columns], stored so or, if B_TRANSPOSED, as
-// [columns, depth]; C: [rows, columns]. All row-major, each from an offset on.
+// [columns, depth]; C: [rows, columns]. All row-major, each from an offset on. Workgroups run over the tiles of a row of
+// tiles, then over these rows, then over the matrices.
 //
 // A workgroup computes a TILE_M x TILE_N tile of C in steps of TILE_K along the depth; an invocation computes ROWS x 4
 // elements of it in registers. Both panels wait in workgroup memory with the depth outermost, so that the inner product
@@ -13,22 +14,10 @@
 //
 // Barriers: one after the panels are stored, so that all are there; one after the multiply, before they are replaced.
 //
-// `load_a` and `load_b` (matmul/{a,b}_{vector,scalar}.wgsl) give four elements that are neighbours in memory.
+// `load_a` and `load_b` (matmul/{a,b}_{vector,scalar}.wgsl) give four elements that are neighbours in memory, `operands` and
+// `further` (matmul/batch.wgsl) the places of matrices, `epilogue` (matmul/epilogue_{plain,bias}.wgsl) what is stored. If
+// SUMMED, the depth is walked once for each product that is added up, in order; the panels simply go on.
 
-struct Parameters {
-    rows: u32,
-    columns: u32,
-    depth: u32,
-    accumulate: u32,  // 1: add to what C holds
-    a_offset: u32,
-    b_offset: u32,
-    c_offset: u32,
-    a_batch: u32,  // elements from one matrix of the batch to the next; 0: the same for all
-    b_batch: u32,
-    c_batch: u32,
-}
-
-@group(0) @binding(0) var<uniform> parameters: Parameters;
 @group(0) @binding(3) var<storage, read_write> c: array<f32>;
 
 const LANES = (TILE_M / ROWS) * (TILE_N / 4u);
@@ -102,11 +91,20 @@ fn store_b(index: u32, value: vec4<f32>) {
 }
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let first_row = group.y * TILE_M;
-    let first_column = group.x * TILE_N;
-    let a_base = parameters.a_offset + group.z * parameters.a_batch;
-    let b_base = parameters.b_offset + group.z * parameters.b_batch;
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let tile = flat_workgroup(group, groups);
+    let row_of_tiles = tile / parameters.column_tiles;
+    let matrix = row_of_tiles / parameters.row_tiles;
+    if matrix >= parameters.matrices {
+        return;
+    }
+    let first_row = (row_of_tiles % parameters.row_tiles) * TILE_M;
+    let first_column = (tile % parameters.column_tiles) * TILE_N;
+    let start = operands(matrix);
     let my_row = lane / B_WIDTH;  // in units of ROWS
     let my_column = lane % B_WIDTH;  // in units of 4
 
@@ -117,12 +115,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var next_a: array<vec4<f32>, A_LOADS>;
     var next_b: array<vec4<f32>, B_LOADS>;
     for (var i = 0u; i < A_LOADS; i++) {
-        next_a[i] = fetch_a(lane + i * LANES, first_row, 0u, a_base);
+        next_a[i] = fetch_a(lane + i * LANES, first_row, 0u, start.x);
     }
     for (var i = 0u; i < B_LOADS; i++) {
-        next_b[i] = fetch_b(lane + i * LANES, first_column, 0u, b_base);
+        next_b[i] = fetch_b(lane + i * LANES, first_column, 0u, start.y);
     }
-    for (var depth = 0u; depth < parameters.depth; depth += TILE_K) {
+    let steps = (parameters.depth + TILE_K - 1u) / TILE_K;  // of one product
+    let all_steps = select(steps, steps * parameters.summed, SUMMED == 1u);
+    var base = start;
+    var depth = 0u;
+    for (var step = 1u; step <= all_steps; step++) {
         for (var i = 0u; i < A_LOADS; i++) {
             store_a(lane + i * LANES, next_a[i]);
         }
@@ -130,11 +132,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             store_b(lane + i * LANES, next_b[i]);
         }
         workgroupBarrier();
+        depth += TILE_K;
+        // After the last step the depth stays beyond the end, where nothing is read.
+        if SUMMED == 1u && depth >= parameters.depth && step < all_steps {
+            depth = 0u;
+            base = start + further(step / steps);
+        }
         for (var i = 0u; i < A_LOADS; i++) {
-            next_a[i] = fetch_a(lane + i * LANES, first_row, depth + TILE_K, a_base);
+            next_a[i] = fetch_a(lane + i * LANES, first_row, depth, base.x);
         }
         for (var i = 0u; i < B_LOADS; i++) {
-            next_b[i] = fetch_b(lane + i * LANES, first_column, depth + TILE_K, b_base);
+            next_b[i] = fetch_b(lane + i * LANES, first_column, depth, base.y);
         }
         for (var k = 0u; k < TILE_K; k++) {
             let b = b_panel[k * B_WIDTH + my_column];
@@ -149,13 +157,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
 
     let column = first_column + my_column * 4u;
+    let c_start = parameters.c_offset + matrix * parameters.rows * parameters.columns;
     for (var i = 0u; i < ROWS; i++) {
         let row = first_row + my_row * ROWS + i;
         if row < parameters.rows {
-            let place = parameters.c_offset + group.z * parameters.c_batch + row * parameters.columns + column;
+            let place = c_start + row * parameters.columns + column;
             for (var j = 0u; j < 4u; j++) {
                 if column + j < parameters.columns {
-                    c[place + j] = sums[i][j] + select(0.0, c[place + j], parameters.accumulate == 1u);
+                    let sum = epilogue(sums[i][j], column + j);
+                    c[place + j] = sum + select(0.0, c[place + j], parameters.accumulate == 1u);
                 }
             }
         }

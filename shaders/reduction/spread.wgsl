@@ -1,15 +1,17 @@
-// d_x[r, c] = factor · d_y[r]: the gradient of reduction/sum.wgsl.
+// d_x[o, r, c] = factor · d_y[o, c]: the gradient of a sum over the middle dimension.
 //
-// d_y: [rows]; d_x: `total` packs in rows of `packs`. One invocation writes one pack.
+// d_y: [outer, inner]; d_x: [outer, n, inner], in `total` packs. One invocation writes one pack. `Source` is Pack where packs
+// lie along `inner`, which is counted in packs then, and f32 where inner is 1 and packs lie along n.
 
 struct Parameters {
-    packs: u32,
     total: u32,
+    block: u32,  // packs of [n, inner]
+    inner: u32,
     factor: f32,
 }
 
 @group(0) @binding(0) var<uniform> parameters: Parameters;
-@group(0) @binding(1) var<storage, read> d_y: array<f32>;
+@group(0) @binding(1) var<storage, read> d_y: array<Source>;
 @group(0) @binding(2) var<storage, read_write> d_x: array<Pack>;
 
 @compute @workgroup_size(256)
@@ -20,6 +22,8 @@ fn main(
 ) {
     let index = flat_workgroup(group, groups) * 256u + lane;
     if index < parameters.total {
-        d_x[index] = Pack(parameters.factor * d_y[index / parameters.packs]);
+        let outer = index / parameters.block;
+        let source = outer * parameters.inner + index % parameters.inner;
+        d_x[index] = Pack(parameters.factor * d_y[source]);
     }
 }

@@ -50,7 +50,7 @@ fn main(
         let column = within + k * SPAN;
         if inside && column < parameters.packs {
             if LOGARITHM == 1u {
-                y[first + column] = kept[k] - log(sum);
+                y[first + column] = kept[k] - safe_log(sum);
             } else {
                 y[first + column] = kept[k] / sum;
             }

@@ -1,5 +1,6 @@
 // The gradients of y = silu(gate) · up. With g = gate and s = sigmoid(g):
-//   d_gate = d_y · up · s · (1 + g · (1 - s)), d_up = d_y · g · s
+//   d_gate = d_y · up · s · (1 + g · sigmoid(-g)), d_up = d_y · g · s
+// where 1 - s would cancel for sigmoid(-g).
 //
 // d_y: `count` packs; where the inputs are read is in swiglu/separate.wgsl or swiglu/packed.wgsl, where the gradients go
 // in swiglu/separate_gradients.wgsl or swiglu/packed_gradients.wgsl. One invocation computes one pack of both gradients.
@@ -25,5 +26,5 @@ fn main(
     let g = gate_at(index);
     let s = sigmoid_pack(g);
     let upstream = d_y[index];
-    store(index, upstream * up_at(index) * s * (1.0 + g * (1.0 - s)), upstream * g * s);
+    store(index, upstream * up_at(index) * s * (1.0 + g * sigmoid_pack(-g)), upstream * g * s);
 }

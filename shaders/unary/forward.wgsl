@@ -6,6 +6,9 @@
 struct Parameters {
     count: u32,
     constant: f32,
+    whole: u32,         // whether the constant is a whole number; unary/power.wgsl says how
+    infinity: f32,
+    not_a_number: f32,
 }
 
 @group(0) @binding(0) var<uniform> parameters: Parameters;

@@ -1,9 +1,8 @@
-// x · s with s = sigmoid(x), and its derivative s · (1 + x · (1 - s)).
+// x · sigmoid(x), and its derivative sigmoid(x) · (1 + x · sigmoid(-x)): 1 - sigmoid(x) would cancel.
 fn value(x: f32) -> f32 {
     return x * sigmoid(x);
 }
 
 fn slope(x: f32) -> f32 {
-    let s = sigmoid(x);
-    return s * (1.0 + x * (1.0 - s));
+    return sigmoid(x) * (1.0 + x * sigmoid(-x));
 }

@@ -37,9 +37,15 @@ impl Input {
         match (self.index, dtype) {
             (true, _) => Tensor::new(device, sizes, &data.iter().map(|&x| x as u32).collect::<Vec<_>>()),
             (false, DType::F64) => Tensor::new(device, sizes, data),
+            (false, DType::F16) => Tensor::new(device, sizes, &data.iter().map(|&x| half(x)).collect::<Vec<_>>()),
             (false, _) => Tensor::new(device, sizes, &data.iter().map(|&x| x as f32).collect::<Vec<_>>()),
         }
     }
+}
+
+/// The f16 nearest to an f32 number.
+pub(super) fn half(x: f64) -> half::f16 {
+    half::f16::from_f32(x as f32)
 }
 
 /// An operation with its inputs.
@@ -52,12 +58,16 @@ pub struct Case {
     /// For the gradient of each input, a factor on the bound: 1 unless the operation's `cases.rs` says why more, with the
     /// error measured.
     pub slack: Vec<f64>,
+    /// For the gradient of each input, how many terms the longest of its sums has, where that is more than the forward's
+    /// sums and the average over its elements say.
+    pub terms: Vec<usize>,
 }
 
 impl Case {
     /// A case with the standard bound.
     pub fn new(operation: impl Operation, inputs: Vec<Input>) -> Self {
-        Self { operation: Rc::new(operation), slack: vec![1.0; inputs.len()], inputs }
+        let count = inputs.len();
+        Self { operation: Rc::new(operation), inputs, slack: vec![1.0; count], terms: vec![1; count] }
     }
 
     /// The same with a wider bound on the gradient of the input at `place`. The caller's comment gives the reason and the
@@ -65,6 +75,15 @@ impl Case {
     pub fn with_slack(mut self, place: usize, slack: f64) -> Self {
         if let Some(entry) = self.slack.get_mut(place) {
             *entry = slack;
+        }
+        self
+    }
+
+    /// The same with the gradient of the input at `place` known to sum up to `terms` terms: rounding errors grow like their
+    /// root.
+    pub fn with_terms(mut self, place: usize, terms: usize) -> Self {
+        if let Some(entry) = self.terms.get_mut(place) {
+            *entry = terms;
         }
         self
     }

@@ -1,5 +1,8 @@
 //! Runs one case: on a device, by its definition, backward in f64, and by finite differences.
 
+use super::case::half;
+use super::compare::Worst;
+use super::verdict::FINITE_DIFFERENCE_BOUND;
 use super::{Case, Draw};
 use crate::definition::Defined;
 use crate::operation::{Context, run, run_backward};
@@ -11,17 +14,26 @@ use crate::{DType, Device, Error, Result};
 pub struct Outcome {
     /// The visible outputs.
     pub outputs: Vec<Vec<f64>>,
+    /// The types they had: the operation may give another than the one computed in.
+    pub types: Vec<DType>,
     /// The gradient of each float input, `None` where the operation gives none.
     pub gradients: Vec<Option<Vec<f64>>>,
 }
 
 impl Case {
-    /// Random gradients of the visible outputs, exact f32 numbers.
+    /// Random gradients of the visible outputs, exact f32 numbers, or f16 ones for an output of that type.
     pub fn upstream(&self, seed: u64) -> Result<Vec<Vec<f64>>> {
         let mut draw = Draw::new(seed ^ 0x5eed, 0);
         let specs = self.output_specs()?;
         let visible = specs.len() - self.operation.auxiliary();
-        Ok(specs[..visible].iter().map(|spec| draw.normals(spec.shape.sizes(), 0.3, 1.0).array.data).collect())
+        let of = |spec: &Spec| {
+            let mut data = draw.normals(spec.shape.sizes(), 0.3, 1.0).array.data;
+            if spec.dtype == DType::F16 {
+                data.iter_mut().for_each(|x| *x = half(*x).to_f64());
+            }
+            data
+        };
+        Ok(specs[..visible].iter().map(of).collect())
     }
 
     fn output_specs(&self) -> Result<Vec<Spec>> {
@@ -62,8 +74,13 @@ impl Case {
         self.expect_specs(&inputs, &outputs)?;
         let outputs: Vec<Tensor> = outputs.into_iter().map(&mut change).collect::<Result<_>>()?;
         let visible = outputs.len() - self.operation.auxiliary();
-        let gradients = self.backward(device, dtype, &inputs, &outputs, upstream)?;
-        Ok(Outcome { outputs: outputs[..visible].iter().map(Tensor::to_f64).collect::<Result<_>>()?, gradients })
+        let gradients = self.backward(device, &inputs, &outputs, upstream)?;
+        let visible = &outputs[..visible];
+        Ok(Outcome {
+            outputs: visible.iter().map(Tensor::to_f64).collect::<Result<_>>()?,
+            types: visible.iter().map(Tensor::dtype).collect(),
+            gradients,
+        })
     }
 
     fn expect_specs(&self, inputs: &[Tensor], outputs: &[Tensor]) -> Result<()> {
@@ -79,7 +96,6 @@ impl Case {
     fn backward(
         &self,
         device: &Device,
-        dtype: DType,
         inputs: &[Tensor],
         outputs: &[Tensor],
         upstream: &[Vec<f64>],
@@ -93,7 +109,7 @@ impl Case {
             .zip(outputs)
             .map(|(data, output)| {
                 let input = super::Input::float(output.sizes(), data.clone());
-                input.tensor(device, dtype).map(Some)
+                input.tensor(device, output.dtype()).map(Some)
             })
             .collect();
         let context = Context {
@@ -174,29 +190,30 @@ impl Case {
         Ok(squares.into_iter().map(|sum| sum.map(|sum| sum.into_iter().map(f64::sqrt).collect())).collect())
     }
 
-    /// The worst relative difference between the f64 gradients, `exact`, and fourth-order central differences of the
-    /// definition, at up to `samples` elements of each input; relative to what the element is made of, `magnitudes`.
+    /// The worst difference between the f64 gradients, `exact`, and fourth-order central differences of the definition, at up
+    /// to `samples` elements of each input; relative to what the element is made of, `magnitudes`.
     pub(crate) fn finite_differences(
         &self,
         upstream: &[Vec<f64>],
         (exact, magnitudes): (&Outcome, &[Option<Vec<f64>>]),
         samples: usize,
         seed: u64,
-    ) -> f64 {
+    ) -> Worst {
         let mut draw = Draw::new(seed, 0);
-        let mut worst = 0.0f64;
+        let mut worst = Worst::default();
         for (place, (gradient, magnitude)) in exact.gradients.iter().zip(magnitudes).enumerate() {
             let (Some(gradient), Some(magnitude)) = (gradient, magnitude) else { continue };
             let scale = magnitude.iter().copied().fold(0.0, f64::max) * 1e-3;
             for sample in 0..samples.min(gradient.len()) {
                 let at = if gradient.len() <= samples { sample } else { draw.number(0..=gradient.len() - 1) };
-                // Two steps: the longer may reach over a kink, the shorter may drown in rounding. A wrong gradient fails both.
                 let size = magnitude[at].max(scale).max(gradient[at].abs()) + 1e-30;
-                let error = [1e-2, 1e-3]
+                // The longer steps may reach over a kink, the shorter may drown in rounding. A wrong gradient fails all.
+                let error = [1e-2, 1e-3, 1e-4]
                     .map(|step| (self.difference(place, at, upstream, step) - gradient[at]).abs() / size)
                     .into_iter()
                     .fold(f64::NAN, f64::min);
-                worst = if error.is_nan() { f64::INFINITY } else { worst.max(error) };
+                let share = if error.is_nan() { f64::INFINITY } else { error / FINITE_DIFFERENCE_BOUND };
+                worst = worst.max(Worst { share, error, bound: FINITE_DIFFERENCE_BOUND, place, at });
             }
         }
         worst

@@ -41,8 +41,13 @@ impl Case {
         let outputs = apply(Rc::clone(&self.operation), &inputs.iter().collect::<Vec<_>>())?;
         let mut seeds = Vec::new();
         for (output, data) in outputs.iter().zip(upstream) {
-            let seed = super::Input::float(output.sizes(), data.clone()).tensor(device, dtype)?;
-            seeds.push((negate(output)?, negate(&Var::constant(seed))?.into_tensor()));
+            let of = output.tensor().dtype();
+            let seed = super::Input::float(output.sizes(), data.clone()).tensor(device, of)?;
+            // Half precision has no operations that could be put behind it.
+            seeds.push(match of {
+                DType::F16 => (output.clone(), seed),
+                _ => (negate(output)?, negate(&Var::constant(seed))?.into_tensor()),
+            });
         }
         // The second use: each input also flows into its own negation, whose gradient is 1 everywhere.
         for (leaf, input) in leaves.iter().zip(&inputs) {
@@ -103,7 +108,7 @@ impl Case {
         let outputs = apply(Rc::clone(&same.operation), &inputs.iter().collect::<Vec<_>>())?;
         let mut seeds: Vec<(Var, Tensor)> = Vec::new();
         for (output, data) in outputs.into_iter().zip(upstream) {
-            let seed = super::Input::float(output.sizes(), data.clone()).tensor(device, dtype)?;
+            let seed = super::Input::float(output.sizes(), data.clone()).tensor(device, output.tensor().dtype())?;
             seeds.push((output, seed));
         }
         let got = tape.backward_from(seeds)?.take(&shared).map(|gradient| gradient.to_f64()).transpose()?;

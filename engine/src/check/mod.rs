@@ -16,8 +16,6 @@ pub(crate) mod test_device;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
-pub(crate) mod vector_case;
-#[cfg(test)]
 pub(crate) mod vectors;
 mod verdict;
 

@@ -3,12 +3,17 @@
 use super::{Case, Draw};
 use crate::ops::arithmetic::{Arithmetic, cases as arithmetic};
 use crate::ops::attention::cases as attention;
+use crate::ops::cast::cases as cast;
+use crate::ops::cross_entropy::cases as cross_entropy;
+use crate::ops::dropout::cases as dropout;
 use crate::ops::embedding::cases as embedding;
+use crate::ops::gather::cases as gather;
 use crate::ops::linear_cross_entropy::cases as linear_cross_entropy;
 use crate::ops::matmul::cases as matmul;
 use crate::ops::mlstm::cases as mlstm;
 use crate::ops::norm::{Kind, cases as norm};
-use crate::ops::reduction::{Reduction, cases as reduction};
+use crate::ops::permute::cases as permute;
+use crate::ops::reduction::{Kind as Reduced, cases as reduction};
 use crate::ops::reshape::cases as reshape;
 use crate::ops::rotary::cases as rotary;
 use crate::ops::slice::cases as slice;
@@ -32,7 +37,11 @@ pub const TABLE: &[Row] = &[
     Row { name: "multiply", draw: |draw| arithmetic::draw(Arithmetic::Multiply, draw) },
     Row { name: "divide", draw: |draw| arithmetic::draw(Arithmetic::Divide, draw) },
     Row { name: "embedding", draw: embedding::draw },
+    Row { name: "cross_entropy", draw: cross_entropy::draw },
     Row { name: "linear_cross_entropy", draw: linear_cross_entropy::draw },
+    Row { name: "gather", draw: gather::draw_elements },
+    Row { name: "index_select", draw: gather::draw_slices },
+    Row { name: "dropout", draw: dropout::draw },
     Row { name: "matmul", draw: matmul::draw },
     Row { name: "rotary", draw: rotary::draw },
     Row { name: "attention", draw: attention::draw },
@@ -43,8 +52,11 @@ pub const TABLE: &[Row] = &[
     Row { name: "swiglu", draw: |draw| swiglu::draw(SwiGlu::Separate, draw) },
     Row { name: "swiglu_packed", draw: |draw| swiglu::draw(SwiGlu::Packed, draw) },
     Row { name: "reshape", draw: reshape::draw },
-    Row { name: "sum_last", draw: |draw| reduction::draw(Reduction::Sum, draw) },
-    Row { name: "mean_last", draw: |draw| reduction::draw(Reduction::Mean, draw) },
+    Row { name: "permute", draw: permute::draw },
+    Row { name: "cast", draw: cast::draw },
+    Row { name: "sum", draw: |draw| reduction::draw(Reduced::Sum, draw) },
+    Row { name: "mean", draw: |draw| reduction::draw(Reduced::Mean, draw) },
+    Row { name: "max", draw: |draw| reduction::draw(Reduced::Max, draw) },
     Row { name: "slice", draw: slice::draw_slice },
     Row { name: "concatenate", draw: slice::draw_concatenate },
     Row { name: "softmax", draw: |draw| softmax::draw(Softmax::Probability, draw) },

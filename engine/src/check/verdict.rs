@@ -25,14 +25,14 @@ pub struct Measured {
     pub forward: Worst,
     /// Gradients against the f64 backward.
     pub backward: Worst,
-    /// The f64 backward against finite differences, relative to [`FINITE_DIFFERENCE_BOUND`].
-    pub finite_difference: f64,
+    /// The f64 backward against finite differences, relative to what the gradient is made of.
+    pub finite_difference: Worst,
 }
 
 impl Measured {
     /// The worst share of the three.
     pub fn worst(&self) -> f64 {
-        self.forward.share.max(self.backward.share).max(self.finite_difference)
+        self.forward.share.max(self.backward.share).max(self.finite_difference.share)
     }
 
     /// The worse of both in each.
@@ -52,6 +52,7 @@ pub(crate) struct Yardstick {
     pub exact: Outcome,
     magnitudes: Vec<Option<Vec<f64>>>,
     slack: Vec<f64>,
+    terms: Vec<usize>,
 }
 
 impl Yardstick {
@@ -59,34 +60,43 @@ impl Yardstick {
         let upstream = case.upstream(seed)?;
         let exact = case.exact(&upstream)?;
         let magnitudes = case.gradient_magnitudes(&upstream, &exact)?;
-        Ok(Self { upstream, defined: case.define(), exact, magnitudes, slack: case.slack.clone() })
+        Ok(Self {
+            upstream,
+            defined: case.define(),
+            exact,
+            magnitudes,
+            slack: case.slack.clone(),
+            terms: case.terms.clone(),
+        })
     }
 
-    /// How many terms a gradient of `elements` has: as many as the sums of the forward, or, where it sums over outputs, as
-    /// there are outputs for each of its elements.
-    fn terms(&self, elements: usize) -> usize {
+    /// How many terms a gradient of `elements` has: as many as the case says, as the sums of the forward, or, where it sums
+    /// over outputs, as there are outputs for each of its elements.
+    fn terms(&self, place: usize, elements: usize) -> usize {
         let outputs: usize = self.defined.iter().map(|output| output.magnitude.len()).sum();
         let forward = self.defined.iter().map(|output| output.terms).max().unwrap_or(1);
-        forward.max(outputs / elements.max(1))
+        forward.max(outputs / elements.max(1)).max(self.terms.get(place).copied().unwrap_or(1))
     }
 
     pub(crate) fn forward(&self, outcome: &Outcome, dtype: DType) -> Worst {
         if outcome.outputs.len() != self.defined.len() {
             return Worst::BEYOND;
         }
-        let of = |(got, defined): (&Vec<f64>, &Defined)| {
-            measure(got, &defined.value.data, &defined.magnitude, defined.terms, epsilon(dtype), 1.0)
+        let of = |((got, &of), defined): ((&Vec<f64>, &DType), &Defined)| {
+            // The coarser of the type computed in and the output's own.
+            let epsilon = epsilon(dtype).max(epsilon(of));
+            measure(got, &defined.value.data, &defined.magnitude, defined.terms, epsilon, 1.0)
         };
-        outcome.outputs.iter().zip(&self.defined).map(of).fold(Worst::default(), Worst::max)
+        outcome.outputs.iter().zip(&outcome.types).zip(&self.defined).map(of).fold(Worst::default(), Worst::max)
     }
 
     pub(crate) fn backward(&self, outcome: &Outcome, dtype: DType) -> Worst {
         let mut result = Worst::default();
         let exact = self.exact.gradients.iter().zip(&self.magnitudes).zip(&self.slack);
-        for (got, ((exact, magnitude), &slack)) in outcome.gradients.iter().zip(exact) {
+        for (place, (got, ((exact, magnitude), &slack))) in outcome.gradients.iter().zip(exact).enumerate() {
             result = result.max(match (got, exact, magnitude) {
                 (Some(got), Some(exact), Some(magnitude)) => {
-                    measure(got, exact, magnitude, self.terms(exact.len()), epsilon(dtype), slack)
+                    measure(got, exact, magnitude, self.terms(place, exact.len()), epsilon(dtype), slack).of(place)
                 }
                 (None, None, _) => Worst::default(),
                 _ => Worst::BEYOND,
@@ -97,14 +107,14 @@ impl Yardstick {
 
     fn measure(&self, outcome: &Outcome, dtype: DType) -> Measured {
         let (forward, backward) = (self.forward(outcome, dtype), self.backward(outcome, dtype));
-        Measured { forward, backward, finite_difference: 0.0 }
+        Measured { forward, backward, finite_difference: Worst::default() }
     }
 
     /// A mistake that would explain the outcome: planted in the exact one, it gives what was got.
     fn diagnose(&self, case: &Case, outcome: &Outcome, dtype: DType) -> Option<(Direction, Mistake)> {
         let exact = Outcome {
             outputs: self.defined.iter().map(|defined| defined.value.data.clone()).collect(),
-            gradients: self.exact.gradients.clone(),
+            ..self.exact.clone()
         };
         for direction in Direction::BOTH {
             let fits = |planted: &Outcome| match direction {
@@ -156,7 +166,7 @@ fn judge(case: &Case, yardstick: &Yardstick, device: &Device, dtype: DType, seed
     let mut measured = yardstick.measure(&outcome, dtype);
     if dtype == DType::F64 {
         let exact = (&yardstick.exact, yardstick.magnitudes.as_slice());
-        measured.finite_difference = case.finite_differences(upstream, exact, SAMPLES, seed) / FINITE_DIFFERENCE_BOUND;
+        measured.finite_difference = case.finite_differences(upstream, exact, SAMPLES, seed);
     }
     // A result that is wrong already need not be looked for in a graph.
     if seed.is_multiple_of(GRAPHS) && measured.worst() <= 1.0 {
@@ -209,19 +219,17 @@ fn word(case: &Case, yardstick: &Yardstick, judged: Result<(Measured, Outcome)>,
         Ok((measured, outcome)) => {
             let Measured { forward, backward, finite_difference } = measured;
             let mut wrong = Vec::new();
-            for (direction, worst) in Direction::BOTH.into_iter().zip([forward, backward]) {
-                if worst.share > 1.0 {
-                    let Worst { share, error, bound } = worst;
+            let results = [
+                (forward, "output"),
+                (backward, "the gradient of input"),
+                (finite_difference, "against finite differences of the definition, the gradient of input"),
+            ];
+            for (Worst { share, error, bound, place, at }, what) in results {
+                if share > 1.0 {
                     wrong.push(format!(
-                        "{} is off by {error:.3e}, {share:.3e} of its bound {bound:.1e}",
-                        direction.name()
+                        "{what} {place} is off by {error:.3e} at {at}, {share:.3e} times its bound {bound:.1e}"
                     ));
                 }
-            }
-            if finite_difference > 1.0 {
-                wrong.push(format!(
-                    "the gradient is not the derivative of the definition: {finite_difference:.3e} of the bound"
-                ));
             }
             let guess = match yardstick.diagnose(case, &outcome, dtype) {
                 Some((direction, mistake)) => format!("; in the {} {}", direction.name(), mistake.description()),

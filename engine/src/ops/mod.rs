@@ -3,13 +3,18 @@
 
 pub mod arithmetic;
 pub mod attention;
+pub mod cast;
+pub mod cross_entropy;
+pub mod dropout;
 pub mod embedding;
+pub mod gather;
 pub mod linear_cross_entropy;
 pub mod matmul;
 pub mod mlstm;
 pub mod norm;
 pub mod optimizer;
 mod packs;
+pub mod permute;
 pub mod reduction;
 pub mod reshape;
 pub mod rotary;

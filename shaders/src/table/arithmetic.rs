@@ -1,4 +1,4 @@
-//! Arithmetic with broadcasting, and the sum that is broadcasting's gradient.
+//! Arithmetic with broadcasting.
 
 use super::*;
 
@@ -16,11 +16,4 @@ pub static SUBTRACT: Kernel = binary("arithmetic/subtract", &[INDEX, file!("elem
 pub static MULTIPLY: Kernel = binary("arithmetic/multiply", &[INDEX, file!("elementwise/multiply.wgsl"), BINARY]);
 /// a / b
 pub static DIVIDE: Kernel = binary("arithmetic/divide", &[INDEX, file!("elementwise/divide.wgsl"), BINARY]);
-/// The sum over repeated dimensions.
-pub static SUM_TO: Kernel = Kernel {
-    name: "arithmetic/sum_to",
-    files: &[INDEX, file!("elementwise/sum_to.wgsl")],
-    bindings: &[Read, ReadWrite],
-    variants: &[&[]],
-};
-pub(super) const ALL: &[&Kernel] = &[&ADD, &SUBTRACT, &MULTIPLY, &DIVIDE, &SUM_TO];
+pub(super) const ALL: &[&Kernel] = &[&ADD, &SUBTRACT, &MULTIPLY, &DIVIDE];

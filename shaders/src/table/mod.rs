@@ -13,6 +13,8 @@ macro_rules! file {
 pub const INDEX: File = file!("prelude/index.wgsl");
 /// Gives `report_index` for indices out of range.
 pub const FAULTS: File = file!("prelude/faults.wgsl");
+/// The counter-based random generator Philox4x32-10.
+pub const PHILOX: File = file!("prelude/philox.wgsl");
 /// Elementary functions that stay right for every finite argument.
 pub const FLOAT: File = file!("prelude/float.wgsl");
 const PACK_1: File = file!("prelude/pack_1.wgsl");
@@ -23,11 +25,15 @@ const ROW_HIGHEST: File = file!("prelude/row_highest.wgsl");
 pub mod adamw;
 pub mod arithmetic;
 pub mod attention;
+pub mod cast;
 pub mod cross_entropy;
+pub mod dropout;
 pub mod embedding;
+pub mod gather;
 pub mod matmul;
 pub mod mlstm;
 pub mod norm;
+pub mod permute;
 pub mod reduction;
 pub mod rotary;
 pub mod slice;
@@ -41,6 +47,8 @@ pub const ALL: &[&[&Kernel]] = &[
     adamw::ALL,
     arithmetic::ALL,
     slice::ALL,
+    permute::ALL,
+    cast::ALL,
     softmax::ALL,
     reduction::ALL,
     mlstm::ALL,
@@ -49,7 +57,9 @@ pub const ALL: &[&[&Kernel]] = &[
     cross_entropy::ALL,
     norm::ALL,
     attention::ALL,
+    dropout::ALL,
     embedding::ALL,
+    gather::ALL,
     matmul::ALL,
     rotary::ALL,
 ];

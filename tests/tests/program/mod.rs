@@ -54,6 +54,7 @@ pub fn errors(output: &Output) -> String {
 }
 
 /// A folder with a text to train on, `text.txt`: sentences that a model can learn something of.
+#[allow(dead_code, reason = "each test binary uses its own part of this module")]
 pub fn folder_with_text() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let mut text = String::new();

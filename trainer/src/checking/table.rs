@@ -1,7 +1,7 @@
 //! The table that checks print: a line for each operation, type and direction, with the worst error, its bound and their
 //! quotient.
 
-use gradus_engine::check::{FINITE_DIFFERENCE_BOUND, Measured, Worst};
+use gradus_engine::check::{Measured, Worst};
 use gradus_engine::{DType, Device};
 
 use crate::device_choice::DeviceChoice;
@@ -9,33 +9,26 @@ use crate::device_choice::DeviceChoice;
 /// The names of the columns and a rule below them.
 pub fn head() -> String {
     let names = format!(
-        "{:<22} {:<4}  {:<11} {:>7}  {:>11}  {:>9}  {:>6}  verdict",
+        "{:<22} {:<4}  {:<9} {:>7}  {:>11}  {:>9}  {:>6}  verdict",
         "operation", "type", "direction", "cases", "worst error", "its bound", "share"
     );
     format!("{names}\n{}", "-".repeat(names.len()))
 }
 
-/// The lines of one operation in one type: forward, backward and, in f64, the gradients against finite differences.
+/// The lines of one operation in one type. In f64 the backward is measured by finite differences, in others by f64.
 pub fn lines(name: &str, dtype: DType, cases: u64, measured: &Measured, failed: bool) -> String {
     let Measured { forward, backward, finite_difference } = *measured;
-    let differences = Worst {
-        share: finite_difference,
-        error: finite_difference * FINITE_DIFFERENCE_BOUND,
-        bound: FINITE_DIFFERENCE_BOUND,
-    };
-    let mut directions = vec![("forward", forward), ("backward", backward)];
-    if dtype == DType::F64 {
-        directions.push(("differences", differences));
-    }
-    let lines = directions.into_iter().map(|(direction, Worst { share, error, bound })| {
-        let verdict = if failed { "FAILED" } else { "passed" };
-        // An error of exactly 0 has no place and so no bound of its own.
-        let bound = if error == 0.0 { "-".into() } else { format!("{bound:.2e}") };
-        format!(
-            "{name:<22} {:<4}  {direction:<11} {cases:>7}  {error:>11.2e}  {bound:>9}  {share:>6.3}  {verdict}",
-            dtype.to_string()
-        )
-    });
+    let backward = if dtype == DType::F64 { finite_difference } else { backward };
+    let lines = [("forward", forward), ("backward", backward)].into_iter().map(
+        |(direction, Worst { share, error, bound, .. })| {
+            let verdict = if failed { "FAILED" } else { "passed" };
+            let bound = if error == 0.0 { "exact".into() } else { format!("{bound:.2e}") };
+            format!(
+                "{name:<22} {:<4}  {direction:<9} {cases:>7}  {error:>11.2e}  {bound:>9}  {share:>6.3}  {verdict}",
+                dtype.to_string()
+            )
+        },
+    );
     lines.collect::<Vec<_>>().join("\n")
 }
 
@@ -55,13 +48,17 @@ mod tests {
 
     #[test]
     fn every_direction_has_a_line_with_its_bound() {
-        let worst = |share| Worst { share, error: share * 1e-5, bound: 1e-5 };
-        let measured = Measured { forward: worst(2.5), backward: worst(0.5), finite_difference: 0.25 };
+        let worst = |share| Worst { share, error: share * 1e-5, bound: 1e-5, ..Worst::default() };
+        let measured = Measured {
+            forward: worst(2.5),
+            backward: worst(0.5),
+            finite_difference: Worst { share: 0.25, error: 2.5e-7, bound: 1e-6, ..Worst::default() },
+        };
         let text = lines("matmul", DType::F32, 3, &measured, true);
         assert_eq!(text.lines().count(), 2);
         assert!(text.lines().next().unwrap().ends_with("2.50e-5   1.00e-5   2.500  FAILED"), "{text}");
         let text = lines("matmul", DType::F64, 3, &measured, false);
-        assert!(text.lines().last().unwrap().contains("differences       3      2.50e-7   1.00e-6   0.250"), "{text}");
+        assert!(text.lines().last().unwrap().contains("backward        3      2.50e-7   1.00e-6   0.250"), "{text}");
         assert_eq!(
             repeat(DeviceChoice::Auto, &Device::cpu(), "matmul", 7, 64),
             "gradus check --device cpu --operation matmul --cases 1 --seed 7 --elements 64"

@@ -62,8 +62,8 @@ fn activations(model: &ModelConfiguration, batch: usize) -> u64 {
     let mixing = match model.architecture {
         // Query, key; value, output gate, the cell's output before and after the gate; both gates and the denominator.
         Architecture::Xlstm => 2 * heads * qk + 4 * heads * v + 3 * heads,
-        // Query, key, value, the attention's output and its log-sum-exp.
-        Architecture::Transformer => heads * qk + groups * (qk + v) + heads * v + heads,
+        // Query, key, value, the attention's output and its two numbers that normalise a row.
+        Architecture::Transformer => heads * qk + groups * (qk + v) + heads * v + 2 * heads,
     };
     // The residual stream before and after mixing, and what each norm gives; gate, up projection and their product.
     let block = 4 * width + mixing + 3 * inner;

@@ -66,33 +66,3 @@ fn combine<T: Float>(device: &Cpu, a: &Tensor, b: &Tensor, with: impl Fn(T, T) -
         });
     })
 }
-
-pub(super) fn sum_to(device: &Cpu, x: &Tensor, shape: &Shape) -> Result<Tensor> {
-    match x.dtype() {
-        DType::F64 => sum::<f64>(device, x, shape),
-        _ => sum::<f32>(device, x, shape),
-    }
-}
-
-/// Adds each element to its place, in order and on one thread: broadcast inputs of our models are small.
-fn sum<T: Float>(device: &Cpu, x: &Tensor, shape: &Shape) -> Result<Tensor> {
-    let sizes = x.shape().padded();
-    let strides = shape.broadcast_strides(x.shape());
-    let input = x.cpu::<T>("sum_to")?;
-    Tensor::on_cpu(device, shape.sizes(), |output: &mut [T]| {
-        output.fill(T::ZERO);
-        if input.is_empty() {
-            return;
-        }
-        for (row, values) in input.chunks(sizes[4]).enumerate() {
-            let (mut rest, mut place) = (row, 0);
-            for dimension in (0..4).rev() {
-                place += rest % sizes[dimension] * strides[dimension];
-                rest /= sizes[dimension];
-            }
-            for (column, &value) in values.iter().enumerate() {
-                output[place + column * strides[4]] += value;
-            }
-        }
-    })
-}

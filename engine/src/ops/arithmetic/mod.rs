@@ -16,9 +16,10 @@ mod definition;
 mod gpu;
 
 use crate::definition::{Array, Defined};
-use crate::device::{Device, Gpu};
+use crate::device::Gpu;
 use crate::error::{Error, Result};
 use crate::operation::{Context, Forward, Operation, Saves, run};
+use crate::ops::reduction::{Kind, Reduction};
 use crate::tape::{Var, apply_one};
 use crate::tensor::{Spec, Tensor};
 use crate::{DType, Shape};
@@ -79,17 +80,15 @@ fn combine(kind: Arithmetic, a: &Tensor, b: &Tensor) -> Result<Tensor> {
 }
 
 /// `x` summed over the dimensions in which `shape` is repeated to become `x`'s shape.
-pub(crate) fn sum_to(x: &Tensor, shape: &Shape) -> Result<Tensor> {
+fn sum_to(x: &Tensor, shape: &Shape) -> Result<Tensor> {
     if x.shape() == shape {
         return Ok(x.clone());
     }
-    if x.elements() == shape.elements() {
-        return x.reshaped(shape.sizes());
-    }
-    match x.device() {
-        Device::Cpu(device) => cpu::sum_to(&device, x, shape),
-        Device::Gpu(device) => gpu::sum_to(&device, x, shape),
-    }
+    let added = x.shape().rank() - shape.rank();
+    let repeated = |&axis: &usize| axis < added || shape.sizes()[axis - added] != x.sizes()[axis];
+    let axes = (0..x.shape().rank()).filter(repeated).collect();
+    let sums = run(&Reduction { kind: Kind::Sum, axes, keep: true }, &[x])?;
+    sums.first().ok_or_else(|| Error::shape("sum", "no output"))?.reshaped(shape.sizes())
 }
 
 impl Forward for Arithmetic {

@@ -1,8 +1,8 @@
 //! Cases for the checks: grouped heads, more keys than queries, unused rows, head sizes around the tiles' classes, large
-//! logits.
+//! logits, documents.
 
 use super::{Attention, AttentionOptions};
-use crate::check::{Case, Draw};
+use crate::check::{Case, Draw, Input};
 
 pub(crate) fn draw(draw: &mut Draw) -> Case {
     let classes = [1, 3, 8, 16, 31, 32, 33, 64, 80, 96, 128, 160, 255, 256];
@@ -14,12 +14,40 @@ pub(crate) fn draw(draw: &mut Draw) -> Case {
     let earlier = if draw.coin() { 0 } else { draw.number(1..=40).min(most) };
     let unused = if draw.coin() { 0 } else { draw.number(1..=5) };
     let keys = queries + earlier;
-    let key_length = (unused > 0).then_some(keys);
-    // Logits have the square of this as their deviation: up to about ±80 in the widest case, which needs rows enough that
-    // some have more than one weight: where one weight is 1, the gradients of query and key vanish.
-    let deviation = if queries >= 8 { draw.choose(&[0.5, 1.0, 4.0]) } else { draw.choose(&[0.5, 1.0]) };
+    let options = AttentionOptions { key_length: (unused > 0).then_some(keys) };
+    // Logits have the square of this as their deviation: from ±80 up to ±300 in the widest case, which needs rows enough
+    // that some have more than one weight: where one weight is 1, the gradients of query and key vanish.
+    let deviation = if queries >= 8 { draw.choose(&[0.5, 1.0, 4.0, 9.0]) } else { draw.choose(&[0.5, 1.0]) };
     let query = draw.normals(&[batch, queries, kv_heads * group, head_dim], 0.0, deviation);
     let key = draw.normals(&[batch, keys + unused, kv_heads, head_dim], 0.0, deviation);
     let value = draw.normals(&[batch, keys + unused, kv_heads, head_dim], 0.0, 1.0);
-    Case::new(Attention { options: AttentionOptions { key_length } }, vec![query, key, value])
+    let documents = draw.coin();
+    let mut inputs = vec![query, key, value];
+    if documents {
+        inputs.push(first_key(draw, [batch, queries], earlier));
+    }
+    Case::new(Attention { options, documents }, inputs)
+}
+
+/// The first key of each query: documents that follow each other, a sliding window, or any numbers.
+pub(crate) fn first_key(draw: &mut Draw, [batch, queries]: [usize; 2], offset: usize) -> Input {
+    let kind = draw.number(0..=2);
+    let length = draw.choose(&[1, 4, 33, 70]);
+    let mut first = 0;
+    let mut data = Vec::new();
+    for last in (0..batch).flat_map(|_| offset..offset + queries) {
+        data.push(match kind {
+            0 => {
+                if last == offset {
+                    first = draw.number(0..=offset);
+                } else if draw.number(1..=length) == 1 {
+                    first = last;
+                }
+                first
+            }
+            1 => last.saturating_sub(length),
+            _ => draw.number(0..=last),
+        });
+    }
+    Input::index(&[batch, queries], &data)
 }

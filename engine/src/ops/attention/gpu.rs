@@ -8,13 +8,13 @@ use super::sizes::Sizes;
 use crate::DType;
 use crate::device::Gpu;
 use crate::device::gpu::{Cost, Dispatch, Workgroups};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::tensor::Tensor;
 
-/// Rows a workgroup, and keys a chunk of a single step.
+/// Rows a workgroup.
 const ROWS: usize = 64;
-/// The most parts that the keys of a single step are cut into: enough to fill a GPU, few enough to join quickly.
-const MOST_PARTS: usize = 64;
+/// How a query with a first key beyond its last one is named, in the error that the next read-back gives.
+const FAULT: &str = "attention: first_key";
 /// Rows of terms a workgroup.
 const TERMS_ROWS: usize = 8;
 
@@ -33,11 +33,13 @@ struct Parameters {
     batch_heads: u32,
     tiles: u32,
     part_keys: u32,
+    operation: u32,
+    not_a_number: u32,
 }
 
 impl Sizes {
     /// For a grid of `tiles` workgroups for each of `batch_heads` heads.
-    fn parameters(&self, batch_heads: usize, tiles: usize, part_keys: usize) -> Parameters {
+    fn parameters(&self, gpu: &Gpu, batch_heads: usize, tiles: usize) -> Parameters {
         Parameters {
             queries: self.queries as u32,
             keys: self.keys as u32,
@@ -50,19 +52,21 @@ impl Sizes {
             scale: self.scale() as f32,
             batch_heads: batch_heads as u32,
             tiles: tiles as u32,
-            part_keys: part_keys as u32,
+            part_keys: self.part_keys() as u32,
+            operation: if self.documents { gpu.fault_code(FAULT) } else { 0 },
+            not_a_number: f32::NAN.to_bits(),
         }
     }
 
     /// The variant of the kernels that work in tiles; see `attention/tile.wgsl`.
-    fn tile_constants(&self) -> [Constant; 3] {
+    fn tile_constants(&self, last: Constant) -> [Constant; 4] {
         let (across, span) = match self.head_dim {
             0..=32 => (8, 1),
             33..=128 => (8, 2),
             _ => (16, 1),
         };
         let slices = self.head_dim.div_ceil(4 * across).next_multiple_of(span);
-        [("TX", across as u32), ("SPAN", span as u32), ("SLICES", slices as u32)]
+        [("TX", across as u32), ("SPAN", span as u32), ("SLICES", slices as u32), last]
     }
 
     /// The kernel that reads rows of this head_dim: four columns at once where they are whole vectors.
@@ -74,20 +78,6 @@ impl Sizes {
     fn cost(&self, products: f64) -> Cost {
         let rows = self.batch * (2 * self.queries * self.heads + 2 * self.keys * self.kv_heads);
         Cost { flops: 2.0 * products * self.pairs() * self.head_dim as f64, bytes: 4.0 * (rows * self.head_dim) as f64 }
-    }
-
-    /// Places in tensors are 32-bit numbers in the kernels.
-    fn expect_addressable(&self) -> Result<()> {
-        let elements = self.batch * self.head_dim * (self.queries * self.heads).max(self.capacity * self.kv_heads);
-        if elements > u32::MAX as usize / 2 {
-            return Err(Error::limit(
-                "attention",
-                format!(
-                    "{elements} elements in one tensor are more than the 2^31 that the kernels address; cut the batch"
-                ),
-            ));
-        }
-        Ok(())
     }
 }
 
@@ -111,64 +101,99 @@ fn dispatch(
     })
 }
 
+/// The tensors that the kernels with documents bind behind the others.
+fn of_documents(gpu: &Gpu, first_key: Option<&Tensor>) -> Result<Vec<Tensor>> {
+    first_key.map_or_else(|| Ok(Vec::new()), |first_key| Ok(vec![first_key.clone(), gpu.faults()?]))
+}
+
+/// `tensors` and what `of_documents` gave.
+fn joined<'a>(tensors: &[&'a Tensor], documents: &'a [Tensor]) -> Vec<&'a Tensor> {
+    tensors.iter().copied().chain(documents).collect()
+}
+
 pub(super) fn forward(sizes: &Sizes, gpu: &Gpu, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
     sizes.expect_addressable()?;
+    if sizes.queries == 1 { step(sizes, gpu, inputs) } else { tiles(sizes, gpu, inputs) }
+}
+
+fn outputs(sizes: &Sizes, gpu: &Gpu) -> Result<[Tensor; 2]> {
     let &Sizes { batch, queries, heads, head_dim, .. } = sizes;
-    let output = Tensor::on_gpu(gpu, "attention", &[batch, queries, heads, head_dim], DType::F32)?;
-    let lse = Tensor::on_gpu(gpu, "attention", &[batch, heads, queries], DType::F32)?;
-    if queries == 1 {
-        step(sizes, gpu, inputs, [&output, &lse])?;
-    } else {
-        let tiles = queries.div_ceil(ROWS);
-        dispatch(
-            gpu,
-            sizes.reading(&shaders::FORWARD),
-            &sizes.tile_constants(),
-            sizes.parameters(batch * heads, tiles, 0),
-            &[inputs[0], inputs[1], inputs[2], &output, &lse],
-            (batch * heads * tiles, sizes.cost(2.0)),
-        )?;
-    }
-    Ok(vec![output, lse])
+    Ok([
+        Tensor::on_gpu(gpu, "attention", &[batch, queries, heads, head_dim], DType::F32)?,
+        Tensor::on_gpu(gpu, "attention", &[batch, heads, queries, 2], DType::F32)?,
+    ])
+}
+
+/// Output and normalizers by tiles of queries.
+fn tiles(sizes: &Sizes, gpu: &Gpu, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
+    let &Sizes { batch, queries, heads, documents, .. } = sizes;
+    let [output, normalizers] = outputs(sizes, gpu)?;
+    let tiles = queries.div_ceil(ROWS);
+    let extra = of_documents(gpu, inputs.get(3).copied())?;
+    dispatch(
+        gpu,
+        sizes.reading(&shaders::FORWARD[usize::from(documents)]),
+        &sizes.tile_constants(("FIRST_KEYS", if documents { 6 } else { 0 })),
+        sizes.parameters(gpu, batch * heads, tiles),
+        &joined(&[inputs[0], inputs[1], inputs[2], &output, &normalizers], &extra),
+        (batch * heads * tiles, sizes.cost(2.0)),
+    )?;
+    Ok(vec![output, normalizers])
 }
 
 /// One query a head: tiles of queries would leave a GPU idle, so the keys are cut into parts.
-fn step(sizes: &Sizes, gpu: &Gpu, inputs: &[&Tensor], [output, lse]: [&Tensor; 2]) -> Result<()> {
-    let &Sizes { batch, keys, heads, head_dim, .. } = sizes;
-    let part_keys = keys.div_ceil(MOST_PARTS).next_multiple_of(ROWS);
-    let parts = keys.div_ceil(part_keys);
-    let partial = Tensor::on_gpu(gpu, "attention", &[batch, heads, parts, head_dim + 2], DType::F32)?;
-    let parameters = sizes.parameters(batch * heads, parts, part_keys);
+fn step(sizes: &Sizes, gpu: &Gpu, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
+    let &Sizes { batch, heads, head_dim, documents, .. } = sizes;
+    let [output, normalizers] = outputs(sizes, gpu)?;
+    let partial = Tensor::on_gpu(gpu, "attention", &sizes.partial(), DType::F32)?;
+    let parts = partial.sizes()[2];
+    let parameters = sizes.parameters(gpu, batch * heads, parts);
+    let extra = of_documents(gpu, inputs.get(3).copied())?;
     dispatch(
         gpu,
-        sizes.reading(&shaders::STEP_PART),
-        &[("SLICES", head_dim.div_ceil(64) as u32)],
+        sizes.reading(&shaders::STEP_PART[usize::from(documents)]),
+        &[("SLICES", head_dim.div_ceil(64) as u32), ("FIRST_KEYS", if documents { 5 } else { 0 })],
         parameters,
-        &[inputs[0], inputs[1], inputs[2], &partial],
+        &joined(&[inputs[0], inputs[1], inputs[2], &partial], &extra),
         (batch * heads * parts, sizes.cost(2.0)),
     )?;
     let elements = partial.elements() as f64;
     let cost = Cost { flops: 2.0 * elements, bytes: 4.0 * elements };
-    dispatch(gpu, &shaders::STEP_MERGE, &[], parameters, &[&partial, output, lse], (batch * heads, cost))
+    let merged = [&partial, &output, &normalizers];
+    dispatch(gpu, &shaders::STEP_MERGE, &[], parameters, &merged, (batch * heads, cost))?;
+    Ok(vec![output, normalizers])
+}
+
+/// What the kernels of the gradients need of each query row.
+fn terms(sizes: &Sizes, gpu: &Gpu, saved: &Saved) -> Result<Tensor> {
+    let &Sizes { batch, queries, heads, documents, .. } = sizes;
+    let &Saved { query, key, value, first_key, output, normalizers, d_output } = saved;
+    let terms = Tensor::on_gpu(gpu, "attention", &[batch, heads, queries, 4], DType::U32)?;
+    // A single step adds up its scores in an order of its own. The gradients compute them by tiles: so do the normalizers
+    // that they are taken with, since beside a large score the least difference counts.
+    let inputs: Vec<&Tensor> = [query, key, value].into_iter().chain(first_key).collect();
+    let by_tiles = if queries == 1 { tiles(sizes, gpu, &inputs)? } else { Vec::new() };
+    let normalizers = by_tiles.get(1).unwrap_or(normalizers);
+    let elements = 2.0 * output.elements() as f64;
+    dispatch(
+        gpu,
+        &shaders::TERMS[usize::from(documents)],
+        &[("FIRST_KEYS", if documents { 5 } else { 0 })],
+        sizes.parameters(gpu, batch * heads, 0),
+        &[output, d_output, normalizers, &terms].into_iter().chain(first_key).collect::<Vec<_>>(),
+        ((batch * heads * queries).div_ceil(TERMS_ROWS), Cost { flops: elements, bytes: 4.0 * elements }),
+    )?;
+    Ok(terms)
 }
 
 pub(super) fn backward(sizes: &Sizes, gpu: &Gpu, saved: &Saved, needs: &[bool]) -> Result<Vec<Option<Tensor>>> {
     sizes.expect_addressable()?;
-    let &Sizes { batch, queries, capacity, heads, kv_heads, .. } = sizes;
-    let &Saved { query, key, value, output, lse, d_output } = saved;
+    let &Sizes { batch, queries, capacity, heads, kv_heads, documents, .. } = sizes;
+    let &Saved { query, key, value, d_output, .. } = saved;
     let allocate = |sizes: &[usize]| Tensor::on_gpu(gpu, "attention", sizes, DType::F32);
-    let terms = allocate(&[batch, heads, queries, 2])?;
-    let elements = 2.0 * output.elements() as f64;
-    dispatch(
-        gpu,
-        &shaders::TERMS,
-        &[],
-        sizes.parameters(batch * heads, 0, 0),
-        &[output, d_output, lse, &terms],
-        ((batch * heads * queries).div_ceil(TERMS_ROWS), Cost { flops: elements, bytes: 4.0 * elements }),
-    )?;
-    let constants = sizes.tile_constants();
-    let mut gradients = vec![None, None, None];
+    let terms = terms(sizes, gpu, saved)?;
+    let constants = sizes.tile_constants(("DOCUMENTS", u32::from(documents)));
+    let mut gradients = vec![None; 3 + usize::from(documents)];
     if needs[0] {
         let d_query = allocate(query.sizes())?;
         let tiles = queries.div_ceil(ROWS);
@@ -176,7 +201,7 @@ pub(super) fn backward(sizes: &Sizes, gpu: &Gpu, saved: &Saved, needs: &[bool]) 
             gpu,
             sizes.reading(&shaders::BACKWARD_QUERY),
             &constants,
-            sizes.parameters(batch * heads, tiles, 0),
+            sizes.parameters(gpu, batch * heads, tiles),
             &[query, key, value, d_output, &terms, &d_query],
             (batch * heads * tiles, sizes.cost(3.0)),
         )?;
@@ -189,7 +214,7 @@ pub(super) fn backward(sizes: &Sizes, gpu: &Gpu, saved: &Saved, needs: &[bool]) 
             gpu,
             sizes.reading(&shaders::BACKWARD_KEY),
             &constants,
-            sizes.parameters(batch * kv_heads, tiles, 0),
+            sizes.parameters(gpu, batch * kv_heads, tiles),
             &[query, key, value, d_output, &terms, &d_key, &d_value],
             (batch * kv_heads * tiles, sizes.cost(4.0)),
         )?;

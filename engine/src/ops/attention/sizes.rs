@@ -1,12 +1,19 @@
 //! The sizes of an attention, checked.
 
-use super::{AttentionOptions, refused};
+use super::{Attention, refused};
 use crate::DType;
 use crate::error::{Error, Result};
 use crate::tensor::Spec;
 
 /// The largest head_dim that the kernels have tiles for.
 pub(super) const MOST_HEAD_DIM: usize = 256;
+
+/// The most elements a tensor may have on a GPU.
+const MOST_ELEMENTS: u128 = 1 << 31;
+/// The most parts that the keys of a single step are cut into: enough to fill a GPU, few enough to join quickly.
+const MOST_PARTS: usize = 64;
+/// Keys that the kernel of a single step takes at once.
+const CHUNK: usize = 64;
 
 /// The sizes of an attention.
 #[derive(Debug, Clone, Copy)]
@@ -20,12 +27,19 @@ pub(super) struct Sizes {
     pub heads: usize,
     pub kv_heads: usize,
     pub head_dim: usize,
+    /// Whether each query has a first key of its own.
+    pub documents: bool,
 }
 
 impl Sizes {
-    pub(super) fn new(options: AttentionOptions, inputs: &[Spec]) -> Result<Self> {
-        let [query, key, value] = inputs else {
-            return Err(refused(format!("takes query, key and value, got {} inputs", inputs.len())));
+    pub(super) fn new(operation: &Attention, inputs: &[Spec]) -> Result<Self> {
+        let (query, key, value, first_key) = match (inputs, operation.documents) {
+            ([query, key, value], false) => (query, key, value, None),
+            ([query, key, value, first_key], true) => (query, key, value, Some(first_key)),
+            (_, documents) => {
+                let names = if documents { "query, key, value and first_key" } else { "query, key and value" };
+                return Err(refused(format!("takes {names}, got {} inputs", inputs.len())));
+            }
         };
         let shapes = || format!("query {:?}, key {:?}, value {:?}", query.shape, key.shape, value.shape);
         let dtype = query.dtype;
@@ -49,14 +63,56 @@ impl Sizes {
         if !(1..=MOST_HEAD_DIM).contains(&head_dim) {
             return Err(refused(format!("head_dim must be 1 to {MOST_HEAD_DIM}: {}", shapes())));
         }
-        let keys = options.key_length.unwrap_or(capacity);
+        let keys = operation.options.key_length.unwrap_or(capacity);
         if keys > capacity || keys < queries {
             return Err(refused(format!(
                 "{keys} keys are used: they must be among the rows of key, and no fewer than the queries: {}",
                 shapes()
             )));
         }
-        Ok(Self { batch, queries, keys, capacity, heads, kv_heads, head_dim })
+        if let Some(first_key) = first_key {
+            if first_key.dtype != DType::U32 {
+                let message = format!("first_key must be u32, it is {}", first_key.dtype);
+                return Err(Error::dtype("attention", message));
+            }
+            if first_key.shape.sizes() != [batch, queries] {
+                let message = format!("first_key must be [batch, queries], it is {:?}: {}", first_key.shape, shapes());
+                return Err(refused(message));
+            }
+        }
+        Ok(Self { batch, queries, keys, capacity, heads, kv_heads, head_dim, documents: operation.documents })
+    }
+
+    /// Places in tensors are 32-bit numbers in the GPU's kernels, with room to compute beyond the last.
+    ///
+    /// # Errors
+    /// A tensor of more than 2^31 elements.
+    pub(super) fn expect_addressable(&self) -> Result<()> {
+        let &Self { batch, queries, capacity, heads, kv_heads, head_dim, .. } = self;
+        let query = batch * queries * heads * head_dim;
+        let key = batch * capacity * kv_heads * head_dim;
+        let partial = if queries == 1 { self.partial().iter().map(|&size| size as u128).product() } else { 0 };
+        let most = partial.max(query as u128).max(key as u128);
+        if most > MOST_ELEMENTS {
+            return Err(Error::limit(
+                "attention",
+                format!(
+                    "query [{batch}, {queries}, {heads}, {head_dim}] over key [{batch}, {capacity}, {kv_heads}, {head_dim}] \
+                     needs a tensor of {most} elements, more than the {MOST_ELEMENTS} that the kernels address; cut the batch"
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// How many keys a part of a single step has: a multiple of 64.
+    pub(super) fn part_keys(&self) -> usize {
+        self.keys.div_ceil(MOST_PARTS).next_multiple_of(CHUNK)
+    }
+
+    /// The sizes of the partial sums of a single step: [batch, heads, parts, head_dim + 2].
+    pub(super) fn partial(&self) -> [usize; 4] {
+        [self.batch, self.heads, self.keys.div_ceil(self.part_keys().max(1)), self.head_dim + 2]
     }
 
     /// How many keys the first query sees besides its own.

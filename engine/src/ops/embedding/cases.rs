@@ -17,5 +17,9 @@ pub(crate) fn draw(draw: &mut Draw) -> Case {
     let limit = if draw.number(0..=3) == 0 { vocabulary.min(2) } else { vocabulary };
     let table = draw.normals(&[vocabulary, width], 0.0, 1.0);
     let ids = draw.indices(&sizes, limit);
-    Case::new(Embedding, vec![table, ids])
+    // A row of the gradient has as many terms as its id occurs; the average over all rows says nothing of frequent ones.
+    let mut counts = vec![0; vocabulary];
+    ids.array.data.iter().for_each(|&id| counts[id as usize] += 1);
+    let most = counts.into_iter().max().unwrap_or(1);
+    Case::new(Embedding, vec![table, ids]).with_terms(0, most)
 }

@@ -20,5 +20,6 @@ pub(crate) fn draw(draw: &mut Draw) -> Case {
             *target = f64::from(IGNORED);
         }
     }
-    Case::new(LinearCrossEntropy { cap, gradients: true }, vec![hidden, weight, targets])
+    // The weight's gradient sums over the rows, which the mean's own terms do not count.
+    Case::new(LinearCrossEntropy { cap, gradients: true }, vec![hidden, weight, targets]).with_terms(1, rows)
 }

@@ -5,12 +5,13 @@ use crate::device::cpu::float::{Float, vectorized};
 use crate::device::cpu::gemm::{Layout, Sizes, product_parallel};
 use crate::device::cpu::threads::{for_rows, for_rows2};
 use crate::error::{Error, Result};
+use crate::ops::cross_entropy::refuse_unknown;
 use crate::tensor::Tensor;
 use crate::{DType, Device};
 
 /// Elementary steps of one logit, for the choice of threads.
 const LOGIT_COST: usize = 16;
-/// Stands for the target's logit in the sum over all others: e to it is 0.
+/// Stands for the target's logit in the sum over all others, where it counts as nothing.
 const LOWEST: f64 = -1e30;
 /// Below this e^x is taken as 0: far under what rounding leaves of a share of the softmax, and products with numbers near
 /// the smallest would be many times slower.
@@ -35,13 +36,7 @@ fn typed<T: Float>(request: Request, inputs: &[&Tensor]) -> Result<Computed> {
     let (vocabulary, depth) = (inputs[1].sizes()[0], inputs[1].sizes()[1]);
     let (hidden, weight) = (inputs[0].cpu::<T>(NAME)?, inputs[1].cpu::<T>(NAME)?);
     let targets = inputs[2].cpu::<u32>(NAME)?;
-    if let Some(place) = targets.iter().position(|&target| target != IGNORED && target as usize >= vocabulary) {
-        let target = targets[place];
-        return Err(Error::index(
-            NAME,
-            format!("index {target} is not below {vocabulary}; it is target number {place}"),
-        ));
-    }
+    refuse_unknown(NAME, targets, vocabulary)?;
     let kept = targets.iter().filter(|&&target| target != IGNORED).count();
     // Blocks write all of an output, except where no row counts.
     let output = |of: &Tensor| {
@@ -110,43 +105,56 @@ impl<T: Float> Head<T> {
     /// The row's loss; the logits become their gradients if those are wanted.
     #[inline(always)]
     fn row(self, logits: &mut [T], target: u32) -> T {
-        if target == IGNORED {
-            logits.fill(T::ZERO);
-            return T::ZERO;
+        match self.cap {
+            _ if target == IGNORED => {
+                logits.fill(T::ZERO);
+                T::ZERO
+            }
+            None => self.counted(logits, target as usize, |x| x, |_| T::ONE),
+            Some(cap) => {
+                let inverse = T::ONE / cap;
+                let four = T::from_f64(4.0);
+                // dz / dx = 1 - tanh²(x / cap) = 4e / (1 + e)² with e = e^(-2|x| / cap), which does not cancel where tanh is
+                // near 1.
+                let slope = |x: T| {
+                    let e = (T::from_f64(-2.0) * (x * inverse).abs()).exp();
+                    four * e / ((T::ONE + e) * (T::ONE + e))
+                };
+                self.counted(logits, target as usize, |x| cap * (x * inverse).tanh(), slope)
+            }
         }
-        let target = target as usize;
-        if let Some(cap) = self.cap {
-            let inverse = T::ONE / cap;
-            logits.iter_mut().for_each(|x| *x = cap * (*x * inverse).tanh());
-        }
-        let largest = largest(logits);
-        let at_target = logits[target];
-        // 0 without a cap, so that the factor below is 1.
-        let inverse = self.cap.map_or(T::ZERO, |cap| T::ONE / cap);
-        let factor = |z: T| T::ONE - (z * inverse) * (z * inverse);
+    }
+
+    /// The same for a row that counts; `capped` is z of a logit, which grows with it, and `slope` dz / dx.
+    #[inline(always)]
+    fn counted(self, logits: &mut [T], target: usize, capped: impl Fn(T) -> T, slope: impl Fn(T) -> T) -> T {
+        let largest = capped(largest(logits));
+        let target_logit = logits[target];
+        let at_target = capped(target_logit);
         // The sum over all columns but the target's: where the target has nearly all of the softmax, 1 minus its share
         // would be nothing but rounding.
-        logits[target] = T::from_f64(LOWEST);
+        let lowest = T::from_f64(LOWEST);
+        logits[target] = lowest;
         let mut lanes = [T::ZERO; LANES];
         let least = T::from_f64(if T::DTYPE == DType::F64 { LEAST_EXPONENT_F64 } else { LEAST_EXPONENT });
-        let step = |sum: &mut T, z: &mut T| {
-            let x = *z - largest;
+        let step = |sum: &mut T, logit: &mut T| {
+            let x = capped(*logit) - largest;
             let e = x.max(least).exp();
-            let e = if x < least { T::ZERO } else { e };
+            let e = if x < least || *logit == lowest { T::ZERO } else { e };
             *sum += e;
-            *z = e * factor(*z);
+            *logit = e * slope(*logit);
         };
         let (chunks, rest) = logits.as_chunks_mut::<LANES>();
         for chunk in chunks {
-            lanes.iter_mut().zip(chunk).for_each(|(sum, z)| step(sum, z));
+            lanes.iter_mut().zip(chunk).for_each(|(sum, logit)| step(sum, logit));
         }
-        lanes.iter_mut().zip(rest).for_each(|(sum, z)| step(sum, z));
+        lanes.iter_mut().zip(rest).for_each(|(sum, logit)| step(sum, logit));
         let others = lanes.into_iter().sum::<T>();
         let sum = others + (at_target - largest).exp();
         if let Some(scale) = self.scale {
             let share = scale / sum;
             logits.iter_mut().for_each(|e| *e *= share);
-            logits[target] = -(others * share) * factor(at_target);
+            logits[target] = -(others * share) * slope(target_logit);
         }
         if at_target == largest && others < T::ONE {
             return others.ln_1p_unit();

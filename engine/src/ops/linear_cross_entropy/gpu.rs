@@ -8,6 +8,7 @@ use crate::DType;
 use crate::device::Gpu;
 use crate::device::gpu::{Cost, Dispatch, Workgroups};
 use crate::error::Result;
+use crate::ops::cross_entropy::{inverse_of_kept, total};
 use crate::ops::matmul::{Operand, Output, product};
 use crate::tensor::Tensor;
 
@@ -54,12 +55,7 @@ pub(super) fn compute(gpu: &Gpu, request: Request, inputs: &[&Tensor]) -> Result
     let (vocabulary, depth) = (weight.sizes()[0], weight.sizes()[1]);
     let count = targets.elements();
     let new = |sizes: &[usize]| Tensor::on_gpu(gpu, NAME, sizes, DType::F32);
-    let per_target = Cost { flops: count as f64, bytes: 4.0 * count as f64 };
-
-    let inverse = new(&[1])?;
-    let parameters = [count as u32, IGNORED, 0, 0];
-    dispatch(gpu, &shaders::KEPT, &[], bytes_of(&parameters), &[targets, &inverse], 1, per_target)?;
-
+    let inverse = inverse_of_kept(gpu, NAME, targets, true)?;
     let rows = new(targets.sizes())?;
     let saved = match gradients {
         true if count == 0 => {
@@ -91,7 +87,7 @@ pub(super) fn compute(gpu: &Gpu, request: Request, inputs: &[&Tensor]) -> Result
         dispatch(
             gpu,
             &shaders::ROWS,
-            &[("GRADIENTS", gradients.into())],
+            &[("GRADIENTS", gradients.into()), ("SPAN", 256)],
             bytes_of(&parameters),
             &[&logits, targets, &inverse, &rows, &faults],
             block,
@@ -105,9 +101,7 @@ pub(super) fn compute(gpu: &Gpu, request: Request, inputs: &[&Tensor]) -> Result
         }
     }
 
-    let loss = new(&[1])?;
-    let parameters = [count as u32, 0, 0, 0];
-    dispatch(gpu, &shaders::MEAN, &[], bytes_of(&parameters), &[&rows, &inverse, &loss], 1, per_target)?;
+    let loss = total(gpu, NAME, &rows, &inverse)?;
     Ok(Computed { loss, rows, gradients: saved })
 }
 

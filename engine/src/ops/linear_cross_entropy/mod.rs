@@ -35,8 +35,7 @@ use crate::tensor::{Spec, Tensor};
 
 const NAME: &str = "linear_cross_entropy";
 
-/// The target of rows that do not count.
-pub const IGNORED: u32 = u32::MAX;
+pub use crate::ops::cross_entropy::IGNORED;
 
 /// Memory that the logits of one block of rows may take.
 const LOGITS_BYTES: usize = 64 << 20;

@@ -1,20 +1,53 @@
-//! Cases for the checks: every way the operands are stored, one matrix or a batch, sizes around the tiles.
+//! Cases for the checks: every way the operands are stored, leading dimensions that both or one of them have, vectors, a
+//! bias, sizes around the tiles.
 
 use super::MatMul;
+use super::sizes::{MOST_LEADING, of};
+use crate::Shape;
 use crate::check::{Case, Draw};
+
+/// A leading size of both operands; one of them may be repeated along it.
+fn leading(draw: &mut Draw, most: usize) -> (usize, usize) {
+    let size = draw.number(1..=most);
+    draw.choose(&[(size, size), (size, size), (size, 1), (1, size)])
+}
 
 pub(crate) fn draw(draw: &mut Draw) -> Case {
     let most = (draw.elements as f64).sqrt() as usize;
     let (rows, columns, depth) = (draw.size(32, most), draw.size(32, most), draw.size(16, most));
-    let operation = MatMul { transpose_left: draw.coin(), transpose_right: draw.coin() };
-    let batch = draw.number(1..=3);
-    let shared = draw.coin();
-    let stored = |batched: bool, transposed: bool, rows: usize, columns: usize| {
-        let matrix = if transposed { [columns, rows] } else { [rows, columns] };
-        if batched { vec![batch, matrix[0], matrix[1]] } else { matrix.to_vec() }
-    };
-    let left = stored(!(shared && operation.transpose_left), operation.transpose_left, rows, depth);
-    let right = stored(!shared, operation.transpose_right, depth, columns);
-    let inputs = vec![draw.normals(&left, 0.2, 1.0), draw.normals(&right, 0.2, 1.0)];
-    Case::new(operation, inputs)
+    let mut operation = MatMul { transpose_left: draw.coin(), transpose_right: draw.coin() };
+    let matrix =
+        |transposed: bool, rows: usize, columns: usize| if transposed { [columns, rows] } else { [rows, columns] };
+    let mut left = matrix(operation.transpose_left, rows, depth).to_vec();
+    let mut right = matrix(operation.transpose_right, depth, columns).to_vec();
+    // One case in eight has a vector on either side.
+    match draw.number(0..=15) {
+        0 => (operation.transpose_left, left) = (false, vec![depth]),
+        1 => (operation.transpose_right, right) = (false, vec![depth]),
+        _ => {}
+    }
+    // Each operand has its own number of leading dimensions, aligned at the last.
+    let dimensions: Vec<(usize, usize)> = (0..draw.number(0..=MOST_LEADING)).map(|_| leading(draw, 3)).collect();
+    let skipped = if draw.coin() { 0 } else { draw.number(0..=dimensions.len()) };
+    let (skipped_left, skipped_right) = if draw.coin() { (skipped, 0) } else { (0, skipped) };
+    let prepend =
+        |matrix: Vec<usize>, sizes: Vec<usize>| if matrix.len() == 1 { matrix } else { [sizes, matrix].concat() };
+    let left = prepend(left, dimensions[skipped_left..].iter().map(|size| size.0).collect());
+    let right = prepend(right, dimensions[skipped_right..].iter().map(|size| size.1).collect());
+    let columns = if right.len() == 1 { 1 } else { columns };
+    let mut inputs = vec![draw.normals(&left, 0.2, 1.0), draw.normals(&right, 0.2, 1.0)];
+    if draw.number(0..=2) == 0 {
+        inputs.push(draw.normals(&[columns], 0.1, 1.0));
+    }
+    // Every gradient is a sum as well: an element of an operand is in as many terms as there are terms for each.
+    let terms = terms(operation, &left, &right);
+    let case = Case::new(operation, inputs);
+    terms.into_iter().enumerate().fold(case, |case, (place, terms)| case.with_terms(place, terms))
+}
+
+/// How many terms an element of each operand's gradient has.
+fn terms(operation: MatMul, left: &[usize], right: &[usize]) -> [usize; 2] {
+    let (Ok(left), Ok(right)) = (Shape::new(left), Shape::new(right)) else { return [1; 2] };
+    let Ok((batch, output)) = of(operation, &left, &right) else { return [1; 2] };
+    [left, right].map(|operand| output.elements() * batch.depth / operand.elements().max(1))
 }

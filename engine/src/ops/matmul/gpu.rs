@@ -3,11 +3,13 @@
 use bytemuck::{Pod, Zeroable};
 use gradus_shaders::{Kernel, matmul as shaders};
 
-use super::{Batch, Side};
+use super::Side;
+use super::sizes::Batch;
 use crate::DType;
 use crate::device::Gpu;
 use crate::device::gpu::{Cost, Dispatch, Workgroups};
 use crate::error::{Error, Result};
+use crate::ops::norm::column_sum;
 use crate::tensor::{Spec, Tensor};
 
 /// A row-major matrix inside a tensor: where it starts, and whether it is stored transposed.
@@ -31,6 +33,18 @@ pub(crate) struct Output<'a> {
     pub first: usize,
 }
 
+/// What is done with the products beside storing them.
+#[derive(Clone, Copy)]
+enum Epilogue<'a> {
+    /// Nothing.
+    Plain,
+    /// They are added to what the output holds.
+    Accumulate,
+    /// A bias [columns] is added to every row.
+    Bias(&'a Tensor),
+}
+
+/// As in `matmul/batch.wgsl`.
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
 struct Parameters {
@@ -38,19 +52,37 @@ struct Parameters {
     columns: u32,
     depth: u32,
     accumulate: u32,
+    row_tiles: u32,
+    column_tiles: u32,
+    matrices: u32,
+    summed: u32,
     a_offset: u32,
     b_offset: u32,
     c_offset: u32,
-    a_batch: u32,
-    b_batch: u32,
-    c_batch: u32,
-    _align: [u32; 2],
+    middle_size: u32,
+    inner_size: u32,
+    summed_inner_size: u32,
+    a_strides: [u32; 5],
+    b_strides: [u32; 5],
 }
 
-pub(super) fn multiply(gpu: &Gpu, batch: Batch, left: Side, right: Side, output: Spec) -> Result<Tensor> {
+pub(super) fn multiply(
+    gpu: &Gpu,
+    batch: Batch,
+    left: Side,
+    right: Side,
+    bias: Option<&Tensor>,
+    output: Spec,
+) -> Result<Tensor> {
     let c = Tensor::on_gpu(gpu, "matmul", output.shape.sizes(), DType::F32)?;
-    batched(gpu, "matmul", batch, left.into(), right.into(), Output { tensor: &c, first: 0 }, false)?;
+    let epilogue = bias.map_or(Epilogue::Plain, Epilogue::Bias);
+    batched(gpu, "matmul", batch, left.into(), right.into(), Output { tensor: &c, first: 0 }, epilogue)?;
     Ok(c)
+}
+
+pub(super) fn sum_of_rows(gpu: &Gpu, x: &Tensor, output: Spec) -> Result<Tensor> {
+    let columns = output.shape.elements();
+    column_sum(gpu, "matmul", x, x.elements().checked_div(columns).unwrap_or(0), columns)
 }
 
 /// `output = left · right`, or `+=` if `accumulate`; `sizes` are rows, columns and depth.
@@ -64,15 +96,15 @@ pub(crate) fn product(
     accumulate: bool,
 ) -> Result<()> {
     let [rows, columns, depth] = sizes;
-    let batch = Batch { count: 1, rows, columns, depth, shared_right: true };
-    batched(gpu, operation, batch, left, right, output, accumulate)
+    let epilogue = if accumulate { Epilogue::Accumulate } else { Epilogue::Plain };
+    batched(gpu, operation, Batch::one(rows, columns, depth), left, right, output, epilogue)
 }
 
 /// The tile: the largest of which there are enough to keep a large GPU busy, else the smallest.
-fn tile(batch: Batch) -> [u32; 4] {
+fn tile(batch: &Batch) -> [u32; 4] {
     const BUSY: usize = 256;
     let count = |tile: &[u32; 4]| {
-        batch.count * batch.rows.div_ceil(tile[0] as usize) * batch.columns.div_ceil(tile[1] as usize)
+        batch.matrices() * batch.rows.div_ceil(tile[0] as usize) * batch.columns.div_ceil(tile[1] as usize)
     };
     let [.., smallest] = shaders::TILES;
     shaders::TILES.into_iter().find(|tile| count(tile) >= BUSY).unwrap_or(smallest)
@@ -85,54 +117,80 @@ fn batched(
     left: Operand,
     right: Operand,
     output: Output,
-    accumulate: bool,
+    epilogue: Epilogue,
 ) -> Result<()> {
-    let Batch { count, rows, columns, depth, shared_right } = batch;
-    for (tensor, first, size) in [
-        (left.tensor, left.first, rows * depth * count),
-        (right.tensor, right.first, depth * columns * if shared_right { 1 } else { count }),
-        (output.tensor, output.first, rows * columns * count),
-    ] {
-        if first + size > tensor.elements() {
+    let elements = batch.elements();
+    let tensors = [(left.tensor, left.first), (right.tensor, right.first), (output.tensor, output.first)];
+    for ((tensor, first), size) in tensors.into_iter().zip(elements) {
+        if first.saturating_add(size) > tensor.elements() {
             return Err(Error::shape(operation, format!("a product of {batch:?} reaches beyond {tensor:?}")));
         }
         if tensor.dtype() != DType::F32 {
             return Err(Error::dtype(operation, format!("a product on the GPU takes f32, got {tensor:?}")));
         }
     }
+    if elements[2] == 0 {
+        return Ok(());
+    }
+    let Batch { rows, columns, depth, .. } = batch;
     // A vector load needs every stored row, and the first element, at a multiple of four.
     let vector = |first: usize, row: usize| first.is_multiple_of(4) && row.is_multiple_of(4);
     let left_vector = vector(left.first, if left.transposed { rows } else { depth });
     let right_vector = vector(right.first, if right.transposed { depth } else { columns });
-    let kernel: &'static Kernel = match (left_vector, right_vector) {
+    let [plain, with_bias]: &'static [Kernel; 2] = match (left_vector, right_vector) {
         (true, true) => &shaders::VECTOR_VECTOR,
         (true, false) => &shaders::VECTOR_SCALAR,
         (false, true) => &shaders::SCALAR_VECTOR,
         (false, false) => &shaders::SCALAR_SCALAR,
     };
-    let tile = tile(batch);
-    let parameters = Parameters {
-        rows: rows as u32,
-        columns: columns as u32,
-        depth: depth as u32,
-        accumulate: u32::from(accumulate),
-        a_offset: left.first as u32,
-        b_offset: right.first as u32,
-        c_offset: output.first as u32,
-        a_batch: (rows * depth) as u32,
-        b_batch: if shared_right { 0 } else { (depth * columns) as u32 },
-        c_batch: (rows * columns) as u32,
-        _align: [0; 2],
+    let mut buffers = vec![left.tensor, right.tensor, output.tensor];
+    let kernel = match epilogue {
+        Epilogue::Bias(bias) => {
+            buffers.push(bias);
+            with_bias
+        }
+        Epilogue::Plain | Epilogue::Accumulate => plain,
     };
-    let elements = (rows * depth + depth * columns + rows * columns) * count;
+    let tile = tile(&batch);
+    let (row_tiles, column_tiles) = (rows.div_ceil(tile[0] as usize), columns.div_ceil(tile[1] as usize));
+    let parameters = parameters(&batch, [left.first, right.first, output.first], [row_tiles, column_tiles], epilogue);
+    let flops = 2.0 * (rows * columns) as f64 * depth as f64 * (batch.matrices() * batch.summed()) as f64;
     gpu.dispatch(&Dispatch {
         operation,
         kernel,
         element: DType::F32,
-        constants: &shaders::constants(tile, left.transposed, right.transposed),
+        constants: &shaders::constants(tile, left.transposed, right.transposed, batch.summed() != 1),
         parameters: bytemuck::bytes_of(&parameters),
-        buffers: &[left.tensor, right.tensor, output.tensor],
-        workgroups: Workgroups::Grid([columns.div_ceil(tile[1] as usize), rows.div_ceil(tile[0] as usize), count]),
-        cost: Cost { flops: 2.0 * (rows * columns * depth * count) as f64, bytes: 4.0 * elements as f64 },
+        buffers: &buffers,
+        workgroups: Workgroups::Linear(column_tiles * row_tiles * batch.matrices()),
+        cost: Cost { flops, bytes: 4.0 * elements.iter().map(|&count| count as f64).sum::<f64>() },
     })
+}
+
+fn parameters(
+    batch: &Batch,
+    [a_offset, b_offset, c_offset]: [usize; 3],
+    [row_tiles, column_tiles]: [usize; 2],
+    epilogue: Epilogue,
+) -> Parameters {
+    let ([outer, middle, inner], [summed_outer, summed_inner]) = batch.walks();
+    let walks = [outer, middle, inner, summed_outer, summed_inner];
+    Parameters {
+        rows: batch.rows as u32,
+        columns: batch.columns as u32,
+        depth: batch.depth as u32,
+        accumulate: u32::from(matches!(epilogue, Epilogue::Accumulate)),
+        row_tiles: row_tiles as u32,
+        column_tiles: column_tiles as u32,
+        matrices: batch.matrices() as u32,
+        summed: batch.summed() as u32,
+        a_offset: a_offset as u32,
+        b_offset: b_offset as u32,
+        c_offset: c_offset as u32,
+        middle_size: middle.size as u32,
+        inner_size: inner.size as u32,
+        summed_inner_size: summed_inner.size as u32,
+        a_strides: walks.map(|walk| walk.left as u32),
+        b_strides: walks.map(|walk| walk.right as u32),
+    }
 }

@@ -1,16 +1,27 @@
 //! Matrix products.
 //!
-//! C = op(A) · op(B), where op transposes the last two dimensions if asked to; nothing is copied for that. A may have
-//! leading dimensions. B is one matrix for all of them (a linear layer's weight) or has the same leading dimensions.
+//! C = op(A) · op(B) + bias, where op transposes the last two dimensions if asked to; nothing is copied for that. All other
+//! dimensions lead: those of A and B are aligned at the last and broadcast, so B may be one matrix for a whole batch (a
+//! linear layer's weight), A may be, or both may have their own. A vector on the left is one row, on the right one column,
+//! and C lacks that dimension. The bias [n] is added to every row.
 //!
-//! With C = A·B: dA = dC·Bᵀ and dB = Aᵀ·dC; transposed operands follow from (X·Y)ᵀ = Yᵀ·Xᵀ.
+//! With C = A·B: dA = dC·Bᵀ and dB = Aᵀ·dC; transposed operands follow from (X·Y)ᵀ = Yᵀ·Xᵀ. The gradient of an operand that
+//! was repeated along a leading dimension is the sum along it, in order and inside the product, without products stored in
+//! between; the bias's is the sum of dC's rows.
+//!
+//! A sum of no terms is 0: with a depth of 0, C is 0, or the bias.
 
 pub(crate) mod cases;
 mod cpu;
 mod definition;
 mod gpu;
+mod sizes;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use gpu::{Operand, Output, product};
+
+use sizes::Batch;
 
 use crate::DType;
 use crate::definition::{Array, Defined};
@@ -20,7 +31,7 @@ use crate::operation::{Context, Forward, Operation, Saves};
 use crate::tape::{Var, apply_one};
 use crate::tensor::{Spec, Tensor};
 
-/// A matrix product; which operands are stored transposed.
+/// A matrix product, of two inputs or, with a bias, three; which operands are stored transposed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct MatMul {
     /// A is stored as [.., depth, rows].
@@ -29,7 +40,8 @@ pub struct MatMul {
     pub transpose_right: bool,
 }
 
-/// left [.., m, k] · right [k, n] or [.., k, n] → [.., m, n].
+/// left [.., m, k] · right [.., k, n] → [.., m, n], leading dimensions broadcast; a vector [k] on the left gives [.., n], one
+/// on the right [.., m].
 ///
 /// # Errors
 /// Sizes that do not fit; types other than two equal float types.
@@ -45,62 +57,19 @@ pub fn linear(x: &Var, weight: &Var) -> Result<Var> {
     apply_one(MatMul { transpose_left: false, transpose_right: true }, &[x, weight])
 }
 
+/// A linear layer: x [.., k] · weightᵀ + bias with weight [n, k] and bias [n] → [.., n].
+///
+/// # Errors
+/// As [`matmul`].
+pub fn linear_bias(x: &Var, weight: &Var, bias: &Var) -> Result<Var> {
+    apply_one(MatMul { transpose_left: false, transpose_right: true }, &[x, weight, bias])
+}
+
 /// One of a product's two operands: a tensor, and whether it is read transposed.
 #[derive(Clone, Copy)]
 struct Side<'a> {
     tensor: &'a Tensor,
     transposed: bool,
-}
-
-/// The sizes of a batch of products.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Batch {
-    count: usize,
-    rows: usize,
-    columns: usize,
-    depth: usize,
-    /// The right operand is one matrix for the whole batch.
-    shared_right: bool,
-}
-
-impl MatMul {
-    fn sizes(self, left: &Spec, right: &Spec) -> Result<Batch> {
-        let (a, b) = (left.shape.sizes(), right.shape.sizes());
-        let error = |what: &str| {
-            let side =
-                |shape: &[usize], transposed: bool| format!("{shape:?}{}", if transposed { " transposed" } else { "" });
-            Err(Error::shape(
-                "matmul",
-                format!("{} · {}: {what}", side(a, self.transpose_left), side(b, self.transpose_right)),
-            ))
-        };
-        if a.is_empty() || b.len() < 2 || (a.len() < 2 && self.transpose_left) {
-            return error("each operand needs at least two dimensions");
-        }
-        let last_two = |shape: &[usize], transposed: bool| {
-            let columns = shape[shape.len() - 1];
-            let rows = if shape.len() > 1 { shape[shape.len() - 2] } else { 1 };
-            if transposed { (columns, rows) } else { (rows, columns) }
-        };
-        let ((rows, depth), (right_depth, columns)) =
-            (last_two(a, self.transpose_left), last_two(b, self.transpose_right));
-        if depth != right_depth {
-            return error(&format!("the inner sizes {depth} and {right_depth} differ"));
-        }
-        let leading = &a[..a.len().saturating_sub(2)];
-        let count: usize = leading.iter().product();
-        if b.len() == 2 {
-            if self.transpose_left && count != 1 {
-                return error("a transposed left operand with leading dimensions needs a right one with the same");
-            }
-            // One right matrix for all: the leading dimensions are just more rows.
-            return Ok(Batch { count: 1, rows: count * rows, columns, depth, shared_right: true });
-        }
-        if &b[..b.len() - 2] != leading {
-            return error("the leading dimensions differ");
-        }
-        Ok(Batch { count, rows, columns, depth, shared_right: false })
-    }
 }
 
 impl Forward for MatMul {
@@ -109,23 +78,24 @@ impl Forward for MatMul {
     }
 
     fn outputs(&self, inputs: &[Spec]) -> Result<Vec<Spec>> {
-        let [left, right] = inputs else {
-            return Err(Error::shape("matmul", format!("takes two inputs, got {}", inputs.len())));
+        let ([left, right] | [left, right, _]) = inputs else {
+            return Err(Error::shape("matmul", format!("takes two inputs and perhaps a bias, got {}", inputs.len())));
         };
-        if left.dtype != right.dtype || !matches!(left.dtype, DType::F32 | DType::F64) {
-            return Err(Error::dtype(
-                "matmul",
-                format!("takes two f32 or two f64, got {} and {}", left.dtype, right.dtype),
-            ));
+        if !matches!(left.dtype, DType::F32 | DType::F64) || inputs.iter().any(|input| input.dtype != left.dtype) {
+            let got: Vec<&str> = inputs.iter().map(|input| input.dtype.name()).collect();
+            return Err(Error::dtype("matmul", format!("takes f32 alone or f64 alone, got {}", got.join(", "))));
         }
-        let batch = self.sizes(left, right)?;
-        let mut sizes = left.shape.sizes().to_vec();
-        let rank = sizes.len();
-        if rank >= 2 && self.transpose_left {
-            sizes[rank - 2] = sizes[rank - 1];
+        let (batch, shape) = sizes::of(*self, &left.shape, &right.shape)?;
+        if let Some(bias) = inputs.get(2)
+            && bias.shape.sizes() != [batch.columns]
+        {
+            let message = format!(
+                "{:?} · {:?} has {} columns, a bias of {:?} does not fit: it must be [{}]",
+                left.shape, right.shape, batch.columns, bias.shape, batch.columns
+            );
+            return Err(Error::shape("matmul", message));
         }
-        sizes[rank - 1] = batch.columns;
-        Ok(vec![Spec::new(&sizes, left.dtype)?])
+        Ok(vec![Spec { shape, dtype: left.dtype }])
     }
 
     fn forward_cpu(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
@@ -137,7 +107,7 @@ impl Forward for MatMul {
     }
 
     fn definition(&self, inputs: &[Array]) -> Vec<Defined> {
-        definition::define(*self, &inputs[0], &inputs[1])
+        definition::define(*self, &inputs[0], &inputs[1], inputs.get(2))
     }
 }
 
@@ -155,49 +125,67 @@ impl Operation for MatMul {
     }
 }
 
+/// The tensors' places for [`Batch::with_roles`].
+const LEFT: usize = 0;
+const RIGHT: usize = 1;
+const OUTPUT: usize = 2;
+
 impl MatMul {
     fn forward(self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
         let (left, right) = (inputs[0], inputs[1]);
-        let batch = self.sizes(&left.spec(), &right.spec())?;
-        let output = self.outputs(&[left.spec(), right.spec()])?[0];
+        let (batch, shape) = sizes::of(self, left.shape(), right.shape())?;
+        let output = Spec { shape, dtype: left.dtype() };
         let left = Side { tensor: left, transposed: self.transpose_left };
         let right = Side { tensor: right, transposed: self.transpose_right };
-        Ok(vec![multiply(batch, left, right, output)?])
+        Ok(vec![multiply(batch, left, right, inputs.get(2).copied(), output)?])
     }
 
     fn backward(self, context: &Context) -> Result<Vec<Option<Tensor>>> {
         let (left, right, d_output) = (context.input(0)?, context.input(1)?, context.d_output(0)?);
-        let batch = self.sizes(&left.spec(), &right.spec())?;
+        let (batch, _) = sizes::of(self, left.shape(), right.shape())?;
         let Batch { rows, columns, depth, .. } = batch;
         let side = |tensor, transposed| Side { tensor, transposed };
         let d_left = |()| {
             if self.transpose_left {
                 // Aᵀ is the stored matrix: dAᵀ = B·dCᵀ
-                let sizes = Batch { rows: depth, columns: rows, depth: columns, ..batch };
-                multiply(sizes, side(right, self.transpose_right), side(d_output, true), left.spec())
+                let batch = batch.with_roles([depth, rows, columns], [RIGHT, OUTPUT, LEFT]);
+                multiply(batch, side(right, self.transpose_right), side(d_output, true), None, left.spec())
             } else {
-                let sizes = Batch { rows, columns: depth, depth: columns, ..batch };
-                multiply(sizes, side(d_output, false), side(right, !self.transpose_right), left.spec())
+                let batch = batch.with_roles([rows, depth, columns], [OUTPUT, RIGHT, LEFT]);
+                multiply(batch, side(d_output, false), side(right, !self.transpose_right), None, left.spec())
             }
         };
         let d_right = |()| {
             if self.transpose_right {
                 // Bᵀ is the stored matrix: dBᵀ = dCᵀ·A
-                let sizes = Batch { rows: columns, columns: depth, depth: rows, ..batch };
-                multiply(sizes, side(d_output, true), side(left, self.transpose_left), right.spec())
+                let batch = batch.with_roles([columns, depth, rows], [OUTPUT, LEFT, RIGHT]);
+                multiply(batch, side(d_output, true), side(left, self.transpose_left), None, right.spec())
             } else {
-                let sizes = Batch { rows: depth, columns, depth: rows, ..batch };
-                multiply(sizes, side(left, !self.transpose_left), side(d_output, false), right.spec())
+                let batch = batch.with_roles([depth, columns, rows], [LEFT, OUTPUT, RIGHT]);
+                multiply(batch, side(left, !self.transpose_left), side(d_output, false), None, right.spec())
             }
         };
-        Ok(vec![context.needs[0].then(|| d_left(())).transpose()?, context.needs[1].then(|| d_right(())).transpose()?])
+        let mut gradients =
+            vec![context.needs[0].then(|| d_left(())).transpose()?, context.needs[1].then(|| d_right(())).transpose()?];
+        if let Some(bias) = context.input_specs.get(2) {
+            gradients.push(context.needs[2].then(|| sum_of_rows(d_output, *bias)).transpose()?);
+        }
+        Ok(gradients)
     }
 }
 
 /// A batch of products into a new tensor of shape `output`.
-fn multiply(batch: Batch, left: Side, right: Side, output: Spec) -> Result<Tensor> {
+fn multiply(batch: Batch, left: Side, right: Side, bias: Option<&Tensor>, output: Spec) -> Result<Tensor> {
     match left.tensor.device() {
-        Device::Cpu(device) => cpu::multiply(&device, batch, left, right, output),
-        Device::Gpu(device) => gpu::multiply(&device, batch, left, right, output),
+        Device::Cpu(device) => cpu::multiply(&device, batch, left, right, bias, output),
+        Device::Gpu(device) => gpu::multiply(&device, batch, left, right, bias, output),
+    }
+}
+
+/// The sum of all rows of x [.., n], of shape `output` [n].
+fn sum_of_rows(x: &Tensor, output: Spec) -> Result<Tensor> {
+    match x.device() {
+        Device::Cpu(device) => cpu::sum_of_rows(&device, x, output),
+        Device::Gpu(device) => gpu::sum_of_rows(&device, x, output),
     }
 }

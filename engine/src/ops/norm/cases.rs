@@ -26,7 +26,11 @@ pub(crate) fn draw(kind: Kind, draw: &mut Draw) -> Case {
     let mean = draw.choose(&[0.0, 1.5]);
     let x = draw.normals(&sizes, mean, 1.0);
     // In a row of few elements the variance can vanish, and dx is small beside its terms: a large ε keeps both away.
-    let epsilon = if columns < 8 { 4.0 } else { draw.choose(&[1e-6, 1e-2, 0.5]) };
+    let epsilon = match columns {
+        0..3 => 16.0,
+        3..8 => 4.0,
+        _ => draw.choose(&[1e-6, 1e-2, 0.5]),
+    };
     let weight = draw.normals(&[heads * columns], 1.0, 0.5);
     let mut inputs = vec![x, weight];
     if kind.gated() {

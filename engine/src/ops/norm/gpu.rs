@@ -121,7 +121,14 @@ pub(super) fn backward(norm: Norm, gpu: &Gpu, context: &Context) -> Result<Vec<O
     Ok(gradients)
 }
 
-fn column_sum(gpu: &Gpu, operation: &'static str, x: &Tensor, rows: usize, columns: usize) -> Result<Tensor> {
+/// y\[c\] = Σ x\[r, c\] for x of `rows` · `columns` elements.
+pub(crate) fn column_sum(
+    gpu: &Gpu,
+    operation: &'static str,
+    x: &Tensor,
+    rows: usize,
+    columns: usize,
+) -> Result<Tensor> {
     /// Columns a workgroup adds up, as in `norm/column_sum.wgsl`.
     const COLUMNS: usize = 8;
     let y = Tensor::on_gpu(gpu, operation, &[columns], DType::F32)?;

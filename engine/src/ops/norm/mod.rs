@@ -17,6 +17,8 @@ mod gpu;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use gpu::column_sum;
+
 use crate::DType;
 use crate::definition::{Array, Defined};
 use crate::device::Gpu;

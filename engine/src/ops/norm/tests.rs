@@ -1,43 +1,9 @@
-//! Against vectors made with the original authors' code, and what the table of checks does not draw.
+//! What the table of checks does not draw.
 
-use super::{layer_norm, multi_head_norm, multi_head_norm_gated, rms_norm};
+use super::{multi_head_norm, multi_head_norm_gated, rms_norm};
 use crate::check::test_device;
-use crate::check::vector_case::expect;
 use crate::ops::arithmetic::multiply;
 use crate::{Device, Tape, Tensor, Var};
-
-#[test]
-fn rms_norm_agrees_with_the_reference() {
-    expect(
-        include_bytes!("../../../../tests/vectors/ops/rmsnorm.safetensors"),
-        &["x", "w"],
-        |inputs| Ok(vec![rms_norm(&inputs[0], &inputs[1], 1e-6)?]),
-        &[("y", "dy")],
-        &["dx", "dw"],
-    );
-}
-
-#[test]
-fn layer_norm_agrees_with_the_reference() {
-    expect(
-        include_bytes!("../../../../tests/vectors/ops/layernorm.safetensors"),
-        &["x", "w", "b"],
-        |inputs| Ok(vec![layer_norm(&inputs[0], &inputs[1], Some(&inputs[2]), 1e-5)?]),
-        &[("y", "dy")],
-        &["dx", "dw", "db"],
-    );
-}
-
-#[test]
-fn multi_head_norm_agrees_with_the_reference() {
-    expect(
-        include_bytes!("../../../../tests/vectors/ops/multihead_layernorm.safetensors"),
-        &["x", "w"],
-        |inputs| Ok(vec![multi_head_norm(&inputs[0], &inputs[1], 1e-6)?]),
-        &[("y", "dy")],
-        &["dx", "dw"],
-    );
-}
 
 /// Rows longer than a workgroup keeps in one pack an invocation, by ones and by fours, and more tokens than blocks.
 #[test]

@@ -7,8 +7,6 @@ pub(crate) mod cases;
 mod cpu;
 mod definition;
 mod gpu;
-#[cfg(test)]
-mod tests;
 
 use crate::DType;
 use crate::definition::{Array, Defined};

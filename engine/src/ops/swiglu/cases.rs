@@ -13,6 +13,6 @@ pub(crate) fn draw(layout: SwiGlu, draw: &mut Draw) -> Case {
         }
         SwiGlu::Packed => vec![draw.normals(&[rows, 2 * columns], 0.0, 3.0)],
     };
-    // SiLU's derivative, as there: 0.918 of the bound was measured over 300 cases on an H100. The gate is the first input.
-    Case::new(layout, inputs).with_slack(0, 3.0)
+    // SiLU's derivative, as there: 0.423 of the bound was measured on lavapipe. The gate is the first input.
+    Case::new(layout, inputs).with_slack(0, 2.0)
 }

@@ -45,7 +45,7 @@ fn values<T: Float>(y: &mut [T], gate: &[T], up: &[T]) {
 fn gradients<T: Float>(d_gate: &mut [T], d_up: &mut [T], d_y: &[T], gate: &[T], up: &[T]) {
     for ((((d_gate, d_up), &d_y), &g), &u) in d_gate.iter_mut().zip(d_up).zip(d_y).zip(gate).zip(up) {
         let s = g.sigmoid();
-        *d_gate = d_y * u * s * (T::ONE + g * (T::ONE - s));
+        *d_gate = d_y * u * s * (T::ONE + g * (-g).sigmoid());
         *d_up = d_y * g * s;
     }
 }

@@ -1,6 +1,6 @@
 //! SwiGLU, the gate of a feed-forward layer: y = silu(g) · u with silu(g) = g · σ(g) (Shazeer 2020).
 //!
-//! With s = σ(g): dg = dy · u · s · (1 + g · (1 − s)), du = dy · g · s.
+//! With s = σ(g): dg = dy · u · s · (1 + g · σ(−g)), du = dy · g · s; 1 − s would cancel for σ(−g).
 
 pub(crate) mod cases;
 mod cpu;

@@ -1,19 +1,7 @@
-//! Against vectors made with PyTorch.
+//! Refusals.
 
 use super::swiglu;
-use crate::check::vector_case::expect;
 use crate::{Device, Tensor, Var};
-
-#[test]
-fn swiglu_agrees_with_the_reference() {
-    expect(
-        include_bytes!("../../../../tests/vectors/ops/swiglu.safetensors"),
-        &["gate", "up"],
-        |inputs| Ok(vec![swiglu(&inputs[0], &inputs[1])?]),
-        &[("y", "dy")],
-        &["dgate", "dup"],
-    );
-}
 
 #[test]
 fn what_does_not_fit_is_refused() {

@@ -42,6 +42,29 @@ fn tanh_slope<T: Float>(x: T) -> T {
     T::from_f64(4.0) * e / (sum * sum)
 }
 
+/// x^c; for x < 0 where c is a whole number. One of up to 64 is reached by squaring, whatever the sign of x; for others the
+/// power of |x| is taken and the sign put back.
+#[inline(always)]
+fn raised<T: Float>(x: T, c: f64) -> T {
+    let whole = c.fract() == 0.0;
+    if whole && c.abs() <= 64.0 {
+        let (mut n, mut factor, mut result) = (c.abs() as u32, x, T::ONE);
+        while n > 0 {
+            if n % 2 == 1 {
+                result *= factor;
+            }
+            factor *= factor;
+            n /= 2;
+        }
+        return if c < 0.0 { T::ONE / result } else { result };
+    }
+    if !whole {
+        return (T::from_f64(c) * x.ln()).exp();
+    }
+    let magnitude = (T::from_f64(c) * x.abs().ln()).exp();
+    if x < T::ZERO && c % 2.0 != 0.0 { -magnitude } else { magnitude }
+}
+
 fn values<T: Float>(function: Unary, x: &Tensor) -> Result<Tensor> {
     let c = T::from_f64(function.constant());
     match function {
@@ -57,7 +80,7 @@ fn values<T: Float>(function: Unary, x: &Tensor) -> Result<Tensor> {
         Unary::Softplus => map::<T>(function, x, move |x| x.max(T::ZERO) + (-x.abs()).exp().ln_1p_unit()),
         Unary::Scale(_) => map::<T>(function, x, move |x| c * x),
         Unary::Square => map::<T>(function, x, move |x| x * x),
-        Unary::Power(_) => map::<T>(function, x, move |x| (c * x.ln()).exp()),
+        Unary::Power(c) => map::<T>(function, x, move |x| raised(x, c)),
     }
 }
 
@@ -65,16 +88,16 @@ fn slopes<T: Float>(function: Unary, saved: &Tensor, d_y: &Tensor) -> Result<Ten
     let (c, one) = (T::from_f64(function.constant()), T::ONE);
     let (half, two) = (T::from_f64(0.5), T::from_f64(2.0));
     match function {
-        Unary::Sigmoid => multiply::<T>(function, saved, d_y, move |x| x.sigmoid() * (-x).sigmoid()),
+        Unary::Sigmoid => multiply::<T>(function, saved, d_y, move |x| {
+            let e = (-x.abs()).exp();
+            e / ((one + e) * (one + e))
+        }),
         Unary::SoftCap(_) => multiply::<T>(function, saved, d_y, move |x| tanh_slope(x / c)),
         Unary::Tanh => multiply::<T>(function, saved, d_y, move |x| tanh_slope(x)),
         Unary::Exp => multiply::<T>(function, saved, d_y, move |y| y),
         Unary::Log => multiply::<T>(function, saved, d_y, move |x| one / x),
         Unary::Sqrt => multiply::<T>(function, saved, d_y, move |y| half / y),
-        Unary::Silu => multiply::<T>(function, saved, d_y, move |x| {
-            let s = x.sigmoid();
-            s * (one + x * (one - s))
-        }),
+        Unary::Silu => multiply::<T>(function, saved, d_y, move |x| x.sigmoid() * (one + x * (-x).sigmoid())),
         Unary::Gelu => multiply::<T>(function, saved, d_y, move |x| {
             let (argument, slope) = gelu_argument(x);
             argument.sigmoid() * (one + x * (-argument).sigmoid() * slope)
@@ -83,7 +106,8 @@ fn slopes<T: Float>(function: Unary, saved: &Tensor, d_y: &Tensor) -> Result<Ten
         Unary::Softplus => multiply::<T>(function, saved, d_y, move |x| x.sigmoid()),
         Unary::Scale(_) => multiply::<T>(function, saved, d_y, move |_| c),
         Unary::Square => multiply::<T>(function, saved, d_y, move |x| two * x),
-        Unary::Power(_) => multiply::<T>(function, saved, d_y, move |x| c * ((c - one) * x.ln()).exp()),
+        Unary::Power(0.0) => multiply::<T>(function, saved, d_y, move |_| T::ZERO),
+        Unary::Power(exponent) => multiply::<T>(function, saved, d_y, move |x| c * raised(x, exponent - 1.0)),
     }
 }
 

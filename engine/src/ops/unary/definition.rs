@@ -25,10 +25,11 @@ fn value(function: Unary, x: f64) -> (f64, f64) {
         Unary::Softplus => plain(x.max(0.0) + (-x.abs()).exp().ln_1p()),
         Unary::Scale(factor) => plain(factor * x),
         Unary::Square => plain(x * x),
-        // e^(c ln x): the exp amplifies the rounding of its argument.
+        // Whole powers are products of c factors; others e^(c ln x), whose exp amplifies the rounding of its argument.
         Unary::Power(exponent) => {
             let y = x.powf(exponent);
-            (y, y * (1.0 + (exponent * x.ln()).abs() + exponent.abs()))
+            let amplified = if exponent.fract() == 0.0 { 0.0 } else { (exponent * x.ln()).abs() };
+            (y, y.abs() * (1.0 + amplified + exponent.abs()))
         }
     }
 }

@@ -17,6 +17,9 @@ use crate::tensor::Tensor;
 struct Parameters {
     count: u32,
     constant: f32,
+    whole: u32,
+    infinity: f32,
+    not_a_number: f32,
 }
 
 fn kernels(function: Unary) -> &'static shaders::Unary {
@@ -40,7 +43,18 @@ fn kernels(function: Unary) -> &'static shaders::Unary {
 fn dispatch(function: Unary, gpu: &Gpu, pair: &'static [Kernel; 2], buffers: &[&Tensor]) -> Result<()> {
     let elements = buffers[0].elements();
     let packs = Packs::of(elements);
-    let parameters = Parameters { count: packs.count as u32, constant: function.constant() as f32 };
+    let constant = function.constant();
+    let parameters = Parameters {
+        count: packs.count as u32,
+        constant: constant as f32,
+        whole: match constant {
+            c if c.fract() != 0.0 => 0,
+            c if c % 2.0 == 0.0 => 1,
+            _ => 2,
+        },
+        infinity: f32::INFINITY,
+        not_a_number: f32::NAN,
+    };
     gpu.dispatch(&Dispatch {
         operation: function.name(),
         kernel: packs.pick(pair),

@@ -2,19 +2,19 @@
 //!
 //! | y | dy/dx |
 //! |---|---|
-//! | σ(x) = 1 / (1 + e^−x) | σ(x) · σ(−x) |
+//! | σ(x) = 1 / (1 + e^−x) | σ(x) · σ(−x) = e / (1 + e)², e = e^−|x| |
 //! | c · tanh(x / c) | 1 − tanh²(x / c) = 4e / (1 + e)², e = e^−2|x / c| |
 //! | tanh x | 1 − tanh² x, likewise |
 //! | e^x | y |
 //! | ln x, x > 0 | 1 / x |
 //! | √x, x > 0 | 1 / (2 y) |
-//! | silu: x · σ(x) | s · (1 + x · (1 − s)), s = σ(x) |
+//! | silu: x · σ(x) | σ(x) · (1 + x · σ(−x)) |
 //! | gelu: x · (1 + tanh u) / 2 = x · σ(2u), u = √(2/π) · (x + 0.044715 x³) | σ(2u) · (1 + x · σ(−2u) · 2u′) |
 //! | ln σ(x) | σ(−x) |
 //! | softplus: ln(1 + e^x) | σ(x) |
 //! | c · x | c |
 //! | x² | 2x |
-//! | x^c, x > 0 | c · x^(c − 1) |
+//! | x^c, for x < 0 too if c is a whole number | c · x^(c − 1), 0 if c is 0 |
 //!
 //! The backward reads x, or y where that is cheaper and loses no digits: where a function saturates, 1 − y would.
 
@@ -60,7 +60,7 @@ pub enum Unary {
     Scale(f64),
     /// x²
     Square,
-    /// x^c
+    /// x^c, for x < 0 too if c is a whole number
     Power(f64),
 }
 
@@ -168,7 +168,8 @@ pub fn square(x: &Var) -> Result<Var> {
     apply_one(Unary::Square, &[x])
 }
 
-/// x to a constant power, for x > 0.
+/// x to a constant power. As in PyTorch: a negative x has a power if the exponent is a whole number and gives NaN if not;
+/// 0 to a negative power is infinite, anything to the power 0 is 1, and its gradient 0.
 ///
 /// # Errors
 /// An exponent that is not finite.

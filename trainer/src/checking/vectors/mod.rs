@@ -4,6 +4,7 @@
 //! its folder and how its name begins, says which operation it concerns; everything else stands in the manifest or the file.
 
 mod attention;
+mod cross_entropy;
 mod file;
 mod graph;
 mod manifest;
@@ -45,8 +46,9 @@ const FOLDERS: [Family; 2] =
     [family("mlstm", Rows::Times(5.0), mlstm::check), family("attention", Rows::UpTo(2e-4), attention::check)];
 
 /// Families of the folder `ops`.
-const OPERATIONS: [Family; 10] = [
+const OPERATIONS: [Family; 11] = [
     family("adamw", Rows::Any, optimizer::check),
+    family("cross_entropy", Rows::Any, cross_entropy::check),
     family("embedding", Rows::Any, graph::embeddings),
     family("layernorm", Rows::Any, graph::layer_norms),
     family("logsigmoid", Rows::Any, graph::log_sigmoids),

@@ -4,7 +4,7 @@
 use rayon::prelude::*;
 
 use super::rows::{d_softmax, dot};
-use super::{BLOCK, Saved, Sizes, score_stride};
+use super::{BLOCK, FirstKeys, Saved, Sizes, score_stride};
 use crate::device::Cpu;
 use crate::device::cpu::float::{Float, vectorized};
 use crate::device::cpu::gemm::{self, Layout, product};
@@ -17,7 +17,8 @@ struct Inputs<'a, T> {
     key: &'a [T],
     value: &'a [T],
     output: &'a [T],
-    lse: &'a [T],
+    normalizers: &'a [T],
+    first_keys: FirstKeys<'a>,
     d_output: &'a [T],
 }
 
@@ -27,14 +28,18 @@ pub(super) fn backward<T: Float>(sizes: &Sizes, cpu: &Cpu, saved: &Saved) -> Res
         key: saved.key.cpu::<T>("attention")?,
         value: saved.value.cpu::<T>("attention")?,
         output: saved.output.cpu::<T>("attention")?,
-        lse: saved.lse.cpu::<T>("attention")?,
+        normalizers: saved.normalizers.cpu::<T>("attention")?,
+        first_keys: FirstKeys::new(sizes, saved.first_key)?,
         d_output: saved.d_output.cpu::<T>("attention")?,
     };
     // The gradients head by head first: a task's part is contiguous then.
     let (of_query, of_key) = (sizes.queries * sizes.head_dim, sizes.capacity * sizes.head_dim);
     let (query_count, key_count) = (sizes.batch * sizes.heads * of_query, sizes.batch * sizes.kv_heads * of_key);
     let mut blocks = [cpu.pool.take::<T>(query_count), cpu.pool.take::<T>(key_count), cpu.pool.take::<T>(key_count)];
-    {
+    if query_count == 0 {
+        // No task would write the gradients of keys that nobody sees.
+        blocks.iter_mut().skip(1).for_each(|block| block.as_mut_slice::<T>(key_count).fill(T::ZERO));
+    } else {
         let [d_query, d_key, d_value] = &mut blocks;
         let tasks = (d_query.as_mut_slice::<T>(query_count).par_chunks_mut((sizes.group() * of_query).max(1)))
             .zip(d_key.as_mut_slice::<T>(key_count).par_chunks_mut(of_key.max(1)))
@@ -45,11 +50,13 @@ pub(super) fn backward<T: Float>(sizes: &Sizes, cpu: &Cpu, saved: &Saved) -> Res
         });
     }
     let [d_query, d_key, d_value] = blocks;
-    Ok(vec![
+    let mut gradients = vec![
         Some(interleave::<T>(cpu, d_query.as_slice(query_count), sizes, sizes.queries, sizes.heads)?),
         Some(interleave::<T>(cpu, d_key.as_slice(key_count), sizes, sizes.capacity, sizes.kv_heads)?),
         Some(interleave::<T>(cpu, d_value.as_slice(key_count), sizes, sizes.capacity, sizes.kv_heads)?),
-    ])
+    ];
+    gradients.extend(saved.first_key.map(|_| None));
+    Ok(gradients)
 }
 
 /// [batch, heads, rows, head_dim] as [batch, rows, heads, head_dim].
@@ -88,14 +95,15 @@ impl<T: Float> Task<'_, T> {
         let mut scratch = [cpu.pool.take::<T>(most), cpu.pool.take::<T>(most)];
         let [scores, d_scores] = &mut scratch;
         let (scores, d_scores) = (scores.as_mut_slice::<T>(most), d_scores.as_mut_slice::<T>(most));
-        let keys = sizes.key_rows(self.entry, self.kv_head);
         let scale = T::from_f64(sizes.scale());
         let own = Layout::row_major(head_dim);
         for at in 0..sizes.group() {
             let head = self.kv_head * sizes.group() + at;
             for first in (0..queries).step_by(BLOCK) {
                 let rows = BLOCK.min(queries - first);
-                let visible = first + rows + sizes.offset();
+                let start = inputs.first_keys.least(self.entry, first..first + rows);
+                let visible = first + rows + sizes.offset() - start;
+                let keys = sizes.key_rows(self.entry, self.kv_head, start);
                 let stride = score_stride(visible);
                 let (block, by_row) = (sizes.query_rows(self.entry, first, head), Layout::row_major(stride));
                 let of_scores = gemm::Sizes { rows, columns: visible, depth: head_dim };
@@ -108,25 +116,31 @@ impl<T: Float> Task<'_, T> {
                 for row in 0..rows {
                     let at = block.offset + row * block.row_stride;
                     let delta = dot(&inputs.d_output[at..][..head_dim], &inputs.output[at..][..head_dim]);
-                    let lse = inputs.lse[(self.entry * sizes.heads + head) * queries + first + row];
-                    let seen = first + row + sizes.offset() + 1;
-                    let (p, hidden) = scores[row * stride..][..visible].split_at_mut(seen);
-                    let (ds, d_hidden) = d_scores[row * stride..][..visible].split_at_mut(seen);
+                    let place = (self.entry * sizes.heads + head) * queries + first + row;
+                    let normalizer = [inputs.normalizers[2 * place], inputs.normalizers[2 * place + 1]];
+                    let end = first + row + sizes.offset() + 1 - start;
+                    let begin = inputs.first_keys.at(self.entry, first + row) - start;
+                    let [p, ds] = [&mut *scores, &mut *d_scores].map(|all| {
+                        let (seen, later) = all[row * stride..][..visible].split_at_mut(end);
+                        let (earlier, seen) = seen.split_at_mut(begin);
+                        earlier.fill(zero);
+                        later.fill(zero);
+                        seen
+                    });
                     vectorized(
                         #[inline(always)]
-                        || d_softmax(p, ds, lse, delta, scale),
+                        || d_softmax(p, ds, normalizer, delta, scale),
                     );
-                    if seen == 1 {
+                    if end - begin == 1 {
                         // One key alone has the weight 1 whatever its score: rounding must leave nothing.
                         ds[0] = zero;
                     }
-                    hidden.fill(zero);
-                    d_hidden.fill(zero);
                 }
                 let (p, ds) = ((&*scores, by_row.transposed()), (&*d_scores, by_row));
                 let d_query = (&mut *self.d_query, own.at((at * queries + first) * head_dim));
-                product(of_keys, one, p, d_output, one, (&mut *self.d_value, own));
-                product(of_keys, one, (ds.0, by_row.transposed()), q, one, (&mut *self.d_key, own));
+                let of_key = own.at(start * head_dim);
+                product(of_keys, one, p, d_output, one, (&mut *self.d_value, of_key));
+                product(of_keys, one, (ds.0, by_row.transposed()), q, one, (&mut *self.d_key, of_key));
                 product(of_queries, one, ds, (inputs.key, keys), zero, d_query);
             }
         }

@@ -5,6 +5,7 @@ mod forward;
 mod rows;
 
 use super::Saved;
+use super::documents::FirstKeys;
 use super::sizes::Sizes;
 use crate::device::Cpu;
 use crate::device::cpu::gemm::Layout;
@@ -51,9 +52,10 @@ impl Sizes {
         Layout { offset, row_stride, column_stride: 1 }
     }
 
-    /// Where the rows of one head of the key or value lie.
-    fn key_rows(&self, batch: usize, kv_head: usize) -> Layout {
+    /// Where the rows of one head of the key or value lie from row `first` on.
+    fn key_rows(&self, batch: usize, kv_head: usize, first: usize) -> Layout {
         let row_stride = self.kv_heads * self.head_dim;
-        Layout { offset: batch * self.capacity * row_stride + kv_head * self.head_dim, row_stride, column_stride: 1 }
+        let offset = (batch * self.capacity + first) * row_stride + kv_head * self.head_dim;
+        Layout { offset, row_stride, column_stride: 1 }
     }
 }

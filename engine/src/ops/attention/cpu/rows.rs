@@ -30,11 +30,12 @@ pub(super) fn softmax<T: Float>(row: &mut [T]) -> (T, T) {
     (most, fold(row, T::ZERO, |a, b| a + b))
 }
 
-/// Replaces scores by p = exp(score − lse) and d_p by ds = p (d_p − delta) scale.
+/// Replaces scores by p = exp(score − m) / z and d_p by ds = p (d_p − delta) scale.
 #[inline(always)]
-pub(super) fn d_softmax<T: Float>(scores: &mut [T], d_p: &mut [T], lse: T, delta: T, scale: T) {
+pub(super) fn d_softmax<T: Float>(scores: &mut [T], d_p: &mut [T], [most, sum]: [T; 2], delta: T, scale: T) {
+    let inverse = T::ONE / sum;
     for (score, d_p) in scores.iter_mut().zip(d_p) {
-        let p = (*score - lse).exp();
+        let p = (*score - most).min(T::ZERO).exp() * inverse;
         *score = p;
         *d_p = p * (*d_p - delta) * scale;
     }

@@ -124,9 +124,15 @@ impl Variant {
     pub fn of_file(vectors: &Vectors) -> Result<Vec<Self>> {
         match vectors.word("variant").as_deref() {
             None | Some("exp") => Ok(vec![Self { suffix: "", input_gate: InputGate::Exponential }]),
-            Some("sig") => Ok([("", true), ("_raw", false)]
-                .map(|(suffix, normalize)| Self { suffix, input_gate: InputGate::Sigmoid { normalize } })
-                .into()),
+            Some("sig") => {
+                // Results of num itself stand beside those of num / (max(|den|, 1) + ε), or alone.
+                let sigmoid = |suffix, normalize| Self { suffix, input_gate: InputGate::Sigmoid { normalize } };
+                let mut all = vec![sigmoid("", vectors.optional_flag("normalize")?.unwrap_or(true))];
+                if vectors.has("h_raw") {
+                    all.push(sigmoid("_raw", false));
+                }
+                Ok(all)
+            }
             Some(other) => Err(vectors.problem(format!("parameter `variant` should be exp or sig, it is `{other}`"))),
         }
     }

@@ -1,0 +1,14 @@
+//! Cases for the checks: to f16 and to f32, odd and even counts.
+
+use super::Cast;
+use crate::DType;
+use crate::check::{Case, Draw};
+
+/// Casts of floats.
+pub(crate) fn draw(draw: &mut Draw) -> Case {
+    let columns = draw.size(256, draw.elements);
+    let rows = draw.size(4, draw.elements / columns);
+    let to = draw.choose(&[DType::F16, DType::F16, DType::F32]);
+    let deviation = draw.choose(&[0.1, 1.0, 1000.0]);
+    Case::new(Cast { to }, vec![draw.normals(&[rows, columns], 0.0, deviation)])
+}

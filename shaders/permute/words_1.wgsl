@@ -1,0 +1,2 @@
+// An element is one word.
+alias Words = u32;

@@ -1,0 +1,2 @@
+// An element is four words.
+alias Words = vec4<u32>;

@@ -1,0 +1,2 @@
+// Packs lie along n: each takes one element of d_y.
+alias Source = f32;
