@@ -86,7 +86,8 @@ fn main(
                 if DOCUMENTS == 1u {
                     seen = seen & (vec4<u32>(term.w) <= rows);
                 }
-                let exponent = scores[j] * parameters.scale - bitcast<f32>(term.x);
+                // Rounding alone could put a score above the largest, and keys that are not seen.
+                let exponent = min(scores[j] * parameters.scale - bitcast<f32>(term.x), vec4<f32>(0.0));
                 let weight = select(vec4<f32>(0.0), exp_rows(exponent) * bitcast<f32>(term.y), seen);
                 // ds from here on; 0 for a query that sees one key alone: its weight is 1 whatever its score.
                 let d_score = weight * (d_weights[j] - bitcast<f32>(term.z)) * parameters.scale;

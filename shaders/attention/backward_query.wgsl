@@ -87,7 +87,9 @@ fn main(
             if DOCUMENTS == 1u {
                 counts = counts & (first_seen <= key);
             }
-            let weight = exp_rows(scores[j] * parameters.scale - most) * inverse;
+            // Rounding alone could put a score above the largest, and keys that are not seen.
+            let exponent = min(scores[j] * parameters.scale - most, vec4<f32>(0.0));
+            let weight = exp_rows(exponent) * inverse;
             let d_score = weight * (d_weights[j] - delta) * parameters.scale;
             set_weights(j, select(vec4<f32>(0.0), d_score, counts), lane);
         }

@@ -89,7 +89,6 @@ fn add_products(which: u32, sums: ptr<function, array<vec4<f32>, 4u * SLICES>>, 
     }
 }
 
-// e^x of a score less the largest of its row: rounding alone makes x positive. Below -87 it is 0, see safe_exp.
 fn exp_rows(x: vec4<f32>) -> vec4<f32> {
-    return select(exp(min(x, vec4<f32>(0.0))), vec4<f32>(0.0), x < vec4<f32>(-87.0));
+    return vec4<f32>(safe_exp(x.x), safe_exp(x.y), safe_exp(x.z), safe_exp(x.w));
 }

@@ -166,7 +166,7 @@ fn main() -> Result<()> {
             verdict.cases,
             measured.forward.share,
             measured.backward.share,
-            measured.finite_difference
+            measured.finite_difference.share
         );
     }
 

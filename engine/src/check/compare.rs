@@ -35,11 +35,20 @@ pub struct Worst {
     pub error: f64,
     /// Its bound.
     pub bound: f64,
+    /// The output, or the input whose gradient it is.
+    pub place: usize,
+    /// Its place in there.
+    pub at: usize,
 }
 
 impl Worst {
     /// Beyond any bound: a result that cannot be compared.
-    pub const BEYOND: Self = Self { share: f64::INFINITY, error: f64::INFINITY, bound: 0.0 };
+    pub const BEYOND: Self = Self { share: f64::INFINITY, error: f64::INFINITY, bound: 0.0, place: 0, at: 0 };
+
+    /// The same of the output, or of the input's gradient, at `place`.
+    pub fn of(self, place: usize) -> Self {
+        Self { place, ..self }
+    }
 
     /// The one of the larger share.
     pub fn max(self, other: Self) -> Self {
@@ -54,11 +63,13 @@ pub fn measure(got: &[f64], exact: &[f64], magnitude: &[f64], terms: usize, epsi
     }
     let scale = magnitude.iter().copied().fold(0.0, f64::max) * SMALL;
     let factor = slack * C * epsilon * (terms as f64).sqrt();
-    got.iter().zip(exact).zip(magnitude).fold(Worst::default(), |worst, ((&got, &exact), &magnitude)| {
+    let elements = got.iter().zip(exact).zip(magnitude).enumerate();
+    elements.fold(Worst::default(), |worst, (at, ((&got, &exact), &magnitude))| {
         let bound = factor * magnitude.max(scale) + DENORMAL;
         // Infinities that agree are no error.
         let error = if got == exact { 0.0 } else { (got - exact).abs() };
-        worst.max(if error.is_nan() { Worst::BEYOND } else { Worst { share: error / bound, error, bound } })
+        let share = if error.is_nan() { f64::INFINITY } else { error / bound };
+        worst.max(Worst { share, error, bound, place: 0, at })
     })
 }
 

@@ -1,6 +1,8 @@
 //! Runs one case: on a device, by its definition, backward in f64, and by finite differences.
 
 use super::case::half;
+use super::compare::Worst;
+use super::verdict::FINITE_DIFFERENCE_BOUND;
 use super::{Case, Draw};
 use crate::definition::Defined;
 use crate::operation::{Context, run, run_backward};
@@ -188,29 +190,30 @@ impl Case {
         Ok(squares.into_iter().map(|sum| sum.map(|sum| sum.into_iter().map(f64::sqrt).collect())).collect())
     }
 
-    /// The worst relative difference between the f64 gradients, `exact`, and fourth-order central differences of the
-    /// definition, at up to `samples` elements of each input; relative to what the element is made of, `magnitudes`.
+    /// The worst difference between the f64 gradients, `exact`, and fourth-order central differences of the definition, at up
+    /// to `samples` elements of each input; relative to what the element is made of, `magnitudes`.
     pub(crate) fn finite_differences(
         &self,
         upstream: &[Vec<f64>],
         (exact, magnitudes): (&Outcome, &[Option<Vec<f64>>]),
         samples: usize,
         seed: u64,
-    ) -> f64 {
+    ) -> Worst {
         let mut draw = Draw::new(seed, 0);
-        let mut worst = 0.0f64;
+        let mut worst = Worst::default();
         for (place, (gradient, magnitude)) in exact.gradients.iter().zip(magnitudes).enumerate() {
             let (Some(gradient), Some(magnitude)) = (gradient, magnitude) else { continue };
             let scale = magnitude.iter().copied().fold(0.0, f64::max) * 1e-3;
             for sample in 0..samples.min(gradient.len()) {
                 let at = if gradient.len() <= samples { sample } else { draw.number(0..=gradient.len() - 1) };
-                // Two steps: the longer may reach over a kink, the shorter may drown in rounding. A wrong gradient fails both.
                 let size = magnitude[at].max(scale).max(gradient[at].abs()) + 1e-30;
-                let error = [1e-2, 1e-3]
+                // The longer steps may reach over a kink, the shorter may drown in rounding. A wrong gradient fails all.
+                let error = [1e-2, 1e-3, 1e-4]
                     .map(|step| (self.difference(place, at, upstream, step) - gradient[at]).abs() / size)
                     .into_iter()
                     .fold(f64::NAN, f64::min);
-                worst = if error.is_nan() { f64::INFINITY } else { worst.max(error) };
+                let share = if error.is_nan() { f64::INFINITY } else { error / FINITE_DIFFERENCE_BOUND };
+                worst = worst.max(Worst { share, error, bound: FINITE_DIFFERENCE_BOUND, place, at });
             }
         }
         worst

@@ -13,7 +13,7 @@ fn check(device: &Device, dtype: DType) {
     let mut failed = Vec::new();
     for verdict in verdicts {
         let Measured { forward, backward, finite_difference } = verdict.measured;
-        let shares = [forward.share, backward.share, finite_difference];
+        let shares = [forward.share, backward.share, finite_difference.share];
         println!("{:24} {} {shares:.3?}", verdict.name, verdict.dtype);
         failed.extend(verdict.failure.map(|failure| format!("{} {failure}", verdict.name)));
     }

@@ -45,7 +45,7 @@ struct RowState {
     /// Share, error and bound of the worst.
     forward: [f64; 3],
     backward: [f64; 3],
-    finite_difference: f64,
+    finite_difference: [f64; 3],
     failures: Vec<KeptFailure>,
 }
 
@@ -66,15 +66,18 @@ impl RowState {
             cases: 0,
             forward: [0.0; 3],
             backward: [0.0; 3],
-            finite_difference: 0.0,
+            finite_difference: [0.0; 3],
             failures: Vec::new(),
         }
     }
 
     fn measured(&self) -> Measured {
-        let worst = |[share, error, bound]: [f64; 3]| Worst { share, error, bound };
-        let (forward, backward) = (worst(self.forward), worst(self.backward));
-        Measured { forward, backward, finite_difference: self.finite_difference }
+        let worst = |[share, error, bound]: [f64; 3]| Worst { share, error, bound, ..Worst::default() };
+        Measured {
+            forward: worst(self.forward),
+            backward: worst(self.backward),
+            finite_difference: worst(self.finite_difference),
+        }
     }
 
     fn add(&mut self, measured: Measured, failure: Option<Failure>) {
@@ -82,7 +85,7 @@ impl RowState {
         // JSON has no infinity; failures are kept beside.
         let numbers = |worst: Worst| [worst.share, worst.error, worst.bound].map(|x| x.min(f64::MAX));
         (self.forward, self.backward) = (numbers(forward), numbers(backward));
-        self.finite_difference = finite_difference.min(f64::MAX);
+        self.finite_difference = numbers(finite_difference);
         self.next_seed += CASES;
         self.cases += CASES;
         self.failures.extend(failure.map(|Failure { seed, elements, problem }| KeptFailure {
