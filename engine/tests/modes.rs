@@ -38,6 +38,20 @@ fn expect_equal(what: &str, left: &[(String, Outcome)], right: &[(String, Outcom
     assert!(differ.is_empty(), "{what}: other bits in {}", differ.join("; "));
 }
 
+/// The checks make another program of a kernel, in which a driver may contract other products and sums into one rounding: the
+/// results may differ by rounding on the scale of the largest.
+fn expect_close(what: &str, left: &[(String, Outcome)], right: &[(String, Outcome)]) {
+    for ((name, left), (_, right)) in left.iter().zip(right) {
+        let gradients = |outcome: &Outcome| outcome.gradients.iter().flatten().cloned().collect::<Vec<_>>();
+        let all = |outcome: &Outcome| [outcome.outputs.clone(), gradients(outcome)].concat();
+        for (left, right) in all(left).iter().zip(all(right)) {
+            let most = right.iter().fold(0.0f64, |most, x| most.max(x.abs()));
+            let near = left.iter().zip(&right).all(|(a, b)| (a - b).abs() <= 1e-5 * most);
+            assert!(near, "{what}: other numbers in {name}");
+        }
+    }
+}
+
 /// A device of the first adapter, or none with a printed reason. One after the other: some drivers do not bear several.
 fn open(options: Options) -> Option<Device> {
     match adapter::open(0, Options { guard_bands: true, ..options }) {
@@ -56,7 +70,7 @@ fn the_same_bits_in_every_mode_of_a_gpu() {
     let plain = results(&device, DType::F32);
     expect_equal("a second run", &plain, &results(&device, DType::F32));
     drop(device);
-    // 5 workgroups a dimension fold nearly everything; 25 are the most that fit, so small cases only.
+    // 50 workgroups a dimension: what has more is folded. So low rates that nearly every dispatch is cut.
     let modes = [
         ("checked kernels", Options { checked_kernels: true, ..Options::default() }),
         ("default limits", Options { default_limits: true, ..Options::default() }),
@@ -65,7 +79,13 @@ fn the_same_bits_in_every_mode_of_a_gpu() {
     ];
     for (what, options) in modes {
         let Some(device) = open(options) else { return };
-        expect_equal(what, &plain, &results(&device, DType::F32));
+        let software = matches!(&device, Device::Gpu(gpu) if gpu.report().software);
+        let found = results(&device, DType::F32);
+        if options.checked_kernels && !software {
+            expect_close(what, &plain, &found);
+        } else {
+            expect_equal(what, &plain, &found);
+        }
     }
 }
 
