@@ -73,10 +73,10 @@ fn chunkwise_is_recurrent_is_parallel() {
                         let (Some(got), Some(magnitude)) = (got, magnitude) else { continue };
                         // See cases.rs: what the final stabiliser's own gradient cancels, in the input gate's gradient; and
                         // the GPU's forget gate, here with nearly closed gates in chunks of up to 256 positions: over 60
-                        // cases 6.8 times the bound on lavapipe, 0.4 for all else.
+                        // cases 11 times the bound on lavapipe, 0.4 for all else.
                         let slack = match place {
                             3 => 32.0,
-                            4 if device.is_gpu() => 16.0,
+                            4 if device.is_gpu() => 32.0,
                             _ => 2.0,
                         };
                         let share = worst(got, &result.gradients[place], magnitude, defined[0].terms, unit, slack);
