@@ -76,5 +76,5 @@ fn log_total(row: Row) -> f32 {
     if row.total < 2.0 {
         return log_1p_unit(row.total - 1.0);
     }
-    return log(row.total);
+    return safe_log(row.total);
 }

@@ -14,22 +14,21 @@ use gradus_trainer::device_choice::DeviceChoice;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde_json::{Value, json};
 
-/// The folders of vectors that are here: the repository's own, and the whole set.
-fn folders() -> Vec<PathBuf> {
-    let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let named = std::env::var_os("GRADUS_REFERENCE").map(PathBuf::from);
-    let whole = named.unwrap_or_else(|| checkout.join("../shared/reference")).join("vectors");
-    let mut folders = vec![checkout.join("tests/vectors")];
-    if whole.join("manifest.json").is_file() {
-        folders.push(whole);
-    } else {
-        println!("skipped: {} has no vectors (set GRADUS_REFERENCE)", whole.display());
-    }
-    folders
+/// The repository's own vectors.
+fn kept() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors")
 }
 
-fn kept() -> PathBuf {
-    folders().remove(0)
+/// The folders of vectors that are here: the repository's own, and the whole set.
+fn folders() -> Vec<PathBuf> {
+    let named = std::env::var_os("GRADUS_REFERENCE").map(PathBuf::from);
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/reference");
+    let whole = named.unwrap_or_else(beside).join("vectors");
+    if whole.join("manifest.json").is_file() {
+        return vec![kept(), whole];
+    }
+    println!("skipped: {} has no vectors (set GRADUS_REFERENCE)", whole.display());
+    vec![kept()]
 }
 
 /// The table that is printed, and the verdict.
@@ -130,7 +129,7 @@ impl Copy {
     /// The error that the folder gives on the CPU, which must not be a usage error.
     fn error(&self) -> String {
         let (table, verdict) = check(self.write(), DeviceChoice::Cpu, None);
-        let error = verdict.expect_err(&table);
+        let error = verdict.map_or_else(|error| error, |()| panic!("not found: {table}"));
         assert_eq!(error.exit_code(), 1);
         error.to_string()
     }
@@ -150,7 +149,8 @@ fn the_program_names_the_file_and_the_tensor_of_a_wrong_value() {
     assert!(table.contains("FAILED") && table.contains("  dk relmax, chunk 16: "), "{table}");
 }
 
-/// One element of each result that is stored, moved by a hundredth of the largest, is found; so is every input.
+/// The largest element of a stored result off by a hundredth is found, and so is an input off by a hundredth everywhere. One
+/// element of an input may have no influence: the first forget gate on an empty state, for instance.
 #[test]
 fn a_wrong_value_in_any_tensor_is_found() {
     for file in [
@@ -173,17 +173,21 @@ fn a_wrong_value_in_any_tensor_is_found() {
         let names: Vec<String> = Copy::of(file).tensors.iter().map(|(name, ..)| name.clone()).collect();
         for name in names.iter().filter(|name| !name.ends_with("_cd")) {
             let mut copy = Copy::of(file);
+            let is_input = copy.entry["tensors"][name]["role"] == "input";
             let (_, dtype, _, data) = copy.tensor(name);
             if *dtype != Dtype::F32 {
                 continue;
             }
-            let values = data.chunks(4).map(|word| f32::from_le_bytes(word.try_into().unwrap()).abs());
-            let (place, largest) =
-                values.enumerate().fold((0, 0.0), |most, (at, value)| if value > most.1 { (at, value) } else { most });
-            if largest > 0.0 {
-                copy.spoil(name, place, 1.01);
-            } else {
-                data[..4].copy_from_slice(&0.5f32.to_le_bytes());
+            let values: Vec<f32> =
+                data.chunks(4).map(|word| f32::from_le_bytes(word.try_into().unwrap()).abs()).collect();
+            let largest = values.iter().copied().fold(0.0, f32::max);
+            if largest == 0.0 {
+                data.as_chunks_mut().0.fill(0.5f32.to_le_bytes());
+            }
+            for (place, value) in values.into_iter().enumerate() {
+                if is_input || value == largest {
+                    copy.spoil(name, place, 1.01);
+                }
             }
             let error = copy.error();
             assert!(error.contains(file), "{name}: {error}");

@@ -56,7 +56,7 @@ mod tests {
         };
         let text = lines("matmul", DType::F32, 3, &measured, true);
         assert_eq!(text.lines().count(), 2);
-        assert!(text.lines().next().unwrap().ends_with("2.50e-5   1.00e-5   2.500  FAILED"), "{text}");
+        assert!(text.lines().next().unwrap().ends_with("2.50e-5    1.00e-5   2.500  FAILED"), "{text}");
         let text = lines("matmul", DType::F64, 3, &measured, false);
         assert!(text.lines().last().unwrap().contains("backward        3      2.50e-7   1.00e-6   0.250"), "{text}");
         assert_eq!(

@@ -169,12 +169,16 @@ impl Gpu {
     /// Any failure of the read-back; [`Error::Gpu`] that says how many words a kernel overwrote.
     pub fn verify_guards(&self) -> Result<()> {
         let guarded = std::mem::take(&mut lock(&self.0.pool).guarded);
-        for (raw, id, bytes) in guarded {
-            let tail = self.read(&raw, bytes, raw.size() - bytes)?.wait()?;
-            let words: &[u32] = bytemuck::cast_slice(&tail);
-            let broken = words.iter().filter(|&&word| word != guard_word(id)).count();
+        // All bands come back in one read.
+        let bands: Vec<_> = guarded.iter().map(|(raw, _, bytes)| (raw, *bytes, raw.size() - bytes)).collect();
+        let content: Vec<u32> = bytemuck::pod_collect_to_vec(&self.read_parts(&bands)?.wait()?);
+        let mut rest = content.as_slice();
+        for (raw, id, bytes) in &guarded {
+            let (band, others) = rest.split_at(((raw.size() - bytes) / 4) as usize);
+            rest = others;
+            let broken = band.iter().filter(|&&word| word != guard_word(*id)).count();
             if broken > 0 {
-                let first = words.iter().position(|&word| word != guard_word(id)).unwrap_or(0);
+                let first = band.iter().position(|&word| word != guard_word(*id)).unwrap_or(0);
                 return Err(Error::Gpu(format!(
                     "a kernel wrote {broken} words behind a tensor of {bytes} bytes, the first {} bytes after its end",
                     first * 4

@@ -42,7 +42,7 @@ pub(super) fn inspect(kernel: &Kernel, element: &str, constants: &[Constant]) ->
     }
     let mut entries = module.entry_points.iter();
     if !entries.any(|entry| entry.name == "main" && entry.stage == naga::ShaderStage::Compute) {
-        return refuse("it has no `@compute` function called `main`".into());
+        return refuse("it has no compute entry point called `main`".into());
     }
     let mut expected: BTreeMap<u32, String> =
         (1..).zip(kernel.bindings).map(|(n, access)| (n, storage(access))).collect();

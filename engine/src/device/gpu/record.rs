@@ -292,7 +292,7 @@ impl Gpu {
     /// Whatever fault the driver or a kernel reported.
     pub fn synchronize(&self) -> Result<()> {
         self.drain()?;
-        if self.may_fault() { self.read_nothing()?.wait().map(|_| ()) } else { Ok(()) }
+        if self.may_fault() { self.read_parts(&[])?.wait().map(|_| ()) } else { Ok(()) }
     }
 
     /// Submits what is recorded and waits; kernels' own faults are left for the next read-back.

@@ -87,10 +87,18 @@ impl Gpu {
         }
     }
 
-    /// Submits everything recorded and a copy of `bytes` from `offset` on to the host.
-    pub(super) fn read(&self, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> Result<Pending> {
+    /// Submits everything recorded and a copy of `bytes` of a buffer to the host.
+    pub(super) fn read(&self, buffer: &wgpu::Buffer, bytes: u64) -> Result<Pending> {
+        let part = (buffer, 0, bytes.next_multiple_of(4));
+        let pending = self.read_parts(if bytes == 0 { &[] } else { std::slice::from_ref(&part) })?;
+        Ok(Pending { bytes, ..pending })
+    }
+
+    /// Submits everything recorded and copies of parts of buffers, one behind the other, to the host: each from an offset on,
+    /// in bytes that are multiples of four.
+    pub(super) fn read_parts(&self, parts: &[(&wgpu::Buffer, u64, u64)]) -> Result<Pending> {
         self.fault()?;
-        let size = bytes.next_multiple_of(4);
+        let size = parts.iter().map(|(_, _, bytes)| bytes).sum();
         let staging = self.0.device.create_buffer(&wgpu::BufferDescriptor {
             label: None,
             size: size + faults::BYTES,
@@ -98,25 +106,22 @@ impl Gpu {
             mapped_at_creation: false,
         });
         let mut recorder = lock(&self.0.recorder);
-        if bytes > 0 {
-            recorder.encoder(&self.0.device).copy_buffer_to_buffer(buffer, offset, &staging, 0, size);
+        let mut place = 0;
+        for &(buffer, offset, bytes) in parts {
+            recorder.encoder(&self.0.device).copy_buffer_to_buffer(buffer, offset, &staging, place, bytes);
+            place += bytes;
         }
         let record = &self.0.faults.raw;
         recorder.encoder(&self.0.device).copy_buffer_to_buffer(record, 0, &staging, size, faults::BYTES);
         let submission = self.submit(&mut recorder);
         let cost = recorder.submitted();
         drop(recorder);
-        Ok(Pending { gpu: self.clone(), staging, submission, bytes, faults: size, cost })
-    }
-
-    /// Submits everything recorded and fetches the fault record alone.
-    pub(super) fn read_nothing(&self) -> Result<Pending> {
-        self.read(&self.0.faults.raw, 0, 0)
+        Ok(Pending { gpu: self.clone(), staging, submission, bytes: size, faults: size, cost })
     }
 
     /// Submits everything recorded and a copy of a tensor's buffer to the host.
     pub(crate) fn read_buffer(&self, buffer: &super::GpuBuffer, bytes: u64) -> Result<Pending> {
-        self.read(&buffer.raw, 0, bytes)
+        self.read(&buffer.raw, bytes)
     }
 
     /// Allocates a buffer and records an upload of `content` into it.

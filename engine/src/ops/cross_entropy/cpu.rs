@@ -39,7 +39,7 @@ pub(super) fn forward(reduction: Reduction, logits: &Tensor, targets: &Tensor) -
 #[inline(always)]
 fn sums<T: Float>(logits: &[T], target: Option<usize>) -> [T; KEPT] {
     let most = highest(logits);
-    let term = |x: T| (x - most).exp() + (x - x);
+    let term = |x: T| (x - most).exp() + x * T::ZERO;
     let Some(target) = target else {
         let total = sum(logits, term);
         return [most, total, total];

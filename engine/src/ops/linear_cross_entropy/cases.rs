@@ -20,6 +20,10 @@ pub(crate) fn draw(draw: &mut Draw) -> Case {
             *target = f64::from(IGNORED);
         }
     }
-    // The weight's gradient sums over the rows, which the mean's own terms do not count.
-    Case::new(LinearCrossEntropy { cap, gradients: true }, vec![hidden, weight, targets]).with_terms(1, rows)
+    // A gradient is a sum over columns or rows of shares, which are made of a sum over columns and of logits, sums over the
+    // depth: their errors add up, so the terms of all three count.
+    let (of_hidden, of_weight) = (depth + 2 * vocabulary, depth + vocabulary + rows);
+    Case::new(LinearCrossEntropy { cap, gradients: true }, vec![hidden, weight, targets])
+        .with_terms(0, of_hidden)
+        .with_terms(1, of_weight)
 }

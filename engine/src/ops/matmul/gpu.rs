@@ -100,14 +100,16 @@ pub(crate) fn product(
     batched(gpu, operation, Batch::one(rows, columns, depth), left, right, output, epilogue)
 }
 
-/// The tile: the largest of which there are enough to keep a large GPU busy, else the smallest.
+/// The tile: the largest of which there are enough to keep a large GPU busy and that a matrix fills by more than half either
+/// way, else the smallest.
 fn tile(batch: &Batch) -> [u32; 4] {
     const BUSY: usize = 256;
     let count = |tile: &[u32; 4]| {
         batch.matrices() * batch.rows.div_ceil(tile[0] as usize) * batch.columns.div_ceil(tile[1] as usize)
     };
+    let filled = |tile: &[u32; 4]| 2 * batch.rows > tile[0] as usize && 2 * batch.columns > tile[1] as usize;
     let [.., smallest] = shaders::TILES;
-    shaders::TILES.into_iter().find(|tile| count(tile) >= BUSY).unwrap_or(smallest)
+    shaders::TILES.into_iter().find(|tile| filled(tile) && count(tile) >= BUSY).unwrap_or(smallest)
 }
 
 fn batched(

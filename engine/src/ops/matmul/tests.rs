@@ -148,6 +148,29 @@ fn leading_dimensions_broadcast_as_elsewhere() {
     }
 }
 
+/// Random cases are too small for the larger tiles, which are for outputs of many.
+#[test]
+fn every_tile_gives_what_the_cpu_gives() {
+    let Some(device) = test_device::gpu() else { return };
+    for ([rows, columns], depth) in [([65, 33], 5), ([36, 40], 20)] {
+        for [a, b] in [[false, false], [false, true], [true, false], [true, true]] {
+            let operation = MatMul { transpose_left: a, transpose_right: b };
+            let stored = |leading: [usize; 2], transposed: bool, rows: usize, columns: usize| {
+                let matrix = if transposed { [columns, rows] } else { [rows, columns] };
+                [leading, matrix].concat()
+            };
+            let (left, right) = (stored([256, 1], a, rows, depth), stored([256, 2], b, depth, columns));
+            let on = |device: &Device| {
+                let mut inputs = vec![var(device, &left, 0), var(device, &right, 1)];
+                inputs.extend((depth == 5).then(|| var(device, &[columns], 2)));
+                let (y, gradients) = evaluate(operation, &inputs).unwrap();
+                (y.to_vec::<f32>().unwrap(), gradients)
+            };
+            assert!(on(&Device::cpu()) == on(&device), "{rows} {columns} {depth} {operation:?}");
+        }
+    }
+}
+
 #[test]
 fn more_matrices_than_a_dimension_has_workgroups() {
     let Some(device) = test_device::gpu() else { return };

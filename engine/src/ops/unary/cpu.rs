@@ -99,6 +99,8 @@ fn slopes<T: Float>(function: Unary, saved: &Tensor, d_y: &Tensor) -> Result<Ten
         Unary::Sqrt => multiply::<T>(function, saved, d_y, move |y| half / y),
         Unary::Silu => multiply::<T>(function, saved, d_y, move |x| x.sigmoid() * (one + x * (-x).sigmoid())),
         Unary::Gelu => multiply::<T>(function, saved, d_y, move |x| {
+            // From |x| = 30 on the slope is 0 or 1, and the products below would be infinity times 0.
+            let x = x.max(T::from_f64(-30.0)).min(T::from_f64(30.0));
             let (argument, slope) = gelu_argument(x);
             argument.sigmoid() * (one + x * (-argument).sigmoid() * slope)
         }),

@@ -97,9 +97,9 @@ fn a_score_over_f32_spoils_the_rows_that_see_it_alone() {
         inputs[0].array.data.iter_mut().for_each(|x| *x = x.abs() * 1e19);
         let key = 50;
         inputs[1].array.data[key * HEAD_DIM..][..HEAD_DIM].fill(sign * 1e22);
-        for place in 0..2 {
-            let sizes = inputs[place].array.sizes.clone();
-            inputs[place] = Input::float(&sizes, inputs[place].array.data.clone());
+        // Both as the nearest f32.
+        for input in &mut inputs[..2] {
+            *input = Input::float(&input.array.sizes, input.array.data.clone());
         }
         let case = plain(inputs);
         let exact = &case.define()[0].value.data;
