@@ -58,7 +58,7 @@ mod tests {
         assert_eq!(text.lines().count(), 2);
         assert!(text.lines().next().unwrap().ends_with("2.50e-5    1.00e-5   2.500  FAILED"), "{text}");
         let text = lines("matmul", DType::F64, 3, &measured, false);
-        assert!(text.lines().last().unwrap().contains("backward        3      2.50e-7   1.00e-6   0.250"), "{text}");
+        assert!(text.lines().last().unwrap().contains("backward        3      2.50e-7    1.00e-6   0.250"), "{text}");
         assert_eq!(
             repeat(DeviceChoice::Auto, &Device::cpu(), "matmul", 7, 64),
             "gradus check --device cpu --operation matmul --cases 1 --seed 7 --elements 64"
