@@ -1,21 +1,13 @@
 //! What is too large for a device is refused with the operation, the need and the limit; what only needs more workgroups
 //! than a dimension has is folded and right.
 
-use gradus_engine::device::gpu::{Options, adapter};
+mod device;
+
+use device::open;
+use gradus_engine::device::gpu::Options;
 use gradus_engine::ops::arithmetic::add;
 use gradus_engine::ops::matmul::matmul;
 use gradus_engine::{Device, Error, Shape, Tensor, Var};
-
-fn open(options: Options) -> Option<Device> {
-    match adapter::open(0, options) {
-        Ok(gpu) => Some(Device::Gpu(gpu)),
-        Err(error) => {
-            assert!(std::env::var("GRADUS_REQUIRE_GPU").as_deref() != Ok("1"), "GRADUS_REQUIRE_GPU=1, but {error}");
-            println!("skipped: {error}");
-            None
-        }
-    }
-}
 
 /// Counts whose product or bytes pass 2^32 or 2^64 are either a shape or an error, never a wrapped number.
 #[test]

@@ -1,7 +1,9 @@
 //! Elementary functions at every magnitude that f32 has, of both signs: never NaN where the value is a number, and right, on
 //! the CPU and on a GPU, forward and backward.
 
-use gradus_engine::device::gpu::{Options, adapter};
+mod device;
+
+use gradus_engine::device::gpu::Options;
 use gradus_engine::operation::Operation;
 use gradus_engine::ops::softmax::Softmax;
 use gradus_engine::ops::swiglu::SwiGlu;
@@ -18,15 +20,7 @@ fn sweep() -> Vec<f32> {
 }
 
 fn devices() -> Vec<Device> {
-    let gpu = match adapter::open(0, Options::from_environment()) {
-        Ok(gpu) => Some(Device::Gpu(gpu)),
-        Err(error) => {
-            assert!(std::env::var("GRADUS_REQUIRE_GPU").as_deref() != Ok("1"), "GRADUS_REQUIRE_GPU=1, but {error}");
-            println!("skipped: {error}");
-            None
-        }
-    };
-    std::iter::once(Device::cpu()).chain(gpu).collect()
+    std::iter::once(Device::cpu()).chain(device::open(Options::from_environment())).collect()
 }
 
 fn tensor(device: &Device, dtype: DType, data: &[f32], sizes: &[usize]) -> Result<Tensor> {

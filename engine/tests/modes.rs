@@ -1,9 +1,11 @@
 //! Every operation gives the same bits however it is run: twice, with wgpu's run-time checks, within WebGPU's default limits,
 //! with its workgroups folded over two dimensions, cut into many dispatches, and with any number of threads.
 
+mod device;
+
 use gradus_engine::check::{Case, Draw, Outcome, Row, TABLE};
+use gradus_engine::device::gpu::Options;
 use gradus_engine::device::gpu::plan::Rates;
-use gradus_engine::device::gpu::{Options, adapter};
 use gradus_engine::{DType, Device};
 
 const SEEDS: std::ops::Range<u64> = 0..2;
@@ -52,16 +54,9 @@ fn expect_close(what: &str, left: &[(String, Outcome)], right: &[(String, Outcom
     }
 }
 
-/// A device of the first adapter, or none with a printed reason. One after the other: some drivers do not bear several.
+/// One device after the other: some drivers do not bear several.
 fn open(options: Options) -> Option<Device> {
-    match adapter::open(0, Options { guard_bands: true, ..options }) {
-        Ok(gpu) => Some(Device::Gpu(gpu)),
-        Err(error) => {
-            assert!(std::env::var("GRADUS_REQUIRE_GPU").as_deref() != Ok("1"), "GRADUS_REQUIRE_GPU=1, but {error}");
-            println!("skipped: {error}");
-            None
-        }
-    }
+    device::open(Options { guard_bands: true, ..options })
 }
 
 #[test]

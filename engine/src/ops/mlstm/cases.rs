@@ -68,11 +68,9 @@ pub(crate) fn draw(kind: Kind, draw: &mut Draw) -> Case {
         keep_off_the_maximum(&mut inputs);
     }
     keep_off_the_floor(&operation, &mut inputs);
-    // A gradient's magnitude is the root mean square of six probes, and over many rows now and then a tenth of what it stands
-    // for: measured over 2,000 cases on the CPU and 300 on lavapipe, 0.54 times the bound for value, 0.50 for key. The forget
-    // gate's gradient is on a GPU the sum of differences of larger terms inside a chunk: 0.69 on lavapipe, and 11 in tests/forms.rs,
-    // where gates are nearly closed.
-    let case = Case::new(operation, inputs).with_slack(1, 2.0).with_slack(2, 2.0).with_slack(4, 8.0);
+    // The forget gate's gradient is on a GPU the sum of differences of larger terms inside a chunk: 0.69 times the bound on
+    // lavapipe over 300 cases, and 11 in tests/forms.rs, where gates are nearly closed.
+    let case = Case::new(operation, inputs).with_slack(4, 8.0);
     if operation.input_gate.is_sigmoid() || !operation.final_state {
         return case;
     }

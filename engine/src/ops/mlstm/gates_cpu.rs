@@ -59,15 +59,10 @@ impl<T: Float> Gates<T> {
     ) -> Self {
         let sigmoid = operation.input_gate.is_sigmoid();
         let (mut log_input, mut log_forget) = (place.gather(input_gate), place.gather(forget_gate));
-        let of_sigmoid: &mut [T] = if sigmoid { &mut log_input } else { &mut [] };
-        vectorized(
-            #[inline(always)]
-            || {
-                for x in log_forget.iter_mut().chain(of_sigmoid) {
-                    *x = x.log_sigmoid();
-                }
-            },
-        );
+        log_sigmoids(&mut log_forget);
+        if sigmoid {
+            log_sigmoids(&mut log_input);
+        }
         if let Some(reset) = reset {
             let reset = &reset[place.batch * place.sizes.sequence..][..place.sizes.sequence];
             for (forget, _) in log_forget.iter_mut().zip(reset).filter(|&(_, &reset)| reset != 0) {
@@ -181,6 +176,18 @@ impl<T: Float> Gates<T> {
             with(t, decay[..=last].as_flattened());
         }
     }
+}
+
+/// x ← ln σ(x). A loop over one slice: over two chained ones it is not vectorised.
+fn log_sigmoids<T: Float>(x: &mut [T]) {
+    vectorized(
+        #[inline(always)]
+        || {
+            for x in x {
+                *x = x.log_sigmoid();
+            }
+        },
+    );
 }
 
 /// Numbers that are computed side by side: the widest vector of `f32`.
