@@ -3,10 +3,6 @@
 // The sum over a segment is put together from pieces, never from differences: the rest of the key's tile of 32, whole
 // tiles, the query's tile up to the query. Within one tile it is added up term by term.
 
-// Compared with, never indexed by: a vector indexed by a number that differs from invocation to invocation is slow on some
-// drivers and wrong on one (SwiftShader).
-const PLACES: vec4<u32> = vec4<u32>(0u, 1u, 2u, 3u);
-
 fn gate(index: u32, cell: u32, t: u32) -> f32 {
     return gates[plane(index, cell, t)];
 }
@@ -28,7 +24,9 @@ fn sums_to_queries(cell: u32, first: u32, last: u32, j: u32, t: u32) -> vec4<f32
         var sum = 0.0;
         for (var r = j + 1u; r <= min(t + 3u, last); r++) {
             sum += gate(LOG_FORGET, cell, first + r);
-            result = select(result, vec4<f32>(sum), vec4<u32>(r - t) == PLACES);
+            if r >= t {
+                result[r - t] = sum;
+            }
         }
         return result;
     }
@@ -46,7 +44,9 @@ fn sums_from_keys(cell: u32, first: u32, last: u32, j: u32, t: u32) -> vec4<f32>
         var sum = 0.0;
         for (var r = min(t, last); r > j; r--) {
             sum += gate(LOG_FORGET, cell, first + r);
-            result = select(result, vec4<f32>(sum), vec4<u32>(r - 1u - j) == PLACES);
+            if r <= j + 4u {
+                result[r - 1u - j] = sum;
+            }
         }
         return result;
     }

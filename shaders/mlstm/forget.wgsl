@@ -35,18 +35,14 @@ fn across(position: u32, count: u32, before: vec2<f32>, after: vec2<f32>) -> f32
     if begins[first] == 0u {
         left += before;
     }
-    var right = vec2<f32>(0.0);
-    var end = position;
-    loop {
+    var right = terms[position];
+    var end = position + 1u;
+    while end < count && begins[end] == 0u {
         right += terms[end];
         end++;
-        if end == count {
-            right += after;
-            break;
-        }
-        if begins[end] == 1u {
-            break;
-        }
+    }
+    if end == count {
+        right += after;
     }
     let size = left.y + right.y;
     let of_right = select(0.0, right.y / size, size > 0.0);

@@ -48,15 +48,16 @@ fn main(
         var sum = 0.0;
         var prefix = 0.0;
         var reach = log_input[lane];
-        for (var r = lane; ; r--) {
+        // Counted, not left by a break: one driver (SwiftShader) loses what an invocation adds in the iteration that it leaves.
+        for (var back = 0u; back <= lane; back++) {
+            let r = lane - back;
             sum += log_forget[r];
             if r / TILE == lane / TILE {
                 prefix = sum;
             }
-            if r == 0u {
-                break;
+            if r > 0u {
+                reach = max(reach, sum + log_input[r - 1u]);
             }
-            reach = max(reach, sum + log_input[r - 1u]);
         }
         var rest = 0.0;
         var suffix = 0.0;
