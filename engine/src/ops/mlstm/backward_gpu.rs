@@ -8,6 +8,7 @@ use super::{Mlstm, Saved, optional};
 use crate::device::Gpu;
 use crate::error::Result;
 use crate::operation::Context;
+use crate::ops::cast::convert;
 use crate::tensor::Tensor;
 
 /// Positions a workgroup of the kernels that compute one dot product for each.
@@ -49,8 +50,9 @@ pub(super) fn backward(operation: &Mlstm, gpu: &Gpu, context: &Context) -> Resul
     let buffers = [query, d_h, &gates, &rows, &states, &d_states];
     call.dispatch(&shaders::D_STATES, &[], flags, &buffers, call.state_workgroups(), call.state_flops())?;
 
+    // In f32 whatever the inputs are: the gates' gradients are differences of their products.
     let (d_query, d_key) = (call.tensor(&sizes.query())?, call.tensor(&sizes.query())?);
-    let d_value = call.tensor(&sizes.value())?;
+    let d_value = call.element_tensor(&sizes.value())?;
     let (to_qk, to_v) = (call.tile_flops(v_dim, qk_dim), call.tile_flops(qk_dim, v_dim));
     let buffers = [d_h, value, key, &gates, &rows, &states, &d_query];
     call.dispatch(&shaders::D_QUERY, &[], 0, &buffers, call.tiles(qk_dim), to_qk)?;
@@ -78,6 +80,7 @@ pub(super) fn backward(operation: &Mlstm, gpu: &Gpu, context: &Context) -> Resul
     let flops = (positions * (sizes.chunk_size + 30)) as f64;
     call.dispatch(&shaders::FORGET, &[], flags, &buffers, cells * sizes.chunks(), flops)?;
 
+    let (d_query, d_key) = (convert(&d_query, call.element)?, convert(&d_key, call.element)?);
     let mut gradients = vec![d_query, d_key, d_value, d_input_gate, d_forget_gate];
     let (state, reset) = optional(inputs);
     if state.is_some() {

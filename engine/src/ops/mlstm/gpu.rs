@@ -44,12 +44,14 @@ pub(super) struct Call<'a> {
     pub gpu: &'a Gpu,
     pub sizes: Sizes,
     pub operation: &'a Mlstm,
+    /// The type of query, key, value and their gradients; all else is f32.
+    pub element: DType,
 }
 
 impl<'a> Call<'a> {
     /// A call all of whose indices fit into 32 bits.
     pub(super) fn new(gpu: &'a Gpu, operation: &'a Mlstm, inputs: &[&Tensor]) -> Result<Self> {
-        let call = Self { gpu, sizes: operation.sizes_of(inputs)?, operation };
+        let call = Self { gpu, sizes: operation.sizes_of(inputs)?, operation, element: inputs[0].dtype() };
         expect_indexable(call.sizes)?;
         Ok(call)
     }
@@ -66,6 +68,11 @@ impl<'a> Call<'a> {
 
     pub(super) fn tensor(&self, sizes: &[usize]) -> Result<Tensor> {
         Tensor::on_gpu(self.gpu, "mlstm", sizes, DType::F32)
+    }
+
+    /// A gradient of query, key or value.
+    pub(super) fn element_tensor(&self, sizes: &[usize]) -> Result<Tensor> {
+        Tensor::on_gpu(self.gpu, "mlstm", sizes, self.element)
     }
 
     pub(super) fn zeros(&self, sizes: &[usize]) -> Result<Tensor> {
@@ -98,7 +105,7 @@ impl<'a> Call<'a> {
         self.gpu.dispatch(&Dispatch {
             operation: "mlstm",
             kernel,
-            element: DType::F32,
+            element: self.element,
             constants,
             parameters: bytemuck::bytes_of(&parameters),
             buffers,
