@@ -58,6 +58,7 @@ mod gpu;
 mod step;
 #[cfg(test)]
 mod tests;
+mod units;
 
 pub use calls::{Extras, Inputs, State, mlstm, mlstm_with, mlstm_with_state};
 pub use step::{mlstm_step, mlstm_step_with};
