@@ -56,7 +56,7 @@ impl<'a> Call<'a> {
     pub(super) fn new(gpu: &'a Gpu, operation: &'a Mlstm, inputs: &[&Tensor]) -> Result<Self> {
         let (sizes, element) = (operation.sizes_of(inputs)?, inputs[0].dtype());
         expect_indexable(sizes)?;
-        let units = element == DType::F16 && gpu.uses_matrix_units() && units::fits(sizes);
+        let units = element == DType::F16 && gpu.uses_matrix_units() && units::fits_heads(sizes.qk_dim, sizes.v_dim);
         let call = Self { gpu, sizes, operation, element, units };
         Ok(call)
     }

@@ -32,8 +32,8 @@ const CHUNK_NUMBERS: usize = 2;
 const LANES: usize = 256;
 
 /// The rule: matrices are 16 x 16, so heads are multiples of 16 wide. Chunks and sequences may have any length.
-pub(super) fn fits(sizes: Sizes) -> bool {
-    sizes.qk_dim.is_multiple_of(16) && sizes.v_dim.is_multiple_of(16)
+pub(super) fn fits_heads(qk_dim: usize, v_dim: usize) -> bool {
+    qk_dim.is_multiple_of(16) && v_dim.is_multiple_of(16)
 }
 
 /// Blocks of 64 columns that a workgroup computes: the more, the fewer times the scores are computed; at most `most`.
