@@ -30,6 +30,7 @@ pub mod cross_entropy;
 pub mod dropout;
 pub mod embedding;
 pub mod gather;
+pub mod ladder;
 pub mod matmul;
 pub mod mlstm;
 pub mod norm;
@@ -60,6 +61,7 @@ pub const ALL: &[&[&Kernel]] = &[
     dropout::ALL,
     embedding::ALL,
     gather::ALL,
+    ladder::ALL,
     matmul::ALL,
     rotary::ALL,
 ];

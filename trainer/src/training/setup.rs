@@ -20,8 +20,8 @@ use crate::run_folder::{self, Position, Row};
 use crate::verbs::train::Arguments;
 
 /// The preset that is trained where nobody names a model.
-const DEFAULT_ON_CPU: &str = "xlstm-tiny";
-const DEFAULT_ON_GPU: &str = "xlstm-small";
+pub(crate) const DEFAULT_ON_CPU: &str = "xlstm-tiny";
+pub(crate) const DEFAULT_ON_GPU: &str = "xlstm-small";
 /// A training text up to this length is hashed for the first screen.
 const LARGEST_HASHED: usize = 256 << 20;
 

@@ -6,8 +6,8 @@ use gradus_shaders::{Kernel, matmul as shaders};
 use super::Side;
 use super::sizes::Batch;
 use crate::DType;
-use crate::device::Gpu;
 use crate::device::gpu::{Cost, Dispatch, Workgroups};
+use crate::device::{Device, Gpu};
 use crate::error::{Error, Result};
 use crate::ops::norm::column_sum;
 use crate::tensor::{Spec, Tensor};
@@ -80,6 +80,25 @@ pub(super) fn multiply(
     Ok(c)
 }
 
+/// left [m, k] · right [k, n] in tiles of this size, one of [`gradus_shaders::matmul::TILES`], in place of the one that the
+/// rule would pick. For measurements of the rule.
+///
+/// # Errors
+/// Operands that are no two matrices of f32 on one GPU or do not fit, or no such tile.
+pub fn matmul_in_tiles(left: &Tensor, right: &Tensor, tile: [u32; 4]) -> Result<Tensor> {
+    let (Device::Gpu(gpu), &[rows, depth], &[other, columns]) = (left.device(), left.sizes(), right.sizes()) else {
+        return Err(Error::shape("matmul", format!("takes two matrices on a GPU, got {left:?} and {right:?}")));
+    };
+    if other != depth || !shaders::TILES.contains(&tile) {
+        return Err(Error::shape("matmul", format!("{left:?} · {right:?} in tiles of {tile:?} cannot be")));
+    }
+    let c = Tensor::on_gpu(&gpu, "matmul", &[rows, columns], DType::F32)?;
+    let (batch, output) = (Batch::one(rows, columns, depth), Output { tensor: &c, first: 0 });
+    let operand = |tensor| Operand { tensor, first: 0, transposed: false };
+    tiled(&gpu, "matmul", batch, operand(left), operand(right), output, Epilogue::Plain, tile)?;
+    Ok(c)
+}
+
 pub(super) fn sum_of_rows(gpu: &Gpu, x: &Tensor, output: Spec) -> Result<Tensor> {
     let columns = output.shape.elements();
     column_sum(gpu, "matmul", x, x.elements().checked_div(columns).unwrap_or(0), columns)
@@ -121,6 +140,20 @@ fn batched(
     output: Output,
     epilogue: Epilogue,
 ) -> Result<()> {
+    tiled(gpu, operation, batch, left, right, output, epilogue, tile(&batch))
+}
+
+#[allow(clippy::too_many_arguments, reason = "what a product is, and how it is cut")]
+fn tiled(
+    gpu: &Gpu,
+    operation: &'static str,
+    batch: Batch,
+    left: Operand,
+    right: Operand,
+    output: Output,
+    epilogue: Epilogue,
+    tile: [u32; 4],
+) -> Result<()> {
     let elements = batch.elements();
     let tensors = [(left.tensor, left.first), (right.tensor, right.first), (output.tensor, output.first)];
     for ((tensor, first), size) in tensors.into_iter().zip(elements) {
@@ -153,7 +186,6 @@ fn batched(
         }
         Epilogue::Plain | Epilogue::Accumulate => plain,
     };
-    let tile = tile(&batch);
     let (row_tiles, column_tiles) = (rows.div_ceil(tile[0] as usize), columns.div_ceil(tile[1] as usize));
     let parameters = parameters(&batch, [left.first, right.first, output.first], [row_tiles, column_tiles], epilogue);
     let flops = 2.0 * (rows * columns) as f64 * depth as f64 * (batch.matrices() * batch.summed()) as f64;

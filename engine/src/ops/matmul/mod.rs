@@ -19,6 +19,7 @@ mod sizes;
 #[cfg(test)]
 mod tests;
 
+pub use gpu::matmul_in_tiles;
 pub(crate) use gpu::{Operand, Output, product};
 
 use sizes::Batch;

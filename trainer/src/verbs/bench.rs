@@ -1,0 +1,60 @@
+//! `gradus bench`: its sub-verbs and their flags.
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::numbers;
+use crate::device_choice::DeviceChoice;
+
+/// What `bench` is asked to time.
+#[derive(Clone, Debug, Args)]
+pub struct Arguments {
+    /// What is timed.
+    #[command(subcommand)]
+    pub what: What,
+}
+
+/// The sub-verbs.
+#[derive(Clone, Debug, Subcommand)]
+pub enum What {
+    /// Time training steps of a model with fresh weights on random tokens
+    Train(TrainArguments),
+}
+
+/// Which numbers a model is trained with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Precision {
+    /// 32-bit floats everywhere
+    F32,
+}
+
+/// The flags of `bench train`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct TrainArguments {
+    /// A preset or a TOML file [default: xlstm-small on a GPU, xlstm-tiny on the CPU]
+    #[arg(long, value_name = "PRESET|FILE")]
+    pub model: Option<String>,
+    /// auto, cpu, gpu or gpu:N
+    #[arg(long, default_value_t)]
+    pub device: DeviceChoice,
+    /// Sequences of one step [default: the model's]
+    #[arg(long, value_name = "N", value_parser = numbers::size, allow_negative_numbers = true)]
+    pub batch: Option<u64>,
+    /// Tokens of one sequence [default: the model's]
+    #[arg(long, value_name = "N", value_parser = numbers::size, allow_negative_numbers = true)]
+    pub context: Option<u64>,
+    /// Steps that are timed [default: 35; with --split 5]
+    #[arg(long, value_name = "N", value_parser = numbers::size, allow_negative_numbers = true)]
+    pub steps: Option<u64>,
+    /// Number of different tokens [default: 8192 for a preset, else the file's]
+    #[arg(long, value_name = "N", value_parser = numbers::size, allow_negative_numbers = true)]
+    pub vocabulary: Option<u64>,
+    /// Which numbers the model is trained with [default: f32]
+    #[arg(long, value_name = "TYPE")]
+    pub precision: Option<Precision>,
+    /// Print instead where the device's time goes, kernel by kernel
+    #[arg(long)]
+    pub split: bool,
+    /// Print JSON for other programs
+    #[arg(long)]
+    pub json: bool,
+}
