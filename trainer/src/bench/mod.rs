@@ -1,8 +1,10 @@
 //! `gradus bench`: how fast this machine is. [`train`] times whole steps and, with [`split`], says which kernels they consist
-//! of. [`session`] is the device and what
+//! of; [`kernels`] times operations at fixed sizes; [`ladder`] the versions of a kernel. [`session`] is the device and what
 //! is said about it, [`stopwatch`] how a launch is timed, [`inputs`] what it is given, [`table`] how the figures are printed.
 
 mod inputs;
+pub mod kernels;
+pub mod ladder;
 mod session;
 mod split;
 mod stopwatch;
@@ -22,6 +24,8 @@ use crate::verbs::bench::{Arguments, What};
 pub fn run(arguments: &Arguments, started: Instant, out: &mut dyn Write) -> Result<()> {
     match &arguments.what {
         What::Train(arguments) => train::run(arguments, started, out),
+        What::Kernels(arguments) => kernels::run(arguments, out),
+        What::Ladder(arguments) => ladder::run(arguments, out),
     }
 }
 

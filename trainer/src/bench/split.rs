@@ -14,7 +14,7 @@ use super::train::Bench;
 use crate::error::Result;
 
 const COLUMNS: [Column; 8] = [
-    Column::Text("operation", 20),
+    Column::Text("operation", 21),
     Column::Text("kernel", 30),
     Column::Number("a step", 7),
     Column::Number("ms/step", 9),

@@ -16,8 +16,9 @@ pub type Launch = Box<dyn FnMut() -> Result<Tensor>>;
 
 /// Launches that a batch has at most: with some dispatches each they fit into one submission.
 const MOST_LAUNCHES: usize = 64;
-/// Outputs that are kept while the next launch runs, so that it writes elsewhere.
-const KEPT_OUTPUTS: usize = 1;
+/// Bytes of outputs that are kept while the next launches run, so that these write elsewhere: more than a cache holds. The
+/// last is kept in any case.
+const KEPT_OUTPUTS: usize = 64 << 20;
 
 /// The middle, the least and the greatest of some samples.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -65,7 +66,7 @@ impl Effort {
     /// What suits the device.
     pub fn of(session: &Session) -> Self {
         if session.is_processor() {
-            Self { warm: 0.05, batch: 0.01, repeats: 5 }
+            Self { warm: 0.05, batch: 0.01, repeats: 3 }
         } else {
             Self { warm: 0.5, batch: 0.02, repeats: 15 }
         }
@@ -95,8 +96,10 @@ fn batch(device: &Device, launch: &mut Launch, launches: usize) -> Result<f64> {
     let mut kept = VecDeque::new();
     let mut launch_all = || -> Result<()> {
         for _ in 0..launches {
-            kept.push_back(launch()?);
-            if kept.len() > KEPT_OUTPUTS {
+            let output = launch()?;
+            let most = KEPT_OUTPUTS / output.spec().bytes().max(1);
+            kept.push_back(output);
+            while kept.len() > most.max(1) {
                 kept.pop_front();
             }
         }

@@ -18,6 +18,10 @@ pub struct Arguments {
 pub enum What {
     /// Time training steps of a model with fresh weights on random tokens
     Train(TrainArguments),
+    /// Time the important operations at fixed sizes
+    Kernels(KernelsArguments),
+    /// Time the versions of each kernel, from naive to fast, side by side
+    Ladder(LadderArguments),
 }
 
 /// Which numbers a model is trained with.
@@ -54,6 +58,31 @@ pub struct TrainArguments {
     /// Print instead where the device's time goes, kernel by kernel
     #[arg(long)]
     pub split: bool,
+    /// Print JSON for other programs
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The flags of `bench kernels`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct KernelsArguments {
+    /// auto, cpu, gpu or gpu:N
+    #[arg(long, default_value_t)]
+    pub device: DeviceChoice,
+    /// Time only the rows whose names contain this
+    #[arg(long, value_name = "NAME")]
+    pub only: Option<String>,
+    /// Print JSON for other programs
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The flags of `bench ladder`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct LadderArguments {
+    /// auto, gpu or gpu:N
+    #[arg(long, default_value_t)]
+    pub device: DeviceChoice,
     /// Print JSON for other programs
     #[arg(long)]
     pub json: bool,
