@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::print;
 use super::session::Session;
-use super::stopwatch::{Effort, Launch, Spread};
+use super::stopwatch::{Measured, Prepare, Spread, measure};
 use super::table::{self, Column, number, optional, percent};
 use crate::configuration::keys::nearest;
 use crate::error::{Result, TrainerError};
@@ -36,9 +36,6 @@ pub enum Bound {
     Arithmetic,
 }
 
-/// Makes the inputs on the device and gives what records one launch.
-pub type Prepare = Box<dyn Fn(&Session) -> gradus_engine::Result<Launch>>;
-
 /// One operation at one size.
 pub struct Row {
     /// Its name, for `--only`.
@@ -55,38 +52,6 @@ pub struct Row {
     pub is_ceiling: bool,
     /// What records it.
     pub prepare: Prepare,
-}
-
-impl Row {
-    /// Seconds a launch. The inputs are gone afterwards.
-    ///
-    /// # Errors
-    /// Whatever the launches meet.
-    fn time(&self, session: &Session) -> gradus_engine::Result<Spread> {
-        let mut launch = (self.prepare)(session)?;
-        Effort::of(session).time(&session.device, &mut launch)
-    }
-}
-
-/// A row's seconds; or why the device cannot run it.
-type Measured = std::result::Result<Spread, String>;
-
-/// Times a row and gives its memory back. A size that the device does not allow is no failure of the others.
-///
-/// # Errors
-/// Anything else that goes wrong.
-fn measure(session: &Session, row: &Row) -> Result<Measured> {
-    let measured = match row.time(session) {
-        Ok(spread) => Ok(spread),
-        Err(error @ (gradus_engine::Error::Limit { .. } | gradus_engine::Error::OutOfMemory(_))) => {
-            Err(error.to_string())
-        }
-        Err(error) => return Err(error.into()),
-    };
-    if let Some(gpu) = session.gpu() {
-        gpu.trim()?;
-    }
-    Ok(measured)
 }
 
 /// The most that the device was seen to reach, a second.
@@ -131,7 +96,7 @@ pub fn run(arguments: &KernelsArguments, out: &mut dyn Write) -> Result<()> {
     let mut measured: Vec<Option<Measured>> = Vec::new();
     for row in &rows {
         let first = row.is_ceiling && is_needed(row.bound);
-        let time = first.then(|| measure(&session, row)).transpose()?;
+        let time = first.then(|| measure(&session, &row.prepare)).transpose()?;
         if let Some(Ok(spread)) = &time {
             ceilings.raise(row, *spread);
         }
@@ -142,7 +107,7 @@ pub fn run(arguments: &KernelsArguments, out: &mut dyn Write) -> Result<()> {
     for (row, measured) in rows.iter().zip(measured).filter(|(row, _)| asked(row)) {
         let measured = match measured {
             Some(measured) => measured,
-            None => measure(&session, row)?,
+            None => measure(&session, &row.prepare)?,
         };
         report.row(row, &measured, ceilings, out);
     }

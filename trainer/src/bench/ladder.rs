@@ -10,10 +10,9 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 
-use super::kernels::Prepare;
 use super::print;
 use super::session::Session;
-use super::stopwatch::{Effort, Spread};
+use super::stopwatch::{Measured, Prepare, Spread, measure};
 use super::table::{self, Column, number};
 use crate::error::{Result, TrainerError};
 use crate::verbs::bench::LadderArguments;
@@ -29,7 +28,7 @@ const COLUMNS: [Column; 7] = [
 ];
 
 /// On a software adapter lengths are this part of a GPU's.
-const SOFTWARE_PART: usize = 16;
+const SOFTWARE_PART: usize = 32;
 
 /// One way to do a subject's work.
 pub struct Rung {
@@ -63,12 +62,12 @@ fn subjects(part: usize) -> Vec<Subject> {
 /// No GPU, one without timestamps, whatever the launches meet.
 pub fn run(arguments: &LadderArguments, out: &mut dyn Write) -> Result<()> {
     let session = Session::open(arguments.device, true)?;
-    let Some(gpu) = session.gpu() else {
+    if session.gpu().is_none() {
         return Err(TrainerError::Usage {
             message: format!("the rungs are kernels of a GPU, and this runs on {}", session.device.name()),
             hint: Some("name a GPU with --device gpu; `gradus bench kernels` times the CPU too".into()),
         });
-    };
+    }
     let is_small = session.is_processor();
     if !arguments.json {
         let small = if is_small { "sizes are small, so that it ends within a minute" } else { "" };
@@ -82,8 +81,7 @@ pub fn run(arguments: &LadderArguments, out: &mut dyn Write) -> Result<()> {
         }
         let mut first = None;
         for rung in &subject.rungs {
-            let measured = measure(&session, rung)?;
-            gpu.trim()?;
+            let measured = measure(&session, &rung.prepare)?;
             if first.is_none() {
                 first = measured.as_ref().ok().map(|spread| spread.median);
             }
@@ -100,23 +98,6 @@ pub fn run(arguments: &LadderArguments, out: &mut dyn Write) -> Result<()> {
     }
     Ok(())
 }
-
-/// Seconds of a rung; or why the device cannot run it.
-fn measure(session: &Session, rung: &Rung) -> Result<std::result::Result<Spread, String>> {
-    let time = || {
-        let mut launch = (rung.prepare)(session)?;
-        Effort::of(session).time(&session.device, &mut launch)
-    };
-    match time() {
-        Ok(spread) => Ok(Ok(spread)),
-        Err(error @ (gradus_engine::Error::Limit { .. } | gradus_engine::Error::OutOfMemory(_))) => {
-            Ok(Err(error.to_string()))
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-type Measured = std::result::Result<Spread, String>;
 
 fn line(subject: &Subject, rung: &Rung, measured: &Measured, times_first: Option<f64>) -> String {
     let name = format!("  {}", rung.name);

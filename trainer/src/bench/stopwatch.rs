@@ -6,13 +6,17 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use gradus_engine::{Device, Result, Tensor};
+use gradus_engine::{Device, Error, Result, Tensor};
 use serde_json::{Value, json};
 
 use super::session::Session;
 
 /// Records one launch and gives its output.
 pub type Launch = Box<dyn FnMut() -> Result<Tensor>>;
+/// Makes the inputs on the device and gives what records one launch.
+pub type Prepare = Box<dyn Fn(&Session) -> Result<Launch>>;
+/// Seconds a launch; or why the device cannot run it.
+pub type Measured = std::result::Result<Spread, String>;
 
 /// Launches that a batch has at most: with some dispatches each they fit into one submission.
 const MOST_LAUNCHES: usize = 64;
@@ -51,9 +55,26 @@ impl Spread {
     }
 }
 
+/// Times what is prepared and gives its memory back. A size that the device does not allow is no failure of the others.
+///
+/// # Errors
+/// Anything else that goes wrong.
+pub fn measure(session: &Session, prepare: &Prepare) -> crate::error::Result<Measured> {
+    let time = || Effort::of(session).time(&session.device, &mut prepare(session)?);
+    let measured = match time() {
+        Ok(spread) => Ok(spread),
+        Err(error @ (Error::Limit { .. } | Error::OutOfMemory(_))) => Err(error.to_string()),
+        Err(error) => return Err(error.into()),
+    };
+    if let Some(gpu) = session.gpu() {
+        gpu.trim()?;
+    }
+    Ok(measured)
+}
+
 /// How much time is spent on a figure.
 #[derive(Clone, Copy, Debug)]
-pub struct Effort {
+struct Effort {
     /// Seconds of launches that do not count.
     warm: f64,
     /// Seconds that a batch should take.
@@ -64,7 +85,7 @@ pub struct Effort {
 
 impl Effort {
     /// What suits the device.
-    pub fn of(session: &Session) -> Self {
+    fn of(session: &Session) -> Self {
         if session.is_processor() {
             Self { warm: 0.05, batch: 0.01, repeats: 3 }
         } else {
@@ -73,10 +94,7 @@ impl Effort {
     }
 
     /// Seconds a launch.
-    ///
-    /// # Errors
-    /// Whatever the launches meet.
-    pub fn time(self, device: &Device, launch: &mut Launch) -> Result<Spread> {
+    fn time(self, device: &Device, launch: &mut Launch) -> Result<Spread> {
         let start = Instant::now();
         let mut launches = 1;
         loop {

@@ -19,10 +19,10 @@ use gradus_engine::{Result, Tape, Tensor, Var};
 use gradus_models::Model;
 use gradus_models::configuration::{ModelConfiguration, presets};
 
-use super::{Bound, Prepare, Row};
+use super::{Bound, Row};
 use crate::bench::inputs::{Input, Rotation, floats};
 use crate::bench::session::Session;
-use crate::bench::stopwatch::Launch;
+use crate::bench::stopwatch::{Launch, Prepare};
 use crate::configuration::Configuration;
 use crate::training::step;
 
