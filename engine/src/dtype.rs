@@ -37,6 +37,27 @@ impl DType {
     }
 }
 
+/// The type that an operation of mixed precision gives its result in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Precision {
+    /// The type it computes in.
+    #[default]
+    Full,
+    /// f16 on a GPU. On the CPU, where f16 is storage only, the type it computes in.
+    Half,
+}
+
+impl Precision {
+    /// The type of the result by the shape rule, which knows no device: f16 stands for f32 on the CPU. A definition in f64
+    /// stays in f64.
+    pub fn of(self, computed: DType) -> DType {
+        match (self, computed) {
+            (Self::Half, DType::F32) => DType::F16,
+            (_, computed) => computed,
+        }
+    }
+}
+
 impl std::fmt::Debug for DType {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(self.name())

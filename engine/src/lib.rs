@@ -19,7 +19,7 @@ pub mod tensor;
 pub use gradus_shaders as shaders;
 
 pub use device::Device;
-pub use dtype::{DType, Element};
+pub use dtype::{DType, Element, Precision};
 pub use error::{Error, Result};
 pub use shape::{MAX_DIMENSIONS, Shape};
 pub use tape::{Gradients, Tape, Var};

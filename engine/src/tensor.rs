@@ -158,6 +158,14 @@ impl Tensor {
     /// # Errors
     /// A GPU tensor, or another type than `T`.
     pub fn cpu<T: Element>(&self, operation: &'static str) -> Result<&[T]> {
+        if self.spec.dtype == DType::F16 && T::DTYPE != DType::F16 && !self.device().is_gpu() {
+            let message = format!(
+                "{} was expected, got f16 {:?}: on the CPU f16 is storage only; cast it first, or compute on a GPU",
+                T::DTYPE,
+                self.spec.shape
+            );
+            return Err(Error::dtype(operation, message));
+        }
         self.expect_type::<T>(operation)?;
         match &*self.storage {
             Storage::Cpu(block, _) => Ok(block.as_slice(self.elements())),

@@ -1,7 +1,8 @@
 // y = combine(a, b) with broadcasting.
 //
 // a, b: read through strides that are 0 where a size is repeated; y: contiguous, up to five dimensions.
-// One invocation computes one element. `combine` is in elementwise/{add,subtract,multiply,divide}.wgsl.
+// One invocation computes one element, in f32. `combine` is in elementwise/{add,subtract,multiply,divide}.wgsl, the types of
+// what is read and written in elementwise/{full,half_right,half}.wgsl.
 
 struct Parameters {
     count: u32,
@@ -15,9 +16,9 @@ struct Parameters {
 }
 
 @group(0) @binding(0) var<uniform> parameters: Parameters;
-@group(0) @binding(1) var<storage, read> a: array<f32>;
-@group(0) @binding(2) var<storage, read> b: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+@group(0) @binding(1) var<storage, read> a: array<Left>;
+@group(0) @binding(2) var<storage, read> b: array<Right>;
+@group(0) @binding(3) var<storage, read_write> y: array<Result>;
 
 @compute @workgroup_size(256)
 fn main(
@@ -30,7 +31,7 @@ fn main(
         return;
     }
     if parameters.same_shape == 1u {
-        y[index] = combine(a[index], b[index]);
+        y[index] = Result(combine(f32(a[index]), f32(b[index])));
         return;
     }
     var rest = index / parameters.size_inner;
@@ -44,5 +45,5 @@ fn main(
         a_place += at * parameters.a_outer[dimension];
         b_place += at * parameters.b_outer[dimension];
     }
-    y[index] = combine(a[a_place], b[b_place]);
+    y[index] = Result(combine(f32(a[a_place]), f32(b[b_place])));
 }

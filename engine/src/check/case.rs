@@ -17,29 +17,62 @@ pub struct Input {
     pub array: Array,
     /// Whether these are indices (u32) and not floats.
     pub index: bool,
+    /// Whether the tensor is f16 on a GPU, see [`Input::half`].
+    pub half: bool,
 }
 
 impl Input {
     /// A float input. Values are rounded to f32, so that every type computes with the same numbers.
     pub fn float(sizes: &[usize], data: Vec<f64>) -> Self {
         let rounded = data.into_iter().map(|x| f64::from(x as f32)).collect();
-        Self { array: Array::new(sizes, rounded), index: false }
+        Self { array: Array::new(sizes, rounded), index: false, half: false }
     }
 
     /// An index input.
     pub fn index(sizes: &[usize], data: &[usize]) -> Self {
-        Self { array: Array::new(sizes, data.iter().map(|&x| x as f64).collect()), index: true }
+        Self { array: Array::new(sizes, data.iter().map(|&x| x as f64).collect()), index: true, half: false }
     }
 
-    /// The input as a tensor; `dtype` is the type of floats.
-    pub(crate) fn tensor(&self, device: &Device, dtype: DType) -> Result<Tensor> {
-        let (sizes, data) = (&self.array.sizes, &self.array.data);
-        match (self.index, dtype) {
-            (true, _) => Tensor::new(device, sizes, &data.iter().map(|&x| x as u32).collect::<Vec<_>>()),
-            (false, DType::F64) => Tensor::new(device, sizes, data),
-            (false, DType::F16) => Tensor::new(device, sizes, &data.iter().map(|&x| half(x)).collect::<Vec<_>>()),
-            (false, _) => Tensor::new(device, sizes, &data.iter().map(|&x| x as f32).collect::<Vec<_>>()),
+    /// The same float input for mixed precision: values rounded to f16. On a GPU its tensor, and so its gradient, is f16; on
+    /// the CPU, where f16 is storage only, and in the definition it has the type computed in, with the same values.
+    pub fn half(mut self) -> Self {
+        debug_assert!(!self.index, "indices have no precision");
+        self.array.data.iter_mut().for_each(|x| *x = half(*x).to_f64());
+        Self { half: true, ..self }
+    }
+
+    /// The type of the input's tensor on a device that computes in `dtype`, where f16 stands for mixed precision.
+    pub(crate) fn dtype(&self, device: &Device, dtype: DType) -> DType {
+        match dtype {
+            _ if self.index => DType::U32,
+            _ if self.half && device.is_gpu() => DType::F16,
+            DType::F16 => DType::F32,
+            other => other,
         }
+    }
+
+    /// The input as a tensor; see [`Input::dtype`].
+    pub(crate) fn tensor(&self, device: &Device, dtype: DType) -> Result<Tensor> {
+        floats_or_indices(device, &self.array.sizes, &self.array.data, self.dtype(device, dtype))
+    }
+}
+
+/// A tensor of exactly this type, from numbers that it holds.
+pub(super) fn floats_or_indices(device: &Device, sizes: &[usize], data: &[f64], dtype: DType) -> Result<Tensor> {
+    match dtype {
+        DType::U32 => Tensor::new(device, sizes, &data.iter().map(|&x| x as u32).collect::<Vec<_>>()),
+        DType::F64 => Tensor::new(device, sizes, data),
+        DType::F16 => Tensor::new(device, sizes, &data.iter().map(|&x| half(x)).collect::<Vec<_>>()),
+        DType::F32 => Tensor::new(device, sizes, &data.iter().map(|&x| x as f32).collect::<Vec<_>>()),
+    }
+}
+
+/// What a number becomes in a type.
+pub(super) fn rounded(x: f64, dtype: DType) -> f64 {
+    match dtype {
+        DType::F64 => x,
+        DType::F16 => half(x).to_f64(),
+        _ => f64::from(x as f32),
     }
 }
 
@@ -61,13 +94,22 @@ pub struct Case {
     /// For the gradient of each input, how many terms the longest of its sums has, where that is more than the forward's
     /// sums and the average over its elements say.
     pub terms: Vec<usize>,
+    /// How far, in rounding units of f16 times an element's l2 magnitude, intermediates that a GPU rounds to f16 may move
+    /// results: 0 unless the operation's `cases.rs` says what is rounded, with the error measured.
+    pub half_rounding: f64,
 }
 
 impl Case {
     /// A case with the standard bound.
     pub fn new(operation: impl Operation, inputs: Vec<Input>) -> Self {
         let count = inputs.len();
-        Self { operation: Rc::new(operation), inputs, slack: vec![1.0; count], terms: vec![1; count] }
+        Self {
+            operation: Rc::new(operation),
+            inputs,
+            slack: vec![1.0; count],
+            terms: vec![1; count],
+            half_rounding: 0.0,
+        }
     }
 
     /// The same with a wider bound on the gradient of the input at `place`. The caller's comment gives the reason and the
@@ -85,6 +127,14 @@ impl Case {
         if let Some(entry) = self.terms.get_mut(place) {
             *entry = terms;
         }
+        self
+    }
+
+    /// The same with intermediates that a GPU rounds to f16, as the operands of a product inside the operation: each output
+    /// and gradient may be off by `factor` · ε of f16 · the l2 magnitude of the element (see `compare.rs`; it grows like the
+    /// root of the number of terms itself). The caller's comment says what is rounded and gives the measured error.
+    pub fn with_half_rounding(mut self, factor: f64) -> Self {
+        self.half_rounding = factor;
         self
     }
 

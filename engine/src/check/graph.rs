@@ -1,12 +1,14 @@
 //! An operation in the middle of a graph, as a model uses it: between other operations, with inputs that are used twice.
 //!
-//! What is put around it is exact (negation, multiplication by one), so the tape must give the very bits that the bare
-//! operation gives, or sums of two of them.
+//! What is put around it is exact (negation, multiplication by one, casts of f16 to f32 and back), so the tape must give the
+//! very bits that the bare operation gives, or sums of two of them.
 
 use std::rc::Rc;
 
-use super::Case;
+use super::case::{floats_or_indices, rounded};
 use super::evaluate::Outcome;
+use super::{Case, Input};
+use crate::ops::cast::cast;
 use crate::ops::unary::negate;
 use crate::tape::{Tape, apply};
 use crate::{DType, Device, Error, Result, Tensor, Var};
@@ -24,36 +26,34 @@ impl Case {
         outcome: &Outcome,
     ) -> Result<()> {
         let tape = Tape::new();
+        // What half precision is made of and goes on to: only casts are defined on it everywhere.
+        let wide = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
         // Each float input is the negation of a leaf, and is negated once more on a path of its own that ends in a seed.
         let mut leaves = Vec::new();
         let mut inputs = Vec::new();
         for input in &self.inputs {
-            let tensor = input.tensor(device, dtype)?;
             if input.index {
                 leaves.push(None);
-                inputs.push(Var::constant(tensor));
+                inputs.push(Var::constant(input.tensor(device, dtype)?));
             } else {
+                let tensor = floats_or_indices(device, &input.array.sizes, &input.array.data, wide)?;
                 let leaf = tape.leaf(negate(&Var::constant(tensor))?.into_tensor());
-                inputs.push(negate(&leaf)?);
+                inputs.push(as_type(negate(&leaf)?, input.dtype(device, dtype))?);
                 leaves.push(Some(leaf));
             }
         }
         let outputs = apply(Rc::clone(&self.operation), &inputs.iter().collect::<Vec<_>>())?;
         let mut seeds = Vec::new();
         for (output, data) in outputs.iter().zip(upstream) {
-            let of = output.tensor().dtype();
-            let seed = super::Input::float(output.sizes(), data.clone()).tensor(device, of)?;
-            // Half precision has no operations that could be put behind it.
-            seeds.push(match of {
-                DType::F16 => (output.clone(), seed),
-                _ => (negate(output)?, negate(&Var::constant(seed))?.into_tensor()),
-            });
+            let seed = floats_or_indices(device, output.sizes(), data, wide)?;
+            seeds.push((negate(&as_type(output.clone(), wide)?)?, negate(&Var::constant(seed))?.into_tensor()));
         }
         // The second use: each input also flows into its own negation, whose gradient is 1 everywhere.
         for (leaf, input) in leaves.iter().zip(&inputs) {
             if leaf.is_some() {
                 let ones = vec![1.0; input.tensor().elements()];
-                seeds.push((negate(input)?, super::Input::float(input.sizes(), ones).tensor(device, dtype)?));
+                let seed = floats_or_indices(device, input.sizes(), &ones, wide)?;
+                seeds.push((negate(&as_type(input.clone(), wide)?)?, seed));
             }
         }
         let mut gradients = tape.backward_from(seeds)?;
@@ -61,9 +61,9 @@ impl Case {
             let Some(leaf) = leaf else { continue };
             let got = gradients.take(leaf).map(|gradient| gradient.to_f64()).transpose()?;
             // leaf → −leaf: both uses' gradients change their sign; g for the operation and −1 for the second use.
-            let round = |x: f64| if dtype == DType::F64 { x } else { f64::from(x as f32) };
+            let of = outcome.input_types[place];
             let expected: Vec<f64> = match bare {
-                Some(bare) => bare.iter().map(|g| -round(g - 1.0)).collect(),
+                Some(bare) => bare.iter().map(|g| -rounded(g - 1.0, of)).collect(),
                 None => vec![1.0; self.inputs[place].array.data.len()],
             };
             if got.as_ref() != Some(&expected) {
@@ -85,11 +85,10 @@ impl Case {
     /// # Errors
     /// A gradient that differs; what the operation meets.
     pub fn expect_sums_for_one_tensor_twice(&self, device: &Device, dtype: DType, upstream: &[Vec<f64>]) -> Result<()> {
+        let alike = |one: &Input, other: &Input| one.array.sizes == other.array.sizes && one.half == other.half;
         let floats = || self.inputs.iter().enumerate().filter(|(_, input)| !input.index);
         let pair = floats().find_map(|(first, input)| {
-            floats()
-                .find(|(second, other)| *second > first && other.array.sizes == input.array.sizes)
-                .map(|(second, _)| (first, second))
+            floats().find(|(second, other)| *second > first && alike(input, other)).map(|(second, _)| (first, second))
         });
         let Some((first, second)) = pair else { return Ok(()) };
         let mut same = self.clone();
@@ -108,15 +107,12 @@ impl Case {
         let outputs = apply(Rc::clone(&same.operation), &inputs.iter().collect::<Vec<_>>())?;
         let mut seeds: Vec<(Var, Tensor)> = Vec::new();
         for (output, data) in outputs.into_iter().zip(upstream) {
-            let seed = super::Input::float(output.sizes(), data.clone()).tensor(device, output.tensor().dtype())?;
+            let seed = floats_or_indices(device, output.sizes(), data, output.tensor().dtype())?;
             seeds.push((output, seed));
         }
         let got = tape.backward_from(seeds)?.take(&shared).map(|gradient| gradient.to_f64()).transpose()?;
         let expected = match (&bare.gradients[first], &bare.gradients[second]) {
-            (Some(a), Some(b)) => {
-                let round = |x: f64| if dtype == DType::F64 { x } else { f64::from(x as f32) };
-                Some(a.iter().zip(b).map(|(a, b)| round(a + b)).collect())
-            }
+            (Some(a), Some(b)) => Some(a.iter().zip(b).map(|(a, b)| rounded(a + b, bare.input_types[first])).collect()),
             (Some(only), None) | (None, Some(only)) => Some(only.clone()),
             (None, None) => None,
         };
@@ -134,4 +130,9 @@ impl Case {
             }
         }
     }
+}
+
+/// `x` in a type; itself if it has it.
+fn as_type(x: Var, dtype: DType) -> Result<Var> {
+    if x.tensor().dtype() == dtype { Ok(x) } else { cast(&x, dtype) }
 }

@@ -1,7 +1,7 @@
 //! Checks of operations, ours and users': outputs against their definition, gradients against finite differences of it,
 //! and the checks themselves against planted mistakes.
 //!
-//! [`TABLE`] lists our operations; [`check_row`] checks a row on a device. [`operation`] does everything for one operation,
+//! [`TABLE`] lists our operations, [`HALF`] those with f16 tensors; [`check_row`] checks a row on a device. [`operation`] does everything for one operation,
 //! for instance a user's own.
 
 mod case;
@@ -23,9 +23,10 @@ pub use case::{Case, Draw, Input};
 pub use compare::{Worst, measure, worst};
 pub use evaluate::Outcome;
 pub use plant::{Direction, Mistake};
-pub use table::{Row, TABLE};
+pub use table::{HALF, Row, TABLE};
 pub use verdict::{
-    FINITE_DIFFERENCE_BOUND, Failure, Measured, Verdict, check_case, check_row, check_sized, missed_mistakes, operation,
+    FINITE_DIFFERENCE_BOUND, Failure, Measured, Verdict, check_case, check_row, check_sized, half_missing,
+    missed_mistakes, operation,
 };
 
 use crate::device::gpu::{Options, adapter};

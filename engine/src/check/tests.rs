@@ -1,15 +1,15 @@
 //! The table's checks, each row on each target. `GRADUS_CASES` sets the number of random cases a row.
 
 use super::test_device::gpu;
-use super::{Measured, TABLE, check_row, missed_mistakes};
+use super::{HALF, Measured, Row, TABLE, check_row, half_missing, missed_mistakes};
 use crate::{DType, Device};
 
 fn cases() -> usize {
     std::env::var("GRADUS_CASES").ok().and_then(|value| value.parse().ok()).unwrap_or(12)
 }
 
-fn check(device: &Device, dtype: DType) {
-    let verdicts: Vec<_> = TABLE.iter().map(|row| check_row(row, device, dtype, 0, cases())).collect();
+fn check(rows: &[Row], device: &Device, dtype: DType) {
+    let verdicts: Vec<_> = rows.iter().map(|row| check_row(row, device, dtype, 0, cases())).collect();
     let mut failed = Vec::new();
     for verdict in verdicts {
         let Measured { forward, backward, finite_difference } = verdict.measured;
@@ -22,18 +22,54 @@ fn check(device: &Device, dtype: DType) {
 
 #[test]
 fn every_operation_on_the_cpu_in_f64_with_finite_differences() {
-    check(&Device::cpu(), DType::F64);
+    check(TABLE, &Device::cpu(), DType::F64);
 }
 
 #[test]
 fn every_operation_on_the_cpu_in_f32() {
-    check(&Device::cpu(), DType::F32);
+    check(TABLE, &Device::cpu(), DType::F32);
 }
 
 #[test]
 fn every_operation_on_the_gpu() {
     if let Some(gpu) = gpu() {
-        check(&gpu, DType::F32);
+        check(TABLE, &gpu, DType::F32);
+    }
+}
+
+/// The GPU if it has f16; else the reason is printed.
+fn half_gpu() -> Option<Device> {
+    let gpu = gpu()?;
+    match half_missing(&gpu) {
+        None => Some(gpu),
+        Some(reason) => {
+            println!("skipped: {reason}");
+            None
+        }
+    }
+}
+
+#[test]
+fn every_operation_in_mixed_precision() {
+    if let Some(gpu) = half_gpu() {
+        check(HALF, &gpu, DType::F16);
+    }
+}
+
+/// The same values in the types computed in: on the CPU nothing is f16, so the ordinary bounds hold.
+#[test]
+fn operations_in_mixed_precision_compute_in_full_on_the_cpu() {
+    check(HALF, &Device::cpu(), DType::F64);
+    check(HALF, &Device::cpu(), DType::F32);
+    assert!(HALF.iter().all(|half| TABLE.iter().any(|row| row.name == half.name)));
+}
+
+#[test]
+fn every_planted_mistake_is_reported_in_mixed_precision() {
+    let Some(gpu) = half_gpu() else { return };
+    for row in HALF {
+        let missed = missed_mistakes(row, &gpu, DType::F16, 0, 8).unwrap();
+        assert!(missed.is_empty(), "{} f16: {missed:?} went unreported", row.name);
     }
 }
 

@@ -2,8 +2,8 @@
 
 use rayon::prelude::*;
 
-use super::compare::{Worst, epsilon, measure};
-use super::evaluate::Outcome;
+use super::compare::{Bounds, HALF_EPSILON, Worst, epsilon};
+use super::evaluate::{Magnitudes, Outcome};
 use super::plant::{Direction, Mistake, plant};
 use super::{Case, Draw, Row};
 use crate::definition::Defined;
@@ -50,16 +50,17 @@ pub(crate) struct Yardstick {
     pub upstream: Vec<Vec<f64>>,
     defined: Vec<Defined>,
     pub exact: Outcome,
-    magnitudes: Vec<Option<Vec<f64>>>,
+    magnitudes: Magnitudes,
     slack: Vec<f64>,
     terms: Vec<usize>,
+    half_rounding: f64,
 }
 
 impl Yardstick {
     pub(crate) fn new(case: &Case, seed: u64) -> Result<Self> {
         let upstream = case.upstream(seed)?;
         let exact = case.exact(&upstream)?;
-        let magnitudes = case.gradient_magnitudes(&upstream, &exact)?;
+        let magnitudes = case.magnitudes(&upstream, &exact)?;
         Ok(Self {
             upstream,
             defined: case.define(),
@@ -67,6 +68,7 @@ impl Yardstick {
             magnitudes,
             slack: case.slack.clone(),
             terms: case.terms.clone(),
+            half_rounding: case.half_rounding,
         })
     }
 
@@ -78,25 +80,45 @@ impl Yardstick {
         forward.max(outputs / elements.max(1)).max(self.terms.get(place).copied().unwrap_or(1))
     }
 
+    /// What f16 intermediates may do to elements of these l2 magnitudes; only in mixed precision.
+    fn rounded<'a>(&self, dtype: DType, l2: &'a [f64]) -> Option<(f64, &'a [f64])> {
+        (dtype == DType::F16 && self.half_rounding > 0.0).then_some((self.half_rounding, l2))
+    }
+
     pub(crate) fn forward(&self, outcome: &Outcome, dtype: DType) -> Worst {
         if outcome.outputs.len() != self.defined.len() {
             return Worst::BEYOND;
         }
-        let of = |((got, &of), defined): ((&Vec<f64>, &DType), &Defined)| {
-            // The coarser of the type computed in and the output's own.
-            let epsilon = epsilon(dtype).max(epsilon(of));
-            measure(got, &defined.value.data, &defined.magnitude, defined.terms, epsilon, 1.0)
-        };
-        outcome.outputs.iter().zip(&outcome.types).zip(&self.defined).map(of).fold(Worst::default(), Worst::max)
+        let mut result = Worst::default();
+        for (place, (got, defined)) in outcome.outputs.iter().zip(&self.defined).enumerate() {
+            let bounds = Bounds {
+                magnitude: &defined.magnitude,
+                terms: defined.terms,
+                epsilon: epsilon(dtype),
+                slack: 1.0,
+                half: outcome.types[place] == DType::F16,
+                half_rounding: self.rounded(dtype, &self.magnitudes.outputs[place]),
+            };
+            result = result.max(bounds.measure(got, &defined.value.data).of(place));
+        }
+        result
     }
 
     pub(crate) fn backward(&self, outcome: &Outcome, dtype: DType) -> Worst {
         let mut result = Worst::default();
-        let exact = self.exact.gradients.iter().zip(&self.magnitudes).zip(&self.slack);
+        let exact = self.exact.gradients.iter().zip(&self.magnitudes.gradients).zip(&self.slack);
         for (place, (got, ((exact, magnitude), &slack))) in outcome.gradients.iter().zip(exact).enumerate() {
             result = result.max(match (got, exact, magnitude) {
                 (Some(got), Some(exact), Some(magnitude)) => {
-                    measure(got, exact, magnitude, self.terms(place, exact.len()), epsilon(dtype), slack).of(place)
+                    let bounds = Bounds {
+                        magnitude,
+                        terms: self.terms(place, exact.len()),
+                        epsilon: epsilon(dtype),
+                        slack,
+                        half: outcome.input_types[place] == DType::F16,
+                        half_rounding: self.rounded(dtype, magnitude),
+                    };
+                    bounds.measure(got, exact).of(place)
                 }
                 (None, None, _) => Worst::default(),
                 _ => Worst::BEYOND,
@@ -139,18 +161,28 @@ impl Yardstick {
         None
     }
 
-    /// Whether two results are alike to a thousand rounding units of their largest elements.
+    /// Whether two results are alike to a thousand rounding units of their largest elements; in mixed precision to four of
+    /// f16, since planted mistakes of 1 % must differ.
     fn like(&self, left: &[Vec<f64>], right: &[Vec<f64>], dtype: DType) -> bool {
         left.len() == right.len()
             && left.iter().zip(right).all(|(left, right)| {
                 let most = left.iter().fold(0.0f64, |most, x| most.max(x.abs()));
-                let near = |(a, b): (&f64, &f64)| (a - b).abs() <= 1e3 * epsilon(dtype) * most;
+                let unit = if dtype == DType::F16 { 4.0 * HALF_EPSILON } else { 1e3 * epsilon(dtype) };
+                let near = |(a, b): (&f64, &f64)| (a - b).abs() <= unit * most;
                 left.len() == right.len() && left.iter().zip(right).all(near)
             })
     }
 }
 
-/// Checks one case in one type on one device: outputs against the definition, gradients against the f64 backward and that
+/// Why a device cannot check the rows of [`super::HALF`]; `None` if it can.
+pub fn half_missing(device: &Device) -> Option<&'static str> {
+    match device {
+        Device::Cpu(_) => Some("on the CPU f16 is storage only"),
+        Device::Gpu(gpu) => (!gpu.report().shader_f16).then_some("the adapter has no SHADER_F16"),
+    }
+}
+
+/// Checks one case in one type on one device, f16 standing for mixed precision: outputs against the definition, gradients against the f64 backward and that
 /// against finite differences; for some seeds also the operation inside a graph.
 ///
 /// # Errors
@@ -165,7 +197,7 @@ fn judge(case: &Case, yardstick: &Yardstick, device: &Device, dtype: DType, seed
     let outcome = case.evaluate(device, dtype, upstream)?;
     let mut measured = yardstick.measure(&outcome, dtype);
     if dtype == DType::F64 {
-        let exact = (&yardstick.exact, yardstick.magnitudes.as_slice());
+        let exact = (&yardstick.exact, yardstick.magnitudes.gradients.as_slice());
         measured.finite_difference = case.finite_differences(upstream, exact, SAMPLES, seed);
     }
     // A result that is wrong already need not be looked for in a graph.
@@ -181,7 +213,7 @@ fn judge(case: &Case, yardstick: &Yardstick, device: &Device, dtype: DType, seed
 pub struct Verdict {
     /// The operation.
     pub name: &'static str,
-    /// The type checked.
+    /// The type checked; f16 for a row of mixed precision.
     pub dtype: DType,
     /// Cases run.
     pub cases: usize,

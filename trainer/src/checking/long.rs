@@ -112,11 +112,9 @@ impl State {
                 return Err(refused(path, format!("its {what} is `{found}`, this is `{expected}`")));
             }
         }
-        for row in plan.rows {
-            for &dtype in plan.types {
-                if state.row(row.name, dtype).is_none() {
-                    state.rows.push(RowState::new(row.name, dtype, seed));
-                }
+        for (row, dtype) in plan.lines() {
+            if state.row(row.name, dtype).is_none() {
+                state.rows.push(RowState::new(row.name, dtype, seed));
             }
         }
         Ok(state)
@@ -193,33 +191,29 @@ pub fn run(arguments: &Arguments, interrupt: &Interrupt, out: &mut dyn Write) ->
     let (start, before) = (Instant::now(), state.seconds);
     let over = || limit.is_some_and(|limit| start.elapsed() >= limit) || interrupt.requested();
     while !over() {
-        for row in plan.rows {
-            for &dtype in plan.types {
-                if over() {
-                    break;
-                }
-                let Some(kept) = state.row(row.name, dtype) else { continue };
-                let verdict = check_sized(row, &plan.device, dtype, kept.next_seed, CASES as usize, None);
-                if let Some(failure) = &verdict.failure {
-                    print(out, &format!("{} in {dtype} FAILED\n{}", row.name, plan.tell(arguments, row.name, failure)));
-                }
-                kept.add(verdict.measured, verdict.failure);
-                state.seconds = before + start.elapsed().as_secs_f64();
-                state.save(&path)?;
+        for (row, dtype) in plan.lines() {
+            if over() {
+                break;
             }
+            let Some(kept) = state.row(row.name, dtype) else { continue };
+            let verdict = check_sized(row, &plan.device, dtype, kept.next_seed, CASES as usize, None);
+            if let Some(failure) = &verdict.failure {
+                print(out, &format!("{} in {dtype} FAILED\n{}", row.name, plan.tell(arguments, row.name, failure)));
+            }
+            kept.add(verdict.measured, verdict.failure);
+            state.seconds = before + start.elapsed().as_secs_f64();
+            state.save(&path)?;
         }
         print(out, &state.summary());
     }
     print(out, &table::head());
-    for row in plan.rows {
-        for &dtype in plan.types {
-            let Some(kept) = state.row(row.name, dtype) else { continue };
-            let failed = !kept.failures.is_empty();
-            print(out, &table::lines(row.name, dtype, kept.cases, &kept.measured(), failed));
-            for KeptFailure { seed, elements, problem } in &kept.failures {
-                let failure = Failure { seed: *seed, elements: *elements, problem: problem.clone() };
-                print(out, &plan.tell(arguments, row.name, &failure));
-            }
+    for (row, dtype) in plan.lines() {
+        let Some(kept) = state.row(row.name, dtype) else { continue };
+        let failed = !kept.failures.is_empty();
+        print(out, &table::lines(row.name, dtype, kept.cases, &kept.measured(), failed));
+        for KeptFailure { seed, elements, problem } in &kept.failures {
+            let failure = Failure { seed: *seed, elements: *elements, problem: problem.clone() };
+            print(out, &plan.tell(arguments, row.name, &failure));
         }
     }
     print(out, &format!("{}; go on with the same command", state.summary()));

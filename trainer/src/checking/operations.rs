@@ -1,8 +1,9 @@
 //! Every operation on a device against its definition, and its gradients.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 
-use gradus_engine::check::{Failure, Row, TABLE, check_sized};
+use gradus_engine::check::{Failure, HALF, Row, TABLE, check_sized, half_missing};
 use gradus_engine::device::gpu;
 use gradus_engine::{DType, Device};
 
@@ -16,12 +17,11 @@ const DEFAULT_CASES: u64 = 24;
 
 /// What is checked where.
 pub(super) struct Plan {
-    pub rows: &'static [Row],
     pub device: Device,
     /// Why it is this device.
     pub why: String,
-    /// f64 is for the CPU alone.
-    pub types: &'static [DType],
+    /// The lines in their order: f64 on the CPU alone, f16 where an operation has it.
+    lines: Vec<(&'static Row, DType)>,
 }
 
 impl Plan {
@@ -34,7 +34,17 @@ impl Plan {
         let options = gpu::Options { guard_bands: true, ..gpu::Options::from_environment() };
         let (device, why) = arguments.device.open(options)?;
         let types: &[DType] = if device.is_gpu() { &[DType::F32] } else { &[DType::F64, DType::F32] };
-        Ok(Self { rows, device, why, types })
+        let lines = rows.iter().flat_map(|row| {
+            let half = HALF.iter().filter(|half| half.name == row.name).map(|half| (half, DType::F16));
+            types.iter().map(move |&dtype| (row, dtype)).chain(half)
+        });
+        Ok(Self { device, why, lines: lines.collect() })
+    }
+
+    /// What is checked on this device: an operation in a type, f16 for its cases in mixed precision.
+    pub fn lines(&self) -> impl Iterator<Item = (&'static Row, DType)> {
+        let missing = half_missing(&self.device).is_some();
+        self.lines.iter().copied().filter(move |(_, dtype)| !(missing && *dtype == DType::F16))
     }
 
     /// The lines above the table.
@@ -71,19 +81,23 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<()> {
     print(table::head());
     let mut failures = Vec::new();
     let mut worst = 0.0f64;
-    for row in plan.rows {
-        for &dtype in plan.types {
-            let verdict = check_sized(row, &plan.device, dtype, arguments.seed, cases as usize, elements);
-            worst = worst.max(verdict.measured.worst());
-            print(table::lines(row.name, dtype, cases, &verdict.measured, verdict.failure.is_some()));
-            if let Some(failure) = &verdict.failure {
-                failures.push(verdict.name);
-                print(plan.tell(arguments, row.name, failure));
-            }
+    let missing = half_missing(&plan.device);
+    for &(row, dtype) in &plan.lines {
+        if let (DType::F16, Some(reason)) = (dtype, missing) {
+            print(table::skipped(row.name, dtype, reason));
+            continue;
+        }
+        let verdict = check_sized(row, &plan.device, dtype, arguments.seed, cases as usize, elements);
+        worst = worst.max(verdict.measured.worst());
+        print(table::lines(row.name, dtype, cases, &verdict.measured, verdict.failure.is_some()));
+        if let Some(failure) = &verdict.failure {
+            failures.push(verdict.name);
+            print(plan.tell(arguments, row.name, failure));
         }
     }
     if failures.is_empty() {
-        print(format!("all right: {} operations, {cases} cases each, worst share {worst:.3}", plan.rows.len()));
+        let operations = plan.lines.iter().map(|(row, _)| row.name).collect::<BTreeSet<_>>().len();
+        print(format!("all right: {operations} operations, {cases} cases each, worst share {worst:.3}"));
         return Ok(());
     }
     failures.dedup();
@@ -114,6 +128,15 @@ mod tests {
         let text = String::from_utf8(out).unwrap();
         assert_eq!(text.matches("passed").count(), 4, "{text}");
         assert!(text.contains("multiply               f64   forward         2"), "{text}");
+    }
+
+    #[test]
+    fn mixed_precision_on_the_cpu_is_a_line_that_says_why_it_is_skipped() {
+        let mut out = Vec::new();
+        run(&Arguments::of_operation("add", 2), &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text.matches("passed").count(), 4, "{text}");
+        assert!(text.contains("add                    f16   skipped: on the CPU f16 is storage only"), "{text}");
     }
 
     #[test]

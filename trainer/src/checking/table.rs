@@ -32,6 +32,11 @@ pub fn lines(name: &str, dtype: DType, cases: u64, measured: &Measured, failed: 
     lines.collect::<Vec<_>>().join("\n")
 }
 
+/// The line of an operation that the device cannot check in a type.
+pub fn skipped(name: &str, dtype: DType, reason: &str) -> String {
+    format!("{name:<22} {:<4}  skipped: {reason}", dtype.to_string())
+}
+
 /// The command that draws one case again.
 pub fn repeat(asked: DeviceChoice, device: &Device, operation: &str, seed: u64, elements: usize) -> String {
     let device = match (asked, device) {

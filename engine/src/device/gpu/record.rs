@@ -148,10 +148,14 @@ impl Gpu {
     /// Records a kernel.
     ///
     /// # Errors
-    /// A kernel that does not compile, tensors of another device, a grid over the device's limits, and whatever fault the
+    /// A kernel that does not compile, f16 on an adapter without it, tensors of another device, a grid over the device's limits, and whatever fault the
     /// driver reported before.
     pub fn dispatch(&self, dispatch: &Dispatch) -> Result<()> {
         let most = self.0.report.limits.max_compute_workgroups_per_dimension as usize;
+        if dispatch.element == DType::F16 && !self.0.report.shader_f16 {
+            let message = format!("f16 needs SHADER_F16, which {} has not; compute in f32", self.0.report.name);
+            return Err(Error::device(dispatch.operation, message));
+        }
         let compiled = self.kernel(dispatch.kernel, dispatch.element, dispatch.constants)?;
         let mut recorder = lock(&self.0.recorder);
         match dispatch.workgroups {

@@ -3,6 +3,18 @@
 use super::Arithmetic;
 use crate::check::{Case, Draw};
 
+/// Sums of f32 and f16 in either order, and of two f16.
+pub(crate) fn draw_half(draw: &mut Draw) -> Case {
+    let mut case = self::draw(Arithmetic::Add, draw);
+    let halves = draw.choose(&[[true, false], [false, true], [false, true], [true, true]]);
+    for (input, half) in case.inputs.iter_mut().zip(halves) {
+        if half {
+            *input = input.clone().half();
+        }
+    }
+    case
+}
+
 /// Cases of one of the four.
 pub(crate) fn draw(kind: Arithmetic, draw: &mut Draw) -> Case {
     let rank = draw.number(1..=5);

@@ -5,12 +5,13 @@ use crate::device::Cpu;
 use crate::device::cpu::float::{Float, vectorized};
 use crate::device::cpu::threads::for_rows;
 use crate::error::{Error, Result};
+use crate::operation::Forward;
 use crate::tensor::Tensor;
 use crate::{DType, Device, Shape};
 
 pub(super) fn forward(kind: Arithmetic, a: &Tensor, b: &Tensor) -> Result<Vec<Tensor>> {
     let Device::Cpu(device) = a.device() else {
-        return Err(Error::device("arithmetic", "expected CPU tensors"));
+        return Err(Error::device(kind.name(), "expected CPU tensors"));
     };
     let output = match a.dtype() {
         DType::F64 => typed::<f64>(kind, &device, a, b),
@@ -21,16 +22,22 @@ pub(super) fn forward(kind: Arithmetic, a: &Tensor, b: &Tensor) -> Result<Vec<Te
 
 fn typed<T: Float>(kind: Arithmetic, device: &Cpu, a: &Tensor, b: &Tensor) -> Result<Tensor> {
     match kind {
-        Arithmetic::Add => combine::<T>(device, a, b, |x, y| x + y),
-        Arithmetic::Subtract => combine::<T>(device, a, b, |x, y| x - y),
-        Arithmetic::Multiply => combine::<T>(device, a, b, |x, y| x * y),
-        Arithmetic::Divide => combine::<T>(device, a, b, |x, y| x / y),
+        Arithmetic::Add => combine::<T>("add", device, a, b, |x, y| x + y),
+        Arithmetic::Subtract => combine::<T>("subtract", device, a, b, |x, y| x - y),
+        Arithmetic::Multiply => combine::<T>("multiply", device, a, b, |x, y| x * y),
+        Arithmetic::Divide => combine::<T>("divide", device, a, b, |x, y| x / y),
     }
 }
 
-fn combine<T: Float>(device: &Cpu, a: &Tensor, b: &Tensor, with: impl Fn(T, T) -> T + Sync + Copy) -> Result<Tensor> {
-    let shape = Shape::broadcast("arithmetic", a.shape(), b.shape())?;
-    let (left, right) = (a.cpu::<T>("arithmetic")?, b.cpu::<T>("arithmetic")?);
+fn combine<T: Float>(
+    name: &'static str,
+    device: &Cpu,
+    a: &Tensor,
+    b: &Tensor,
+    with: impl Fn(T, T) -> T + Sync + Copy,
+) -> Result<Tensor> {
+    let shape = Shape::broadcast(name, a.shape(), b.shape())?;
+    let (left, right) = (a.cpu::<T>(name)?, b.cpu::<T>(name)?);
     if a.shape() == b.shape() {
         return Tensor::on_cpu(device, shape.sizes(), |output: &mut [T]| {
             for_rows(output, 1, 1, |first, block| {

@@ -28,8 +28,10 @@ struct Binary {
     b_outer: [u32; 4],
 }
 
-fn kernel(kind: Arithmetic) -> &'static Kernel {
+fn kernel(kind: Arithmetic, a: DType, b: DType) -> &'static Kernel {
     match kind {
+        Arithmetic::Add if a == DType::F16 => &shaders::ADD_HALVES,
+        Arithmetic::Add if b == DType::F16 => &shaders::ADD_HALF,
         Arithmetic::Add => &shaders::ADD,
         Arithmetic::Subtract => &shaders::SUBTRACT,
         Arithmetic::Multiply => &shaders::MULTIPLY,
@@ -43,8 +45,10 @@ fn outer(all: [usize; 5]) -> [u32; 4] {
 }
 
 pub(super) fn forward(kind: Arithmetic, gpu: &Gpu, a: &Tensor, b: &Tensor) -> Result<Vec<Tensor>> {
+    // Only sums have an f16 input, and those have no order: of two types the f16 is the second.
+    let (a, b) = if a.dtype() == DType::F16 { (b, a) } else { (a, b) };
     let shape = Shape::broadcast(kind.name(), a.shape(), b.shape())?;
-    let y = Tensor::on_gpu(gpu, kind.name(), shape.sizes(), DType::F32)?;
+    let y = Tensor::on_gpu(gpu, kind.name(), shape.sizes(), a.dtype())?;
     let (sizes, a_strides, b_strides) =
         (shape.padded(), a.shape().broadcast_strides(&shape), b.shape().broadcast_strides(&shape));
     let parameters = Binary {
@@ -61,13 +65,13 @@ pub(super) fn forward(kind: Arithmetic, gpu: &Gpu, a: &Tensor, b: &Tensor) -> Re
     };
     gpu.dispatch(&Dispatch {
         operation: kind.name(),
-        kernel: kernel(kind),
-        element: DType::F32,
+        kernel: kernel(kind, a.dtype(), b.dtype()),
+        element: b.dtype(),
         constants: &[],
         parameters: bytemuck::bytes_of(&parameters),
         buffers: &[a, b, &y],
         workgroups: Workgroups::Linear(y.elements().div_ceil(LANES)),
-        cost: Cost { flops: y.elements() as f64, bytes: 12.0 * y.elements() as f64 },
+        cost: Cost { flops: y.elements() as f64, bytes: (2 * y.spec().bytes() + b.spec().bytes()) as f64 },
     })?;
     Ok(vec![y])
 }

@@ -9,6 +9,9 @@
 //! | a − b | dy | −dy |
 //! | a · b | dy · b | dy · a |
 //! | a / b | dy / b | −dy · (a / b) / b |
+//!
+//! A sum may also be one of mixed precision, on a GPU with f16: f32 + f16 is f32, f16 + f16 is f16, computed in f32; each
+//! gradient has its input's type.
 
 pub(crate) mod cases;
 mod cpu;
@@ -19,6 +22,7 @@ use crate::definition::{Array, Defined};
 use crate::device::Gpu;
 use crate::error::{Error, Result};
 use crate::operation::{Context, Forward, Operation, Saves, run};
+use crate::ops::cast::convert;
 use crate::ops::reduction::{Kind, Reduction};
 use crate::tape::{Var, apply_one};
 use crate::tensor::{Spec, Tensor};
@@ -40,7 +44,7 @@ pub enum Arithmetic {
 /// a + b, broadcast.
 ///
 /// # Errors
-/// Shapes that do not broadcast; types other than two equal float types.
+/// Shapes that do not broadcast; types other than two equal float types; f16 on the CPU.
 pub fn add(a: &Var, b: &Var) -> Result<Var> {
     apply_one(Arithmetic::Add, &[a, b])
 }
@@ -48,7 +52,7 @@ pub fn add(a: &Var, b: &Var) -> Result<Var> {
 /// a − b, broadcast.
 ///
 /// # Errors
-/// As [`add`].
+/// As [`add`]; one or two f16.
 pub fn subtract(a: &Var, b: &Var) -> Result<Var> {
     apply_one(Arithmetic::Subtract, &[a, b])
 }
@@ -105,13 +109,18 @@ impl Forward for Arithmetic {
         let [a, b] = inputs else {
             return Err(Error::shape(self.name(), format!("takes two inputs, got {}", inputs.len())));
         };
-        if a.dtype != b.dtype || !matches!(a.dtype, DType::F32 | DType::F64) {
-            return Err(Error::dtype(
-                self.name(),
-                format!("takes two f32 or two f64, got {} and {}", a.dtype, b.dtype),
-            ));
-        }
-        Ok(vec![Spec { shape: Shape::broadcast(self.name(), &a.shape, &b.shape)?, dtype: a.dtype }])
+        let dtype = match (a.dtype, b.dtype) {
+            (DType::F32, DType::F32) => DType::F32,
+            (DType::F64, DType::F64) => DType::F64,
+            (DType::F32, DType::F16) | (DType::F16, DType::F32) if *self == Self::Add => DType::F32,
+            (DType::F16, DType::F16) if *self == Self::Add => DType::F16,
+            (a, b) => {
+                let halves = if *self == Self::Add { ", f16 in place of any f32 on a GPU" } else { "" };
+                let message = format!("takes two f32 or two f64{halves}, got {a} and {b}");
+                return Err(Error::dtype(self.name(), message));
+            }
+        };
+        Ok(vec![Spec { shape: Shape::broadcast(self.name(), &a.shape, &b.shape)?, dtype }])
     }
 
     fn forward_cpu(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
@@ -170,7 +179,14 @@ impl Arithmetic {
                 negative(combine(Self::Multiply, dy, &ratio)?)
             }
         };
-        let reduce = |place: usize, gradient: Result<Tensor>| sum_to(&gradient?, &context.input_specs[place].shape);
+        let reduce = |place: usize, gradient: Result<Tensor>| {
+            let (Spec { shape, dtype }, gradient) = (context.input_specs[place], gradient?);
+            if gradient.dtype() == DType::F16 && *gradient.shape() != shape {
+                // Sums over repetitions are made in f32.
+                return convert(&sum_to(&convert(&gradient, DType::F32)?, &shape)?, dtype);
+            }
+            convert(&sum_to(&gradient, &shape)?, dtype)
+        };
         Ok(vec![
             context.needs[0].then(|| reduce(0, d_a(()))).transpose()?,
             context.needs[1].then(|| reduce(1, d_b(()))).transpose()?,

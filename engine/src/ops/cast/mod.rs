@@ -36,7 +36,8 @@ pub fn cast(x: &Var, to: DType) -> Result<Var> {
     apply_one(Cast { to }, &[x])
 }
 
-fn convert(x: &Tensor, to: DType) -> Result<Tensor> {
+/// `x` in another type, unrecorded.
+pub(crate) fn convert(x: &Tensor, to: DType) -> Result<Tensor> {
     if x.dtype() == to {
         return Ok(x.clone());
     }

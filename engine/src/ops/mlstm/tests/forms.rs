@@ -49,7 +49,7 @@ fn chunkwise_is_recurrent_is_parallel() {
         let case = Case::new(operation, inputs.clone());
         let upstream = case.upstream(seed).unwrap();
         let exact = case.exact(&upstream).unwrap();
-        let magnitudes = case.gradient_magnitudes(&upstream, &exact).unwrap();
+        let magnitudes = case.magnitudes(&upstream, &exact).unwrap().gradients;
         let defined = case.define();
         let ups: Vec<Input> =
             defined.iter().zip(&upstream).map(|(d, up)| Input::float(&d.value.sizes, up.clone())).collect();
