@@ -26,7 +26,7 @@ fn parts_of_a_dispatch_tell_what_they_are_part_of() {
     assert_eq!(timings.iter().filter(|timing| timing.first_workgroup == 0).count(), 1);
     assert!(timings.is_sorted_by_key(|timing| timing.first_workgroup));
     for timing in &timings {
-        assert_eq!((timing.operation, timing.kernel), ("matmul", "matmul/tiled_vv"));
+        assert_eq!((timing.operation, timing.kernel, timing.element), ("matmul", "matmul/tiled_vv", "f32"));
         assert!(timing.constants.contains(&("TILE_K", 16)), "{timing:?}");
         assert!(timing.seconds > 0.0 && timing.planned > 0.0, "{timing:?}");
     }

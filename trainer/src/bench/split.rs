@@ -13,9 +13,10 @@ use super::table::{self, Column, number, percent};
 use super::train::Bench;
 use crate::error::Result;
 
-const COLUMNS: [Column; 8] = [
+const COLUMNS: [Column; 9] = [
     Column::Text("operation", 21),
     Column::Text("kernel", 30),
+    Column::Text("type", 4),
     Column::Number("a step", 7),
     Column::Number("ms/step", 9),
     Column::Number("%", 5),
@@ -43,14 +44,15 @@ impl Share {
     }
 }
 
-/// Operation, kernel and variant.
-type Key = (&'static str, &'static str, Arc<[(&'static str, u32)]>);
+/// Operation, kernel, what its `Element` stands for, and its variant.
+type Key = (&'static str, &'static str, &'static str, Arc<[(&'static str, u32)]>);
 
 /// Everything by operation and kernel, the longest first; and the whole.
 fn shares(timings: &[Timing]) -> (Vec<(Key, Share)>, Share) {
     let (mut by_kernel, mut whole) = (BTreeMap::<Key, Share>::new(), Share::default());
     for timing in timings {
-        by_kernel.entry((timing.operation, timing.kernel, timing.constants.clone())).or_default().add(timing);
+        let key = (timing.operation, timing.kernel, timing.element, timing.constants.clone());
+        by_kernel.entry(key).or_default().add(timing);
         whole.add(timing);
     }
     let mut shares: Vec<_> = by_kernel.into_iter().collect();
@@ -88,16 +90,17 @@ pub fn run(
     for (key, share) in &shares {
         print(out, &table::line(&COLUMNS, &cells(key, share, whole, a_step)));
     }
-    let all: Key = ("all", "", Arc::from([]));
+    let all: Key = ("all", "", "", Arc::from([]));
     print(out, &table::line(&COLUMNS, &cells(&all, &whole, whole, a_step)));
     Ok(())
 }
 
-fn cells((operation, kernel, constants): &Key, share: &Share, whole: Share, a_step: f64) -> Vec<String> {
+fn cells((operation, kernel, element, constants): &Key, share: &Share, whole: Share, a_step: f64) -> Vec<String> {
     let variant: Vec<String> = constants.iter().map(|(name, value)| format!("{name}={value}")).collect();
     vec![
         operation.to_string(),
         kernel.to_string(),
+        element.to_string(),
         number(share.dispatches as f64 * a_step),
         number(1e3 * share.seconds * a_step),
         percent(Some(share.seconds / whole.seconds)),
@@ -107,10 +110,11 @@ fn cells((operation, kernel, constants): &Key, share: &Share, whole: Share, a_st
     ]
 }
 
-fn json_row((operation, kernel, constants): &Key, share: &Share, whole: Share, a_step: f64) -> Value {
+fn json_row((operation, kernel, element, constants): &Key, share: &Share, whole: Share, a_step: f64) -> Value {
     json!({
         "operation": operation,
         "kernel": kernel,
+        "type": element,
         "variant": constants.iter().map(|&(name, value)| (name, value)).collect::<BTreeMap<_, _>>(),
         "dispatches_per_step": share.dispatches as f64 * a_step,
         "milliseconds_per_step": 1e3 * share.seconds * a_step,
@@ -140,6 +144,6 @@ mod tests {
         assert_eq!(shares[1].1, Share { dispatches: 1, seconds: 1.0, flops: 3.0, bytes: 5.0 });
         assert_eq!(whole, Share { dispatches: 2, seconds: 6.0, flops: 9.0, bytes: 15.0 });
         let cells = cells(&shares[0].0, &shares[0].1, whole, 0.5);
-        assert_eq!(cells[2..5], ["0.500", "2500", "83.3"]);
+        assert_eq!(cells[3..6], ["0.500", "2500", "83.3"]);
     }
 }

@@ -29,8 +29,12 @@ pub fn line(columns: &[Column], cells: &[String]) -> String {
     cells.collect::<Vec<_>>().join("  ").trim_end().to_string()
 }
 
-/// A number with three digits or all before the point: 0.0123, 1.23, 12.3, 123, 12345.
+/// A number with three digits or all before the point: 0.0123, 1.23, 12.3, 123, 12345. A dash for what is none, such as a rate
+/// over no time: some clocks are coarse.
 pub fn number(value: f64) -> String {
+    if !value.is_finite() {
+        return "-".into();
+    }
     let decimals = match value.abs() {
         x if x >= 99.95 || x == 0.0 => 0,
         x if x >= 9.995 => 1,
@@ -61,6 +65,7 @@ mod tests {
         assert_eq!(head(&columns), "kernel        µs\n----------------");
         assert_eq!(line(&columns, &["add".into(), number(12.345)]), "add         12.3");
         assert_eq!([optional(None), percent(Some(0.5)), percent(None)], ["-", "50.0", "-"]);
+        assert_eq!(number(1.0 / 0.0), "-");
         assert_eq!([0.0123, 1.234, 99.97, 12_345.6].map(number), ["0.0123", "1.23", "100", "12346"]);
     }
 }

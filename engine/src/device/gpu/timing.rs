@@ -18,6 +18,8 @@ pub struct Timing {
     pub operation: &'static str,
     /// The kernel.
     pub kernel: &'static str,
+    /// What `Element` stands for in it, `f32` or `f16`.
+    pub element: &'static str,
     /// The kernel's variant.
     pub constants: Arc<[Constant]>,
     /// What it was counted to do: the part's share of the whole.
@@ -126,6 +128,7 @@ impl Gpu {
         timings.pending.push(Timing {
             operation: dispatch.operation,
             kernel: dispatch.kernel.name,
+            element: dispatch.element.name(),
             constants: dispatch.constants.into(),
             cost,
             first_workgroup,
