@@ -54,6 +54,11 @@ impl Kernel {
         self.files.iter().any(|file| file.path == INDEX.path)
     }
 
+    /// Whether the kernel computes with the GPU's matrix units, and so in f16 on an adapter that has them.
+    pub fn cooperative(&self) -> bool {
+        self.files.iter().any(|file| file.path == COOPERATIVE.path)
+    }
+
     /// Whether this is one of our own kernels, which are run without wgpu's run-time checks: the tests have shown that they
     /// keep to their tensors.
     pub fn is_ours(&self) -> bool {
@@ -77,8 +82,11 @@ impl Kernel {
 
     fn head(&self, element: &str, constants: &[Constant]) -> String {
         let mut text = String::new();
-        if element == "f16" {
+        if element == "f16" || self.cooperative() {
             text.push_str("enable f16;\n");
+        }
+        if self.cooperative() {
+            text.push_str("enable wgpu_cooperative_matrix;\n");
         }
         text.push_str(&format!("alias Element = {element};\n"));
         for (name, value) in constants {

@@ -17,6 +17,8 @@ pub const FAULTS: File = file!("prelude/faults.wgsl");
 pub const PHILOX: File = file!("prelude/philox.wgsl");
 /// Elementary functions that stay right for every finite argument.
 pub const FLOAT: File = file!("prelude/float.wgsl");
+/// Matrices that the GPU's matrix units multiply: kernels that have it are [`Kernel::cooperative`].
+pub const COOPERATIVE: File = file!("prelude/cooperative.wgsl");
 const PACK_1: File = file!("prelude/pack_1.wgsl");
 const PACK_4: File = file!("prelude/pack_4.wgsl");
 const ROW_SUMS: File = file!("prelude/row_sums.wgsl");

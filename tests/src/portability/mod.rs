@@ -12,15 +12,22 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use gradus_shaders::{Constant, Kernel};
 
 pub use finding::{Finding, Rule};
-pub use limits::{MOST_BYTES, MOST_INVOCATIONS, MOST_STORAGE};
+pub use limits::{MOST_BYTES, MOST_COOPERATIVE_BYTES, MOST_INVOCATIONS, MOST_STORAGE};
 
 use finding::Findings;
+
+/// With every extension that naga knows; [`translate::validate`] says which a kernel may use.
+fn parse(source: &str) -> Result<naga::Module, naga::front::wgsl::ParseError> {
+    let mut options = naga::front::wgsl::Options::new();
+    options.capabilities = naga::valid::Capabilities::all();
+    naga::front::wgsl::Frontend::new_with_options(options).parse(source)
+}
 
 /// Everything that is wrong with one variant of a kernel. `element` is what `Element` stands for, `f32` or `f16`.
 pub fn examine(kernel: &Kernel, element: &str, constants: &[Constant]) -> Vec<Finding> {
     let source = kernel.source(element, constants);
     let mut findings = Findings::new(&source);
-    let module = match naga::front::wgsl::parse_str(&source) {
+    let module = match parse(&source) {
         Ok(module) => module,
         Err(error) => {
             let offset = error.location(&source).map(|location| location.offset);

@@ -15,6 +15,8 @@ use crate::error::{Error, Result};
 pub struct Options {
     /// Compile our kernels with wgpu's run-time checks too (users' kernels always have them). Slow; for tests.
     pub checked_kernels: bool,
+    /// Leave the matrix units alone where there are any. For comparisons.
+    pub plain_kernels: bool,
     /// Put a band of NaN behind every tensor, inside what is bound, so that [`Gpu::verify_guards`] finds stray writes.
     pub guard_bands: bool,
     /// Ask for WebGPU's default limits and no features, as the least device has.
@@ -30,11 +32,13 @@ pub struct Options {
 }
 
 impl Options {
-    /// The options that the environment asks for: `GRADUS_CHECKED_KERNELS=1`, `GRADUS_DEFAULT_LIMITS=1`.
+    /// The options that the environment asks for: `GRADUS_CHECKED_KERNELS=1`, `GRADUS_DEFAULT_LIMITS=1`,
+    /// `GRADUS_PLAIN_KERNELS=1`.
     pub fn from_environment() -> Self {
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0");
         Self {
             checked_kernels: set("GRADUS_CHECKED_KERNELS"),
+            plain_kernels: set("GRADUS_PLAIN_KERNELS"),
             guard_bands: false,
             default_limits: set("GRADUS_DEFAULT_LIMITS"),
             ..Self::default()
@@ -51,6 +55,15 @@ pub struct Cooperative {
     pub f16_operands: bool,
     /// Whether the sum is f32.
     pub f32_result: bool,
+}
+
+impl AdapterReport {
+    /// Whether kernels may use the matrix units: products of 16 x 16 x 16 of f16 with sums of f32, in subgroups that all
+    /// have 32 invocations.
+    pub fn has_matrix_units(&self) -> bool {
+        let fits = |one: &Cooperative| one.size == [16; 3] && one.f16_operands && one.f32_result;
+        self.shader_f16 && self.subgroups == Some((32, 32)) && self.cooperative.iter().any(fits)
+    }
 }
 
 /// What an adapter is and offers.

@@ -64,6 +64,11 @@ impl Gpu {
         &self.0.report
     }
 
+    /// Whether products of f16 run on the matrix units; see [`AdapterReport::has_matrix_units`].
+    pub fn uses_matrix_units(&self) -> bool {
+        self.0.report.has_matrix_units() && !self.0.options.plain_kernels
+    }
+
     /// Bytes of tensors alive now, the most there have been, and bytes held from the driver.
     pub fn memory(&self) -> Memory {
         lock(&self.0.pool).memory()
