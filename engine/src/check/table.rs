@@ -32,8 +32,17 @@ pub struct Row {
 
 /// Operations in mixed precision, named as in [`TABLE`]: their cases mark inputs as [`super::Input::half`]. They are checked
 /// as `f16`, on GPUs that have it ([`super::half_missing`]).
-pub const HALF: &[Row] =
-    &[Row { name: "add", draw: arithmetic::draw_half }, Row { name: "cast", draw: cast::draw_half }];
+pub const HALF: &[Row] = &[
+    Row { name: "add", draw: arithmetic::draw_half },
+    Row { name: "rotary", draw: rotary::draw_half },
+    Row { name: "rms_norm", draw: |draw| norm::draw_half(Kind::RmsNorm, draw) },
+    Row { name: "layer_norm", draw: |draw| norm::draw_half(Kind::LayerNorm, draw) },
+    Row { name: "multi_head_norm", draw: |draw| norm::draw_half(Kind::MultiHeadNorm, draw) },
+    Row { name: "multi_head_norm_gated", draw: |draw| norm::draw_half(Kind::MultiHeadNormGated, draw) },
+    Row { name: "swiglu", draw: |draw| swiglu::draw_half(SwiGlu::Separate, draw) },
+    Row { name: "swiglu_packed", draw: |draw| swiglu::draw_half(SwiGlu::Packed, draw) },
+    Row { name: "cast", draw: cast::draw_half },
+];
 
 /// Every operation.
 pub const TABLE: &[Row] = &[

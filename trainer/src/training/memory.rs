@@ -100,7 +100,7 @@ mod tests {
             let mut configuration = Configuration::for_model(presets::find(name).unwrap().model);
             configuration.model.context_length = context;
             let model = Model::new(configuration.model.clone(), &device, 0).unwrap();
-            let optimizer = optimizer(&model, &configuration.optimizer).unwrap();
+            let optimizer = optimizer(&model, &configuration.optimizer, &configuration.precision).unwrap();
             let mut learner = Learner::new(model, optimizer);
             let tokens = vec![7; batch * context];
             let batch = Batch { inputs: tokens.clone(), targets: tokens, batch, context };

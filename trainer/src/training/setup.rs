@@ -83,7 +83,7 @@ impl Setup {
             Some(loaded) => Model::with_weights(configuration.model.clone(), loaded.weights)?,
             None => Model::new(configuration.model.clone(), &device, configuration.train.seed)?,
         };
-        let optimizer = step::optimizer(&model, &configuration.optimizer)?;
+        let optimizer = step::optimizer(&model, &configuration.optimizer, &configuration.precision)?;
         let folder = run_folder::create(arguments.out.as_deref(), &configuration)?;
         let position = Position { seed: configuration.train.seed, ..Position::default() };
         let learner = Learner::new(model, optimizer);
