@@ -42,6 +42,7 @@ pub const HALF: &[Row] = &[
     Row { name: "swiglu", draw: |draw| swiglu::draw_half(SwiGlu::Separate, draw) },
     Row { name: "swiglu_packed", draw: |draw| swiglu::draw_half(SwiGlu::Packed, draw) },
     Row { name: "cast", draw: cast::draw_half },
+    Row { name: "matmul", draw: matmul::draw_half },
 ];
 
 /// Every operation.

@@ -144,7 +144,7 @@ fn linear_layer(tokens: usize, width: usize, wide: usize) -> Row {
 /// dW = dYᵀ · x with dY [tokens, wide], as the backward of [`linear_layer`] computes it.
 fn weight_gradient(tokens: usize, width: usize, wide: usize) -> Row {
     let inputs = vec![Input::new(&[tokens, wide]), Input::new(&[tokens, width])];
-    let transposed = MatMul { transpose_left: true, transpose_right: false };
+    let transposed = MatMul { transpose_left: true, transpose_right: false, ..Default::default() };
     let run = move |inputs: &[Var]| apply_one(transposed, &[&inputs[0], &inputs[1]]);
     product("linear_weight_gradient", [wide, tokens, width], call(inputs, None, run))
 }
