@@ -17,8 +17,7 @@ const LANES: usize = 32;
 pub(super) fn step(
     report: &mut Report,
     scalars: Scalars,
-    options: &AdamW,
-    interval: u64,
+    (options, interval): (&AdamW, u64),
     parameters: &[Parameter],
     weights: &mut [Tensor],
     gradients: &[Tensor],

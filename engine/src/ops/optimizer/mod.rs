@@ -220,7 +220,7 @@ impl Optimizer {
         let (options, interval, parameters) = (&self.options, self.interval, &self.parameters);
         match (&mut self.state, &self.device) {
             (State::Cpu(report, moments), _) => {
-                cpu::step(report, scalars, options, interval, parameters, weights, gradients, moments)?;
+                cpu::step(report, scalars, (options, interval), parameters, weights, gradients, moments)?;
             }
             (State::Gpu(buffers), Device::Gpu(gpu)) => {
                 let tensors = gpu::Tensors { weights, gradients };
