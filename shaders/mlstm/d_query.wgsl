@@ -2,8 +2,8 @@
 // Rows: queries. Columns: keys up to the row. First product: X V^T. Second: dS K. State: C^T before the chunk.
 
 @group(0) @binding(1) var<storage, read> d_h: array<f32>;
-@group(0) @binding(2) var<storage, read> value: array<f32>;
-@group(0) @binding(3) var<storage, read> key: array<f32>;
+@group(0) @binding(2) var<storage, read> value: array<Element>;
+@group(0) @binding(3) var<storage, read> key: array<Element>;
 @group(0) @binding(4) var<storage, read> gates: array<f32>;
 @group(0) @binding(5) var<storage, read> rows: array<f32>;
 @group(0) @binding(6) var<storage, read> states: array<f32>;
@@ -18,8 +18,8 @@ fn width_size() -> u32 { return parameters.qk_dim; }
 fn state_slot(chunk: u32) -> u32 { return chunk; }
 
 fn row_operand(place: u32, cell: u32, t: u32) -> f32 { return d_h[place] * rows[plane(INVERSE, cell, t)]; }
-fn column_operand(place: u32, cell: u32, t: u32) -> f32 { return value[place]; }
-fn summed_operand(place: u32, cell: u32, t: u32) -> f32 { return key[place]; }
+fn column_operand(place: u32, cell: u32, t: u32) -> f32 { return f32(value[place]); }
+fn summed_operand(place: u32, cell: u32, t: u32) -> f32 { return f32(key[place]); }
 
 fn stabilizer(cell: u32, chunk: u32, t: u32) -> f32 { return rows[plane(STABILIZER, cell, t)]; }
 fn score_term(cell: u32, t: u32) -> f32 { return rows[plane(ALONG, cell, t)]; }

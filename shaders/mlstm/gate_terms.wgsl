@@ -5,8 +5,8 @@
 // One workgroup computes 16 positions, 16 invocations each, whose partial sums are added in order.
 // Barrier: the partial sums are complete before they are added.
 
-@group(0) @binding(1) var<storage, read> query: array<f32>;
-@group(0) @binding(2) var<storage, read> key: array<f32>;
+@group(0) @binding(1) var<storage, read> query: array<Element>;
+@group(0) @binding(2) var<storage, read> key: array<Element>;
 @group(0) @binding(3) var<storage, read> d_query: array<f32>;
 @group(0) @binding(4) var<storage, read> d_key: array<f32>;
 @group(0) @binding(5) var<storage, read> input_gate: array<f32>;
@@ -33,8 +33,8 @@ fn main(
     if inside {
         let start = row_start(cell, t, parameters.qk_dim);
         for (var at = lane % 16u; at < parameters.qk_dim; at += 16u) {
-            let of_q = query[start + at] * d_query[start + at];
-            let of_k = key[start + at] * d_key[start + at];
+            let of_q = f32(query[start + at]) * d_query[start + at];
+            let of_k = f32(key[start + at]) * d_key[start + at];
             query_sum += of_q;
             key_sum += of_k;
             size += abs(of_q) + abs(of_k);

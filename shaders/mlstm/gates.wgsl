@@ -75,7 +75,8 @@ fn main(
         gates[plane(TO_END, cell, t)] = rest + log_input[lane];
         // Sums of logarithms of sigmoids are at most 0, so that the maximum of one and 0 is 0.
         gates[plane(REACH, cell, t)] = select(reach, 0.0, SIGMOID == 1u);
-        highest[lane] = select(rest + log_input[lane], 0.0, SIGMOID == 1u);
+        gates[plane(PEAK, cell, t)] = reach;
+        highest[lane] = rest + log_input[lane];
         if lane == rows - 1u {
             gates[chunk_place(cell, chunk)] = sum;
         }
@@ -88,6 +89,7 @@ fn main(
         workgroupBarrier();
     }
     if lane == 0u {
-        gates[chunk_place(cell, chunk) + 1u] = highest[0];
+        gates[chunk_place(cell, chunk) + 1u] = select(highest[0], 0.0, SIGMOID == 1u);
+        gates[chunk_place(cell, chunk) + 2u] = highest[0];
     }
 }

@@ -1,10 +1,12 @@
 // Sizes, and where things are, for all mLSTM kernels.
 //
 // A cell is one batch element and head: cell = b * heads + h. Inputs and outputs are [B, S, H, ...]. Intermediate results:
-// gates   seven planes [cells, S], then for each chunk ([cells, chunks]) the sum of ln f and the largest to_end
-// rows    seven planes [cells, S], of the backward only
+// gates   eight planes [cells, S], then for each chunk ([cells, chunks]) three numbers: the sum of ln f, the largest to_end
+//         for the stabiliser, which is 0 with the sigmoid gate, and the largest to_end itself
+// rows    seven planes [cells, S], of the backward only; more on matrix units, see mlstm/units_layout.wgsl
 // states  C at the chunk borders [chunks + 1, cells, dqk, dv], then n [chunks + 1, cells, dqk], then m [chunks + 1, cells];
 //         slot c is the state before chunk c, the last slot the final state. Their gradients are laid out the same.
+//         Behind them there is room for a scale [chunks + 1, cells], which the matrix units need.
 
 struct Parameters {
     sequence: u32,
@@ -39,7 +41,8 @@ const TILE_SUFFIX: u32 = 3u;  // sum of ln f behind the position to the end of i
 const FROM_START: u32 = 4u;   // b: sum of ln f from the chunk's start up to the position
 const TO_END: u32 = 5u;       // a: sum of ln f behind the position to the chunk's end, + ln of the input gate
 const REACH: u32 = 6u;        // max over j <= t in the chunk of (sum of ln f over j < r <= t, + ln of input gate j)
-const GATE_PLANES: u32 = 7u;
+const PEAK: u32 = 7u;         // that maximum itself: REACH is 0 with the sigmoid gate
+const GATE_PLANES: u32 = 8u;
 
 // Planes of `rows`.
 const STABILIZER: u32 = 0u;   // m_t
@@ -58,7 +61,7 @@ fn plane(index: u32, cell: u32, t: u32) -> u32 {
 }
 
 fn chunk_place(cell: u32, chunk: u32) -> u32 {
-    return GATE_PLANES * parameters.cells * parameters.sequence + (cell * parameters.chunks + chunk) * 2u;
+    return GATE_PLANES * parameters.cells * parameters.sequence + (cell * parameters.chunks + chunk) * 3u;
 }
 
 // The first element of a position's row in [B, S, H, width].

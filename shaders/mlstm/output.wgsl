@@ -1,9 +1,9 @@
 // h = (S V + s exp(b + m - m_t) Q C) / D with S = s Q K^T decay, and den beside it; D is 1 if NORMALIZE = 0.
 // Rows: queries. Columns: keys up to the row. First product: Q K^T. Second: S V. State: C before the chunk.
 
-@group(0) @binding(1) var<storage, read> query: array<f32>;
-@group(0) @binding(2) var<storage, read> key: array<f32>;
-@group(0) @binding(3) var<storage, read> value: array<f32>;
+@group(0) @binding(1) var<storage, read> query: array<Element>;
+@group(0) @binding(2) var<storage, read> key: array<Element>;
+@group(0) @binding(3) var<storage, read> value: array<Element>;
 @group(0) @binding(4) var<storage, read> gates: array<f32>;
 @group(0) @binding(5) var<storage, read> states: array<f32>;
 @group(0) @binding(6) var<storage, read_write> h: array<f32>;
@@ -17,9 +17,9 @@ fn depth_size() -> u32 { return parameters.qk_dim; }
 fn width_size() -> u32 { return parameters.v_dim; }
 fn state_slot(chunk: u32) -> u32 { return chunk; }
 
-fn row_operand(place: u32, cell: u32, t: u32) -> f32 { return query[place]; }
-fn column_operand(place: u32, cell: u32, t: u32) -> f32 { return key[place]; }
-fn summed_operand(place: u32, cell: u32, t: u32) -> f32 { return value[place]; }
+fn row_operand(place: u32, cell: u32, t: u32) -> f32 { return f32(query[place]); }
+fn column_operand(place: u32, cell: u32, t: u32) -> f32 { return f32(key[place]); }
+fn summed_operand(place: u32, cell: u32, t: u32) -> f32 { return f32(value[place]); }
 
 fn stabilizer(cell: u32, chunk: u32, t: u32) -> f32 {
     return max(gates[plane(FROM_START, cell, t)] + states[stabilizer_place(chunk, cell)], gates[plane(REACH, cell, t)]);

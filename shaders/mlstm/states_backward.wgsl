@@ -1,7 +1,7 @@
 // The state's gradient from the last chunk to the first: dC = exp(g + m - m') dC' + (s exp(b + m - m_t) Q)^T X, with
 // X = dH / D; dn likewise with y for X.
 
-@group(0) @binding(1) var<storage, read> query: array<f32>;
+@group(0) @binding(1) var<storage, read> query: array<Element>;
 @group(0) @binding(2) var<storage, read> d_h: array<f32>;
 @group(0) @binding(3) var<storage, read> gates: array<f32>;
 @group(0) @binding(4) var<storage, read> rows: array<f32>;
@@ -31,7 +31,7 @@ fn normalizer_weight(cell: u32, t: u32) -> f32 {
 }
 
 fn left(place: u32) -> f32 {
-    return query[place];
+    return f32(query[place]);
 }
 
 fn right(place: u32) -> f32 {

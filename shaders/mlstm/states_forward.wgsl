@@ -1,7 +1,7 @@
 // The state from the first chunk to the last: C' = exp(g + m - m') C + (exp(a - m') K)^T V, n' likewise with 1 for V.
 
-@group(0) @binding(1) var<storage, read> key: array<f32>;
-@group(0) @binding(2) var<storage, read> value: array<f32>;
+@group(0) @binding(1) var<storage, read> key: array<Element>;
+@group(0) @binding(2) var<storage, read> value: array<Element>;
 @group(0) @binding(3) var<storage, read> gates: array<f32>;
 @group(0) @binding(4) var<storage, read_write> states: array<f32>;
 
@@ -41,9 +41,9 @@ fn normalizer_weight(cell: u32, t: u32) -> f32 {
 }
 
 fn left(place: u32) -> f32 {
-    return key[place];
+    return f32(key[place]);
 }
 
 fn right(place: u32) -> f32 {
-    return value[place];
+    return f32(value[place]);
 }

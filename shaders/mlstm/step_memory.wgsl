@@ -4,9 +4,9 @@
 // One workgroup computes 32 columns of one cell's C, invocation i column i % 32 of the rows i / 32, i / 32 + 8, ...
 // Barrier: the eight partial sums of each column are complete before they are added in order.
 
-@group(0) @binding(1) var<storage, read> query: array<f32>;
-@group(0) @binding(2) var<storage, read> key: array<f32>;
-@group(0) @binding(3) var<storage, read> value: array<f32>;
+@group(0) @binding(1) var<storage, read> query: array<Element>;
+@group(0) @binding(2) var<storage, read> key: array<Element>;
+@group(0) @binding(3) var<storage, read> value: array<Element>;
 @group(0) @binding(4) var<storage, read> memory: array<f32>;
 @group(0) @binding(5) var<storage, read> factors: array<f32>;
 @group(0) @binding(6) var<storage, read_write> next: array<f32>;
@@ -31,13 +31,13 @@ fn main(
     let input = factors[cell * 4u + 1u];
     var sum = 0.0;
     if column < parameters.v_dim {
-        let v = input * value[cell * parameters.v_dim + column];
+        let v = input * f32(value[cell * parameters.v_dim + column]);
         for (var a = lane / 32u; a < parameters.qk_dim; a += 8u) {
             let row = cell * parameters.qk_dim + a;
             let place = row * parameters.v_dim + column;
-            let c = forget * memory[place] + key[row] * v;
+            let c = forget * memory[place] + f32(key[row]) * v;
             next[place] = c;
-            sum += parameters.scale * query[row] * c;
+            sum += parameters.scale * f32(query[row]) * c;
         }
     }
     partial[lane] = sum;

@@ -4,8 +4,8 @@
 // invocation i the elements i, i + 256, ..., whose partial sums are added pairwise in a fixed tree.
 // Barriers: each level of the tree is complete before the next reads it.
 
-@group(0) @binding(1) var<storage, read> query: array<f32>;
-@group(0) @binding(2) var<storage, read> key: array<f32>;
+@group(0) @binding(1) var<storage, read> query: array<Element>;
+@group(0) @binding(2) var<storage, read> key: array<Element>;
 @group(0) @binding(3) var<storage, read> normalizer: array<f32>;
 @group(0) @binding(4) var<storage, read_write> factors: array<f32>;
 @group(0) @binding(5) var<storage, read_write> next: array<f32>;
@@ -27,9 +27,9 @@ fn main(
     var sum = 0.0;
     for (var at = lane; at < parameters.qk_dim; at += 256u) {
         let place = cell * parameters.qk_dim + at;
-        let n = forget * normalizer[place] + input * key[place];
+        let n = forget * normalizer[place] + input * f32(key[place]);
         next[place] = n;
-        sum += parameters.scale * query[place] * n;
+        sum += parameters.scale * f32(query[place]) * n;
     }
     partial[lane] = sum;
     workgroupBarrier();

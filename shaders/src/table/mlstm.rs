@@ -91,6 +91,123 @@ pub static STEP_MEMORY: Kernel = kernel(
     &[INDEX, LAYOUT, file!("mlstm/step_memory.wgsl")],
     &[Read, Read, Read, Read, Read, ReadWrite, ReadWrite],
 );
+
+const UNITS: File = file!("mlstm/units_layout.wgsl");
+const UNITS_STATES_PASS: File = file!("mlstm/units_states.wgsl");
+const SCORES: File = file!("mlstm/units_scores.wgsl");
+const ROW_QUERIES: File = file!("mlstm/units_row_queries.wgsl");
+const ROW_KEYS: File = file!("mlstm/units_row_keys.wgsl");
+const PANELS: File = file!("mlstm/units_panels.wgsl");
+const UNITS_TILES: File = file!("mlstm/units_tiles.wgsl");
+const SIDES: &[&[Constant]] = &[&[("SIDE", 64)], &[("SIDE", 32)]];
+const BLOCKS: &[&[Constant]] = &[&[("BLOCKS", 1)], &[("BLOCKS", 2)], &[("BLOCKS", 4)]];
+
+/// On matrix units: the states at all chunk borders.
+pub static UNITS_STATES: Kernel = Kernel {
+    name: "mlstm/units_states",
+    files: &[COOPERATIVE, INDEX, FLOAT, LAYOUT, UNITS, file!("mlstm/units_states_forward.wgsl"), UNITS_STATES_PASS],
+    bindings: &[Read, Read, Read, ReadWrite],
+    variants: SIDES,
+};
+/// On matrix units: the gradients of the states at all chunk borders.
+pub static UNITS_D_STATES: Kernel = Kernel {
+    name: "mlstm/units_d_states",
+    files: &[COOPERATIVE, INDEX, FLOAT, LAYOUT, UNITS, file!("mlstm/units_states_backward.wgsl"), UNITS_STATES_PASS],
+    bindings: &[Read, Read, Read, Read, Read, ReadWrite],
+    variants: SIDES,
+};
+/// Scales of states that are rounded.
+pub static UNITS_SCALE: Kernel =
+    kernel("mlstm/units_scale", &[INDEX, LAYOUT, UNITS, file!("mlstm/units_scale.wgsl")], &[ReadWrite]);
+/// On matrix units: h and den.
+pub static UNITS_OUTPUT: Kernel = Kernel {
+    name: "mlstm/units_output",
+    files: &[COOPERATIVE, INDEX, FLOAT, LAYOUT, UNITS, SCORES, file!("mlstm/units_output.wgsl"), PANELS, UNITS_TILES],
+    bindings: &[Read, Read, Read, Read, Read, ReadWrite, ReadWrite],
+    variants: &[
+        &[("NORMALIZE", 0), ("BLOCKS", 1)],
+        &[("NORMALIZE", 0), ("BLOCKS", 2)],
+        &[("NORMALIZE", 0), ("BLOCKS", 4)],
+        &[("NORMALIZE", 1), ("BLOCKS", 1)],
+        &[("NORMALIZE", 1), ("BLOCKS", 2)],
+        &[("NORMALIZE", 1), ("BLOCKS", 4)],
+    ],
+};
+/// What the backward on matrix units needs of each position.
+pub static UNITS_ROWS: Kernel = of_output(
+    "mlstm/units_rows",
+    &[INDEX, FLOAT, LAYOUT, UNITS, file!("mlstm/units_rows.wgsl")],
+    &[Read, Read, Read, Read, Read, ReadWrite, ReadWrite],
+);
+/// Scales of the rows of each chunk.
+pub static UNITS_CHUNKS: Kernel =
+    kernel("mlstm/units_chunks", &[INDEX, LAYOUT, UNITS, file!("mlstm/units_chunks.wgsl")], &[ReadWrite]);
+/// On matrix units: the query's gradient.
+pub static UNITS_D_QUERY: Kernel = Kernel {
+    name: "mlstm/units_d_query",
+    files: &[
+        COOPERATIVE,
+        INDEX,
+        FLOAT,
+        LAYOUT,
+        UNITS,
+        SCORES,
+        file!("mlstm/units_d_query.wgsl"),
+        ROW_QUERIES,
+        PANELS,
+        UNITS_TILES,
+    ],
+    bindings: &[Read, Read, Read, Read, Read, ReadWrite, ReadWrite],
+    variants: &[BLOCKS[0], BLOCKS[1]],
+};
+/// On matrix units: the key's gradient.
+pub static UNITS_D_KEY: Kernel = Kernel {
+    name: "mlstm/units_d_key",
+    files: &[
+        COOPERATIVE,
+        INDEX,
+        FLOAT,
+        LAYOUT,
+        UNITS,
+        SCORES,
+        file!("mlstm/units_d_key.wgsl"),
+        ROW_KEYS,
+        PANELS,
+        UNITS_TILES,
+    ],
+    bindings: &[Read, Read, Read, Read, Read, ReadWrite, ReadWrite],
+    variants: &[BLOCKS[0], BLOCKS[1]],
+};
+/// On matrix units: the value's gradient.
+pub static UNITS_D_VALUE: Kernel = Kernel {
+    name: "mlstm/units_d_value",
+    files: &[
+        COOPERATIVE,
+        INDEX,
+        FLOAT,
+        LAYOUT,
+        UNITS,
+        SCORES,
+        file!("mlstm/units_d_value.wgsl"),
+        ROW_KEYS,
+        PANELS,
+        UNITS_TILES,
+    ],
+    bindings: &[Read, Read, Read, Read, Read, ReadWrite],
+    variants: BLOCKS,
+};
+/// The input gate's gradient and the terms of the forget gate's, from what the gradients of query and key left.
+pub static UNITS_GATE_TERMS: Kernel = Kernel {
+    name: "mlstm/units_gate_terms",
+    files: &[INDEX, FLOAT, LAYOUT, UNITS, file!("mlstm/units_gate_terms.wgsl")],
+    bindings: &[Read, ReadWrite, ReadWrite],
+    variants: &[
+        &[("SIGMOID", 0), ("DOT_WIDTH", 64)],
+        &[("SIGMOID", 0), ("DOT_WIDTH", 128)],
+        &[("SIGMOID", 1), ("DOT_WIDTH", 64)],
+        &[("SIGMOID", 1), ("DOT_WIDTH", 128)],
+    ],
+};
 pub(super) const ALL: &[&Kernel] = &[
     &GATES,
     &STATES,
@@ -106,4 +223,14 @@ pub(super) const ALL: &[&Kernel] = &[
     &STEP_GATES,
     &STEP_NORMALIZER,
     &STEP_MEMORY,
+    &UNITS_STATES,
+    &UNITS_D_STATES,
+    &UNITS_SCALE,
+    &UNITS_OUTPUT,
+    &UNITS_ROWS,
+    &UNITS_CHUNKS,
+    &UNITS_D_QUERY,
+    &UNITS_D_KEY,
+    &UNITS_D_VALUE,
+    &UNITS_GATE_TERMS,
 ];

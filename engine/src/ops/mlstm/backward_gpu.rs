@@ -3,15 +3,18 @@
 
 use gradus_shaders::mlstm as shaders;
 
-use super::gpu::{Call, FINAL_GRADIENT_GIVEN, PLANES, STABILIZER_GRADIENT_GIVEN, STATE_GIVEN};
-use super::{Mlstm, Saved, optional};
+use super::gpu::{Call, FINAL_GRADIENT_GIVEN, STABILIZER_GRADIENT_GIVEN, STATE_GIVEN};
+use super::{Mlstm, Saved, optional, units};
 use crate::device::Gpu;
 use crate::error::Result;
 use crate::operation::Context;
+use crate::ops::cast::convert;
 use crate::tensor::Tensor;
 
 /// Positions a workgroup of the kernels that compute one dot product for each.
-const DOTS: usize = 16;
+pub(super) const DOTS: usize = 16;
+/// Planes of `rows`, as in mlstm/layout.wgsl.
+const ROW_PLANES: usize = 7;
 
 pub(super) fn backward(operation: &Mlstm, gpu: &Gpu, context: &Context) -> Result<Vec<Option<Tensor>>> {
     let saved = Saved::new(operation, context)?;
@@ -20,7 +23,6 @@ pub(super) fn backward(operation: &Mlstm, gpu: &Gpu, context: &Context) -> Resul
     let sizes = call.sizes;
     let (query, key, value, input_gate, forget_gate) = (inputs[0], inputs[1], inputs[2], inputs[3], inputs[4]);
     let (cells, positions) = (sizes.cells(), sizes.cells() * sizes.sequence);
-    let (qk_dim, v_dim) = (sizes.qk_dim, sizes.v_dim);
     let zeros;
     let [d_h, d_memory, d_normalizer, d_stabilizer] = saved.d_outputs;
     let d_h = match d_h {
@@ -32,37 +34,20 @@ pub(super) fn backward(operation: &Mlstm, gpu: &Gpu, context: &Context) -> Resul
     };
 
     let (gates, states) = call.gates_and_states(inputs)?;
-    let rows = call.tensor(&[PLANES * positions])?;
-    let buffers = [d_h, saved.h, saved.den, &gates, &states, &rows];
-    call.dispatch(
-        &shaders::ROWS,
-        &call.output_variant(),
-        0,
-        &buffers,
-        positions.div_ceil(DOTS),
-        2.0 * (positions * v_dim) as f64,
-    )?;
-
     let final_given = d_memory.is_some() || d_normalizer.is_some();
     let d_states = final_state_gradient(&call, d_memory, d_normalizer)?;
-    let flags = if final_given { STATE_GIVEN } else { 0 };
-    let buffers = [query, d_h, &gates, &rows, &states, &d_states];
-    call.dispatch(&shaders::D_STATES, &[], flags, &buffers, call.state_workgroups(), call.state_flops())?;
+    let given = Given {
+        inputs: [query, key, value, input_gate],
+        outputs: [d_h, saved.h, saved.den],
+        gates: &gates,
+        states: &states,
+        d_states: &d_states,
+        flags: if final_given { STATE_GIVEN } else { 0 },
+    };
+    let Made { rows, d_query, d_key, d_value, d_input_gate } =
+        if call.units { units::backward(&call, given)? } else { plain(&call, given)? };
+    let d_forget_gate = call.tensor(&sizes.gate())?;
 
-    let (d_query, d_key) = (call.tensor(&sizes.query())?, call.tensor(&sizes.query())?);
-    let d_value = call.tensor(&sizes.value())?;
-    let (to_qk, to_v) = (call.tile_flops(v_dim, qk_dim), call.tile_flops(qk_dim, v_dim));
-    let buffers = [d_h, value, key, &gates, &rows, &states, &d_query];
-    call.dispatch(&shaders::D_QUERY, &[], 0, &buffers, call.tiles(qk_dim), to_qk)?;
-    let buffers = [value, d_h, query, &gates, &rows, &d_states, &d_key];
-    call.dispatch(&shaders::D_KEY, &[], 0, &buffers, call.tiles(qk_dim), to_qk)?;
-    let buffers = [key, query, d_h, &gates, &rows, &d_states, &d_value];
-    call.dispatch(&shaders::D_VALUE, &[], 0, &buffers, call.tiles(v_dim), to_v)?;
-
-    let (d_input_gate, d_forget_gate) = (call.tensor(&sizes.gate())?, call.tensor(&sizes.gate())?);
-    let buffers = [query, key, &d_query, &d_key, input_gate, &rows, &d_input_gate];
-    let (workgroups, flops) = (positions.div_ceil(DOTS), 4.0 * (positions * qk_dim) as f64);
-    call.dispatch(&shaders::GATE_TERMS, &call.gate_variant(), 0, &buffers, workgroups, flops)?;
     let borders = cells * (sizes.chunks() + 1);
     let (inner, d_initial) = (call.tensor(&[2 * borders])?, call.tensor(&sizes.stabilizer())?);
     let flops = 2.0 * (borders * sizes.state()) as f64;
@@ -88,6 +73,61 @@ pub(super) fn backward(operation: &Mlstm, gpu: &Gpu, context: &Context) -> Resul
     }
     // Resets have no gradient.
     Ok(gradients.into_iter().map(Some).chain(reset.map(|_| None)).collect())
+}
+
+/// What the gradients of query, key, value and input gate are made of.
+#[derive(Clone, Copy)]
+pub(super) struct Given<'a> {
+    /// Query, key, value, input gate.
+    pub inputs: [&'a Tensor; 4],
+    /// The gradient of h, h, den.
+    pub outputs: [&'a Tensor; 3],
+    pub gates: &'a Tensor,
+    pub states: &'a Tensor,
+    /// Room, in which the final state's gradient is if there is one.
+    pub d_states: &'a Tensor,
+    pub flags: u32,
+}
+
+/// These gradients, and what the forget gate's is made of.
+pub(super) struct Made {
+    pub rows: Tensor,
+    pub d_query: Tensor,
+    pub d_key: Tensor,
+    pub d_value: Tensor,
+    pub d_input_gate: Tensor,
+}
+
+/// Without matrix units.
+fn plain(call: &Call, given: Given) -> Result<Made> {
+    let Given { inputs: [query, key, value, input_gate], outputs: [d_h, h, den], gates, states, d_states, flags } =
+        given;
+    let sizes = call.sizes;
+    let (qk_dim, v_dim, positions) = (sizes.qk_dim, sizes.v_dim, sizes.cells() * sizes.sequence);
+    let rows = call.tensor(&[ROW_PLANES * positions])?;
+    let (workgroups, flops) = (positions.div_ceil(DOTS), 2.0 * (positions * v_dim) as f64);
+    let buffers = [d_h, h, den, gates, states, &rows];
+    call.dispatch(&shaders::ROWS, &call.output_variant(), 0, &buffers, workgroups, flops)?;
+    let buffers = [query, d_h, gates, &rows, states, d_states];
+    call.dispatch(&shaders::D_STATES, &[], flags, &buffers, call.state_workgroups(), call.state_flops())?;
+
+    // In f32 whatever the inputs are: the gates' gradients are differences of their products.
+    let (d_query, d_key) = (call.tensor(&sizes.query())?, call.tensor(&sizes.query())?);
+    let d_value = call.element_tensor(&sizes.value())?;
+    let (to_qk, to_v) = (call.tile_flops(v_dim, qk_dim), call.tile_flops(qk_dim, v_dim));
+    let buffers = [d_h, value, key, gates, &rows, states, &d_query];
+    call.dispatch(&shaders::D_QUERY, &[], 0, &buffers, call.tiles(qk_dim), to_qk)?;
+    let buffers = [value, d_h, query, gates, &rows, d_states, &d_key];
+    call.dispatch(&shaders::D_KEY, &[], 0, &buffers, call.tiles(qk_dim), to_qk)?;
+    let buffers = [key, query, d_h, gates, &rows, d_states, &d_value];
+    call.dispatch(&shaders::D_VALUE, &[], 0, &buffers, call.tiles(v_dim), to_v)?;
+
+    let d_input_gate = call.tensor(&sizes.gate())?;
+    let buffers = [query, key, &d_query, &d_key, input_gate, &rows, &d_input_gate];
+    let (workgroups, flops) = (positions.div_ceil(DOTS), 4.0 * (positions * qk_dim) as f64);
+    call.dispatch(&shaders::GATE_TERMS, &call.gate_variant(), 0, &buffers, workgroups, flops)?;
+    let (d_query, d_key) = (convert(&d_query, call.element)?, convert(&d_key, call.element)?);
+    Ok(Made { rows, d_query, d_key, d_value, d_input_gate })
 }
 
 /// Room for the states' gradients, that of the final state filled in if one is given.

@@ -33,7 +33,7 @@ impl State {
     }
 }
 
-/// What every call is given, all f32 (or, on the CPU, all f64). No size may be 0; beyond that every size is allowed.
+/// What every call is given, all f32 (or, on the CPU, all f64); on a GPU that has f16, query, key and value may be f16. No size may be 0; beyond that every size is allowed.
 #[derive(Debug, Clone, Copy)]
 pub struct Inputs<'a> {
     /// [batch, sequence, heads, qk_dim]

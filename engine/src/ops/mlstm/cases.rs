@@ -16,14 +16,28 @@ pub(crate) enum Kind {
     Documents,
 }
 
-/// ε is 0: only then is it exact that the stabiliser's gradient is left out.
+/// A case in f32 and f64.
 pub(crate) fn draw(kind: Kind, draw: &mut Draw) -> Case {
+    draw_in(kind, draw, false)
+}
+
+/// A case whose query, key and value are f16. Three of four have head sizes that fit the matrix units.
+pub(crate) fn draw_half(kind: Kind, draw: &mut Draw) -> Case {
+    draw_in(kind, draw, true)
+}
+
+/// ε is 0: only then is it exact that the stabiliser's gradient is left out.
+fn draw_in(kind: Kind, draw: &mut Draw, half: bool) -> Case {
     let chunk_size = draw.choose(&[16, 17, 32, 64, 100, 256]);
     let (batch, heads) = (draw.number(1..=2), draw.number(1..=2));
     let most = ((draw.elements / (2 * batch * heads)) as f64).sqrt() as usize;
     // With one key dimension, or one position and no state, h does not depend on the query: its gradient is what rounding
     // leaves of 0, which no bound made from its size describes. They have a test of their own.
-    let (qk_dim, v_dim) = (draw.size(16, most.min(70)).max(2), draw.size(16, most.min(70)));
+    let (mut qk_dim, mut v_dim) = (draw.size(16, most.min(70)).max(2), draw.size(16, most.min(70)));
+    if half && draw.number(0..=3) > 0 {
+        (qk_dim, v_dim) =
+            (16 * draw.number(1..=most.clamp(16, 80) / 16), 16 * draw.number(1..=most.clamp(16, 144) / 16));
+    }
     let sequence = draw.size(32, draw.elements / (batch * heads * qk_dim.max(v_dim))).max(2);
     let input_gate = match kind {
         Kind::Exponential => InputGate::Exponential,
@@ -47,7 +61,8 @@ pub(crate) fn draw(kind: Kind, draw: &mut Draw) -> Case {
         1 => (draw.normals(&gates, start, 0.1), draw.uniform(&gates, 3.0, 6.0)),
         _ => (draw.uniform(&gates, -3.0, 3.0), draw.uniform(&gates, -2.0, 15.0)),
     };
-    let mut inputs: Vec<Input> = vec![query, key, value, input_gate, forget_gate];
+    let elements = |input: Input| if half { input.half() } else { input };
+    let mut inputs: Vec<Input> = vec![elements(query), elements(key), elements(value), input_gate, forget_gate];
     if state_given {
         inputs.push(draw.normals(&[batch, heads, qk_dim, v_dim], 0.0, 1.0));
         inputs.push(draw.normals(&[batch, heads, qk_dim], shift, 1.0));
@@ -114,5 +129,8 @@ fn keep_off_the_floor(operation: &Mlstm, inputs: &mut [Input]) {
                 *x = f64::from((*x * (1.0 + 3.0 * CLOSE)) as f32);
             }
         }
+    }
+    if inputs[0].half {
+        inputs[0] = inputs[0].clone().half();
     }
 }

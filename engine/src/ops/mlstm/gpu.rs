@@ -3,15 +3,16 @@
 use bytemuck::{Pod, Zeroable};
 use gradus_shaders::{Constant, Kernel, mlstm as shaders};
 
-use super::{Mlstm, Sizes, optional};
+use super::{Mlstm, Sizes, optional, units};
 use crate::DType;
 use crate::device::gpu::{Cost, Dispatch, Workgroups};
 use crate::device::{Device, Gpu};
 use crate::error::{Error, Result};
 use crate::tensor::{Spec, Tensor};
 
-/// Planes of `gates` and of `rows`, as in mlstm/layout.wgsl.
-pub(super) const PLANES: usize = 7;
+/// Planes of `gates`, and numbers of each chunk behind them, as in mlstm/layout.wgsl.
+const GATE_PLANES: usize = 8;
+const CHUNK_NUMBERS: usize = 3;
 /// The flags of mlstm/layout.wgsl.
 pub(super) const STATE_GIVEN: u32 = 1;
 pub(super) const STABILIZER_GRADIENT_GIVEN: u32 = 2;
@@ -44,13 +45,19 @@ pub(super) struct Call<'a> {
     pub gpu: &'a Gpu,
     pub sizes: Sizes,
     pub operation: &'a Mlstm,
+    /// The type of query, key, value and their gradients; all else is f32.
+    pub element: DType,
+    /// Whether the products run on matrix units.
+    pub units: bool,
 }
 
 impl<'a> Call<'a> {
     /// A call all of whose indices fit into 32 bits.
     pub(super) fn new(gpu: &'a Gpu, operation: &'a Mlstm, inputs: &[&Tensor]) -> Result<Self> {
-        let call = Self { gpu, sizes: operation.sizes_of(inputs)?, operation };
-        expect_indexable(call.sizes)?;
+        let (sizes, element) = (operation.sizes_of(inputs)?, inputs[0].dtype());
+        expect_indexable(sizes)?;
+        let units = element == DType::F16 && gpu.uses_matrix_units() && units::fits(sizes);
+        let call = Self { gpu, sizes, operation, element, units };
         Ok(call)
     }
 
@@ -66,6 +73,11 @@ impl<'a> Call<'a> {
 
     pub(super) fn tensor(&self, sizes: &[usize]) -> Result<Tensor> {
         Tensor::on_gpu(self.gpu, "mlstm", sizes, DType::F32)
+    }
+
+    /// A gradient of query, key or value.
+    pub(super) fn element_tensor(&self, sizes: &[usize]) -> Result<Tensor> {
+        Tensor::on_gpu(self.gpu, "mlstm", sizes, self.element)
     }
 
     pub(super) fn zeros(&self, sizes: &[usize]) -> Result<Tensor> {
@@ -98,7 +110,7 @@ impl<'a> Call<'a> {
         self.gpu.dispatch(&Dispatch {
             operation: "mlstm",
             kernel,
-            element: DType::F32,
+            element: self.element,
             constants,
             parameters: bytemuck::bytes_of(&parameters),
             buffers,
@@ -130,10 +142,10 @@ impl<'a> Call<'a> {
         2.0 * (self.sizes.cells() * self.sizes.sequence * self.sizes.state()) as f64
     }
 
-    /// Numbers of `states`: C, n and m at every border.
+    /// Numbers of `states`: C, n, m and a scale at every border; whole vectors of four.
     fn border_elements(&self) -> usize {
         let sizes = self.sizes;
-        (sizes.chunks() + 1) * sizes.cells() * (sizes.state() + sizes.qk_dim + 1)
+        ((sizes.chunks() + 1) * sizes.cells() * (sizes.state() + sizes.qk_dim + 2)).next_multiple_of(4)
     }
 
     /// Where C, n and m of a border start in `states`, and how many numbers each has.
@@ -175,7 +187,7 @@ impl<'a> Call<'a> {
     /// `gates` and `states` of the inputs: the same in forward and backward.
     pub(super) fn gates_and_states(&self, inputs: &[&Tensor]) -> Result<(Tensor, Tensor)> {
         let sizes = self.sizes;
-        let gates = self.tensor(&[sizes.cells() * (PLANES * sizes.sequence + 2 * sizes.chunks())])?;
+        let gates = self.tensor(&[sizes.cells() * (GATE_PLANES * sizes.sequence + CHUNK_NUMBERS * sizes.chunks())])?;
         let workgroups = sizes.cells() * sizes.chunks();
         let positions = (sizes.cells() * sizes.sequence) as f64;
         let flops = positions * (2 * sizes.chunk_size + 20) as f64;
@@ -198,7 +210,11 @@ impl<'a> Call<'a> {
             self.copy_border(&states, 0, [Some(memory), Some(normalizer), Some(stabilizer)], true)?;
         }
         let buffers = [inputs[1], inputs[2], &gates, &states];
-        self.dispatch(&shaders::STATES, &[], flags, &buffers, self.state_workgroups(), self.state_flops())?;
+        if self.units {
+            self.units_states(flags, &buffers)?;
+        } else {
+            self.dispatch(&shaders::STATES, &[], flags, &buffers, self.state_workgroups(), self.state_flops())?;
+        }
         Ok((gates, states))
     }
 }
@@ -211,8 +227,9 @@ pub(super) fn expect_indexable(sizes: Sizes) -> Result<()> {
     let buffers = [
         ("query", positions * qk_dim),
         ("value", positions * v_dim),
-        ("the gates", positions * PLANES as u128 + 2 * cells * chunks),
-        ("the states at the borders of chunks", (chunks + 1) * cells * (qk_dim * v_dim + qk_dim + 1)),
+        ("the gates", positions * GATE_PLANES as u128 + CHUNK_NUMBERS as u128 * cells * chunks),
+        ("what the backward needs of the positions", units::row_elements(sizes)),
+        ("the states at the borders of chunks", (chunks + 1) * cells * (qk_dim * v_dim + qk_dim + 2) + 3),
     ];
     match buffers.into_iter().find(|&(_, elements)| elements > u128::from(u32::MAX)) {
         None => Ok(()),
@@ -236,8 +253,12 @@ pub(super) fn forward(operation: &Mlstm, gpu: &Gpu, inputs: &[&Tensor]) -> Resul
     let (gates, states) = call.gates_and_states(inputs)?;
     let (h, den) = (call.tensor(&sizes.value())?, call.tensor(&sizes.gate())?);
     let buffers = [inputs[0], inputs[1], inputs[2], &gates, &states, &h, &den];
-    let flops = call.tile_flops(sizes.qk_dim, sizes.v_dim);
-    call.dispatch(&shaders::OUTPUT, &call.output_variant(), 0, &buffers, call.tiles(sizes.v_dim), flops)?;
+    if call.units {
+        call.units_output(&buffers)?;
+    } else {
+        let flops = call.tile_flops(sizes.qk_dim, sizes.v_dim);
+        call.dispatch(&shaders::OUTPUT, &call.output_variant(), 0, &buffers, call.tiles(sizes.v_dim), flops)?;
+    }
     if !operation.final_state {
         return Ok(vec![h, den]);
     }

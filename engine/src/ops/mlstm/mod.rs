@@ -58,6 +58,7 @@ mod gpu;
 mod step;
 #[cfg(test)]
 mod tests;
+mod units;
 
 pub use calls::{Extras, Inputs, State, mlstm, mlstm_with, mlstm_with_state};
 pub use step::{mlstm_step, mlstm_step_with};
@@ -137,6 +138,12 @@ pub struct Mlstm {
     pub input_gate: InputGate,
     /// Whether the final state is an output.
     pub final_state: bool,
+}
+
+/// The type of all but query, key and value where these are of the given one: with f16 that is f32. (h is about 1e-4 at a
+/// model's start, where f16 ends.)
+fn full(dtype: DType) -> DType {
+    if dtype == DType::F16 { DType::F32 } else { dtype }
 }
 
 /// The initial state and the resets, where they are given, among the inputs or what belongs to them.
@@ -235,11 +242,13 @@ impl Mlstm {
             ("normalizer", &sizes.normalizer()),
             ("stabilizer", &sizes.stabilizer()),
         ];
-        let dtype = inputs[0].dtype;
+        let (dtype, full) = (inputs[0].dtype, full(inputs[0].dtype));
         let (state, reset) = optional(inputs);
         let floats = floats.into_iter().zip(&inputs[..if state.is_some() { 8 } else { 5 }]);
         let reset = reset.map(|spec| ("reset", spec, sizes.reset().to_vec(), DType::U32));
-        let expected = floats.map(|((name, sizes), spec)| (name, spec, sizes.to_vec(), dtype));
+        let expected = floats
+            .enumerate()
+            .map(|(place, ((name, sizes), spec))| (name, spec, sizes.to_vec(), if place < 3 { dtype } else { full }));
         for (name, spec, expected, dtype) in expected.chain(reset) {
             if spec.shape.sizes() != expected {
                 let shapes: Vec<&Shape> = inputs.iter().map(|spec| &spec.shape).collect();
@@ -248,9 +257,11 @@ impl Mlstm {
                     format!("{name} should be {expected:?}, it is {:?}; all inputs: {shapes:?}", spec.shape),
                 ));
             }
-            if spec.dtype != dtype || !matches!(inputs[0].dtype, DType::F32 | DType::F64) {
+            if spec.dtype != dtype || !matches!(full, DType::F32 | DType::F64) {
                 let found = format!("query is {}, {name} is {}", inputs[0].dtype, spec.dtype);
-                let message = format!("inputs must be all f32 or all f64, and reset u32; {found}");
+                let message = format!(
+                    "inputs must be all f32 or all f64, or query, key and value f16 and all else f32, and reset u32; {found}"
+                );
                 return Err(Error::dtype("mlstm", message));
             }
             if spec.shape.elements() == 0 {
@@ -284,7 +295,7 @@ impl Forward for Mlstm {
         }
         let sizes = self.sizes(&inputs[0].shape, &inputs[2].shape)?;
         self.expect_inputs(sizes, inputs)?;
-        let dtype = inputs[0].dtype;
+        let dtype = full(inputs[0].dtype);
         let mut outputs = vec![Spec::new(&sizes.value(), dtype)?];
         if self.final_state {
             outputs.push(Spec::new(&sizes.memory(), dtype)?);

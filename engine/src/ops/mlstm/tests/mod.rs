@@ -9,7 +9,7 @@ mod vectors;
 use super::*;
 use crate::check::test_device::gpu;
 use crate::check::vectors::relative_error;
-use crate::check::{Draw, Input};
+use crate::check::{Draw, Input, half_missing};
 use crate::tape::apply;
 use crate::{Device, Tape, Var};
 
