@@ -32,8 +32,11 @@ pub struct Row {
 
 /// Operations in mixed precision, named as in [`TABLE`]: their cases mark inputs as [`super::Input::half`]. They are checked
 /// as `f16`, on GPUs that have it ([`super::half_missing`]).
-pub const HALF: &[Row] =
-    &[Row { name: "add", draw: arithmetic::draw_half }, Row { name: "cast", draw: cast::draw_half }];
+pub const HALF: &[Row] = &[
+    Row { name: "add", draw: arithmetic::draw_half },
+    Row { name: "cast", draw: cast::draw_half },
+    Row { name: "attention", draw: attention::draw_half },
+];
 
 /// Every operation.
 pub const TABLE: &[Row] = &[

@@ -1,4 +1,7 @@
 //! Attention on a GPU: bindings, grids and variants.
+//!
+//! f16 and f32 share their kernels' text: operands are converted as they are loaded, results as they are stored, and all
+//! between is f32.
 
 use bytemuck::{Pod, Zeroable};
 use gradus_shaders::{Constant, Kernel, attention as shaders};
@@ -77,12 +80,15 @@ impl Sizes {
     /// The cost of `products` multiply-adds for each element of each row that a query sees.
     fn cost(&self, products: f64) -> Cost {
         let rows = self.batch * (2 * self.queries * self.heads + 2 * self.keys * self.kv_heads);
-        Cost { flops: 2.0 * products * self.pairs() * self.head_dim as f64, bytes: 4.0 * (rows * self.head_dim) as f64 }
+        Cost {
+            flops: 2.0 * products * self.pairs() * self.head_dim as f64,
+            bytes: (self.element.bytes() * rows * self.head_dim) as f64,
+        }
     }
 }
 
 fn dispatch(
-    gpu: &Gpu,
+    (sizes, gpu): (&Sizes, &Gpu),
     kernel: &'static Kernel,
     constants: &[Constant],
     parameters: Parameters,
@@ -92,7 +98,7 @@ fn dispatch(
     gpu.dispatch(&Dispatch {
         operation: "attention",
         kernel,
-        element: DType::F32,
+        element: sizes.element,
         constants,
         parameters: bytemuck::bytes_of(&parameters),
         buffers,
@@ -117,9 +123,9 @@ pub(super) fn forward(sizes: &Sizes, gpu: &Gpu, inputs: &[&Tensor]) -> Result<Ve
 }
 
 fn outputs(sizes: &Sizes, gpu: &Gpu) -> Result<[Tensor; 2]> {
-    let &Sizes { batch, queries, heads, head_dim, .. } = sizes;
+    let &Sizes { element, batch, queries, heads, head_dim, .. } = sizes;
     Ok([
-        Tensor::on_gpu(gpu, "attention", &[batch, queries, heads, head_dim], DType::F32)?,
+        Tensor::on_gpu(gpu, "attention", &[batch, queries, heads, head_dim], element)?,
         Tensor::on_gpu(gpu, "attention", &[batch, heads, queries, 2], DType::F32)?,
     ])
 }
@@ -131,7 +137,7 @@ fn tiles(sizes: &Sizes, gpu: &Gpu, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
     let tiles = queries.div_ceil(ROWS);
     let extra = of_documents(gpu, inputs.get(3).copied())?;
     dispatch(
-        gpu,
+        (sizes, gpu),
         sizes.reading(&shaders::FORWARD[usize::from(documents)]),
         &sizes.tile_constants(("FIRST_KEYS", if documents { 6 } else { 0 })),
         sizes.parameters(gpu, batch * heads, tiles),
@@ -150,7 +156,7 @@ fn step(sizes: &Sizes, gpu: &Gpu, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
     let parameters = sizes.parameters(gpu, batch * heads, parts);
     let extra = of_documents(gpu, inputs.get(3).copied())?;
     dispatch(
-        gpu,
+        (sizes, gpu),
         sizes.reading(&shaders::STEP_PART[usize::from(documents)]),
         &[("SLICES", head_dim.div_ceil(64) as u32), ("FIRST_KEYS", if documents { 5 } else { 0 })],
         parameters,
@@ -160,7 +166,7 @@ fn step(sizes: &Sizes, gpu: &Gpu, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
     let elements = partial.elements() as f64;
     let cost = Cost { flops: 2.0 * elements, bytes: 4.0 * elements };
     let merged = [&partial, &output, &normalizers];
-    dispatch(gpu, &shaders::STEP_MERGE, &[], parameters, &merged, (batch * heads, cost))?;
+    dispatch((sizes, gpu), &shaders::STEP_MERGE, &[], parameters, &merged, (batch * heads, cost))?;
     Ok(vec![output, normalizers])
 }
 
@@ -176,7 +182,7 @@ fn terms(sizes: &Sizes, gpu: &Gpu, saved: &Saved) -> Result<Tensor> {
     let normalizers = by_tiles.get(1).unwrap_or(normalizers);
     let elements = 2.0 * output.elements() as f64;
     dispatch(
-        gpu,
+        (sizes, gpu),
         &shaders::TERMS[usize::from(documents)],
         &[("FIRST_KEYS", if documents { 5 } else { 0 })],
         sizes.parameters(gpu, batch * heads, 0),
@@ -190,7 +196,7 @@ pub(super) fn backward(sizes: &Sizes, gpu: &Gpu, saved: &Saved, needs: &[bool]) 
     sizes.expect_addressable()?;
     let &Sizes { batch, queries, capacity, heads, kv_heads, documents, .. } = sizes;
     let &Saved { query, key, value, d_output, .. } = saved;
-    let allocate = |sizes: &[usize]| Tensor::on_gpu(gpu, "attention", sizes, DType::F32);
+    let allocate = |shape: &[usize]| Tensor::on_gpu(gpu, "attention", shape, sizes.element);
     let terms = terms(sizes, gpu, saved)?;
     let constants = sizes.tile_constants(("DOCUMENTS", u32::from(documents)));
     let mut gradients = vec![None; 3 + usize::from(documents)];
@@ -198,7 +204,7 @@ pub(super) fn backward(sizes: &Sizes, gpu: &Gpu, saved: &Saved, needs: &[bool]) 
         let d_query = allocate(query.sizes())?;
         let tiles = queries.div_ceil(ROWS);
         dispatch(
-            gpu,
+            (sizes, gpu),
             sizes.reading(&shaders::BACKWARD_QUERY),
             &constants,
             sizes.parameters(gpu, batch * heads, tiles),
@@ -211,7 +217,7 @@ pub(super) fn backward(sizes: &Sizes, gpu: &Gpu, saved: &Saved, needs: &[bool]) 
         let (d_key, d_value) = (allocate(key.sizes())?, allocate(value.sizes())?);
         let tiles = capacity.div_ceil(ROWS);
         dispatch(
-            gpu,
+            (sizes, gpu),
             sizes.reading(&shaders::BACKWARD_KEY),
             &constants,
             sizes.parameters(gpu, batch * kv_heads, tiles),
