@@ -43,6 +43,7 @@ pub const HALF: &[Row] = &[
     Row { name: "swiglu_packed", draw: |draw| swiglu::draw_half(SwiGlu::Packed, draw) },
     Row { name: "cast", draw: cast::draw_half },
     Row { name: "matmul", draw: matmul::draw_half },
+    Row { name: "linear_cross_entropy", draw: linear_cross_entropy::draw_half },
     Row { name: "mlstm", draw: |draw| mlstm::draw_half(mlstm::Kind::Exponential, draw) },
     Row { name: "mlstm_sigmoid", draw: |draw| mlstm::draw_half(mlstm::Kind::Sigmoid, draw) },
     Row { name: "mlstm_documents", draw: |draw| mlstm::draw_half(mlstm::Kind::Documents, draw) },

@@ -21,7 +21,7 @@ use crate::model_source::ModelSource;
 use crate::training::memory::Plan;
 use crate::training::setup::{DEFAULT_ON_CPU, DEFAULT_ON_GPU};
 use crate::training::step::{self, Learner, Taken};
-use crate::verbs::bench::{Precision, TrainArguments};
+use crate::verbs::bench::TrainArguments;
 
 /// Steps and seconds before anything counts.
 const WARM_STEPS: u64 = 5;
@@ -105,16 +105,8 @@ fn configuration(arguments: &TrainArguments, device: &Device) -> Result<Configur
         configuration.model.vocab_size = vocabulary as usize;
         configuration.model.validate()?;
     }
-    match arguments.precision {
-        Some(Precision::F32) => configuration.precision.mode = Mode::F32,
-        None if configuration.precision.mode == Mode::F32 => {}
-        None => {
-            return Err(TrainerError::Configuration {
-                place: "[precision]".into(),
-                message: "mode \"mixed\" is not available yet".into(),
-                hint: Some("give --precision f32".into()),
-            });
-        }
+    if let Some(mode) = arguments.precision {
+        configuration.precision.mode = mode;
     }
     Ok(configuration)
 }
@@ -127,6 +119,7 @@ struct Sizes {
     batch: usize,
     context: usize,
     planned: u64,
+    mode: Mode,
 }
 
 impl Sizes {
@@ -138,15 +131,17 @@ impl Sizes {
             vocabulary: model.vocab_size,
             batch,
             context: model.context_length,
-            planned: Plan::new(model, batch).total(),
+            mode: configuration.precision.mode,
+            planned: Plan::new(model, batch, configuration.precision.mode).total(),
         }
     }
 
     fn remark(&self) -> String {
         let Self { name, parameters, vocabulary, batch, context, .. } = self;
         format!(
-            "{name}, {} parameters, {vocabulary} different tokens, {batch} x {context} tokens a step, f32",
-            figures::count(*parameters as f64)
+            "{name}, {} parameters, {vocabulary} different tokens, {batch} x {context} tokens a step, {}",
+            figures::count(*parameters as f64),
+            self.mode.name()
         )
     }
 }
@@ -166,9 +161,10 @@ pub struct Bench {
 impl Bench {
     fn new(configuration: &Configuration, device: &Device) -> Result<Self> {
         let (model, batch) = (&configuration.model, configuration.train.batch);
-        Plan::new(model, batch).check(device)?;
+        Plan::new(model, batch, configuration.precision.mode).check(device)?;
         let model = Model::new(model.clone(), device, configuration.train.seed)?;
-        let optimizer = step::optimizer(&model, &configuration.optimizer)?;
+        let model = model.in_precision(configuration.precision.mode.into())?;
+        let optimizer = step::optimizer(&model, &configuration.optimizer, &configuration.precision)?;
         let (vocabulary, context) = (configuration.model.vocab_size, configuration.model.context_length);
         Ok(Self {
             learner: Learner::new(model, optimizer),
@@ -305,7 +301,7 @@ impl Figures {
             "vocabulary": sizes.vocabulary,
             "batch": sizes.batch,
             "context": sizes.context,
-            "precision": "f32",
+            "precision": sizes.mode.name(),
             "tokens_per_second": self.tokens(sizes).json(),
             "step_milliseconds": self.seconds.times(1e3).json(),
             "recording_milliseconds": recording.map(|(milliseconds, _)| milliseconds),

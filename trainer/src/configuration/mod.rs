@@ -116,6 +116,15 @@ impl Mode {
     }
 }
 
+impl From<Mode> for gradus_engine::Precision {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::F32 => Self::Full,
+            Mode::Mixed => Self::Half,
+        }
+    }
+}
+
 /// What happens to a step whose gradients are not finite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -1,8 +1,9 @@
 //! `gradus bench`: its sub-verbs and their flags.
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 
 use super::numbers;
+use crate::configuration::Mode;
 use crate::device_choice::DeviceChoice;
 
 /// What `bench` is asked to time.
@@ -22,13 +23,6 @@ pub enum What {
     Kernels(KernelsArguments),
     /// Time the versions of each kernel, from naive to fast, side by side
     Ladder(LadderArguments),
-}
-
-/// Which numbers a model is trained with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Precision {
-    /// 32-bit floats everywhere
-    F32,
 }
 
 /// The flags of `bench train`.
@@ -54,7 +48,7 @@ pub struct TrainArguments {
     pub vocabulary: Option<u64>,
     /// Which numbers the model is trained with [default: f32]
     #[arg(long, value_name = "TYPE")]
-    pub precision: Option<Precision>,
+    pub precision: Option<Mode>,
     /// Print instead where the device's time goes, kernel by kernel
     #[arg(long)]
     pub split: bool,
