@@ -34,7 +34,7 @@ fn main() -> Result<()> {
             Ok(Tensor::new(&device, &sizes, &values)?.into())
         };
         let (a, b) = (filled(rows, depth, left)?, filled(depth, columns, right)?);
-        let operation = MatMul { transpose_left: left, transpose_right: right };
+        let operation = MatMul { transpose_left: left, transpose_right: right, ..Default::default() };
         let flops = 2.0 * (rows * columns * depth) as f64;
         let products = ((work / flops) as usize).clamp(2, 400);
         let batch = || -> Result<f64> {

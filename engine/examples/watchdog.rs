@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use gradus_engine::device::gpu::{Options, Timing, adapter};
+use gradus_engine::device::gpu::{Options, adapter};
 use gradus_engine::ops::attention::attention;
 use gradus_engine::ops::embedding::embedding;
 use gradus_engine::ops::linear_cross_entropy::linear_cross_entropy;
@@ -73,7 +73,7 @@ fn main() -> Result<()> {
             let ones = Tensor::new(&device, y.sizes(), &vec![1f32; y.tensor().elements()])?;
             drop(tape.backward_from(vec![(y, ones)])?);
             let timings = gpu.take_timings()?;
-            let longest = timings.iter().fold(Timing::default(), |a, &b| if b.seconds > a.seconds { b } else { a });
+            let longest = timings.iter().max_by(|a, b| a.seconds.total_cmp(&b.seconds)).cloned().unwrap_or_default();
             let mut submissions = BTreeMap::<usize, f64>::new();
             for timing in &timings {
                 *submissions.entry(timing.submission).or_default() += timing.seconds;

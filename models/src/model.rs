@@ -4,7 +4,7 @@ use gradus_engine::ops::linear_cross_entropy::linear_cross_entropy;
 use gradus_engine::ops::matmul::linear;
 use gradus_engine::ops::unary::soft_cap;
 use gradus_engine::tensor::copy_range;
-use gradus_engine::{DType, Device, Spec, Tensor, Var};
+use gradus_engine::{DType, Device, Precision, Spec, Tensor, Var};
 
 use crate::configuration::{Architecture, ModelConfiguration};
 use crate::parameters::{self, Parameter};
@@ -16,6 +16,7 @@ use crate::{Error, Result, transformer, xlstm};
 pub struct Model {
     configuration: ModelConfiguration,
     parameters: Vec<Parameter>,
+    precision: Precision,
     /// The weights, in the order of [`Model::parameters`].
     pub weights: Vec<Tensor>,
 }
@@ -29,7 +30,7 @@ impl Model {
         configuration.validate()?;
         let parameters = parameters::list(&configuration);
         let weights = parameters::initialise(&parameters, device, seed)?;
-        Ok(Self { configuration, parameters, weights })
+        Ok(Self { configuration, parameters, precision: Precision::Full, weights })
     }
 
     /// A model with given weights.
@@ -49,7 +50,26 @@ impl Model {
                 return Err(Error::Request(message));
             }
         }
-        Ok(Self { configuration, parameters, weights })
+        Ok(Self { configuration, parameters, precision: Precision::Full, weights })
+    }
+
+    /// The same model that computes whole sequences in this precision: half is mixed precision, for a GPU with f16. Weights and
+    /// what runs from a state stay f32.
+    ///
+    /// # Errors
+    /// Mixed precision on a device without f16.
+    pub fn in_precision(self, precision: Precision) -> Result<Self> {
+        if precision == Precision::Half {
+            let why = match self.device() {
+                Device::Cpu(_) => Some("the CPU only stores f16".to_owned()),
+                Device::Gpu(gpu) if !gpu.report().shader_f16 => Some(format!("{} has no f16", gpu.report().name)),
+                Device::Gpu(_) => None,
+            };
+            if let Some(why) = why {
+                return Err(Error::Request(format!("mixed precision needs a GPU with SHADER_F16, and {why}; take f32")));
+            }
+        }
+        Ok(Self { precision, ..self })
     }
 
     /// What the model is.
@@ -73,7 +93,8 @@ impl Model {
     }
 
     /// The last hidden states [batch, sequence, embedding_dim] of tokens [batch, sequence] (u32), after the final norm.
-    /// `weights` are the model's as constants or as leaves of a tape. With a state, goes on from it.
+    /// `weights` are the model's as constants or as leaves of a tape. With a state, goes on from it, in f32; without one the
+    /// hidden states are f16 in mixed precision.
     ///
     /// # Errors
     /// What the operations meet; a state without room.
@@ -87,10 +108,10 @@ impl Model {
             Architecture::Transformer => transformer::forward,
         };
         match state {
-            None => forward(&self.configuration, weights, &tokens, None),
+            None => forward(&self.configuration, weights, &tokens, self.precision, None),
             Some(state) => {
                 state.room_for(sequence)?;
-                let hidden = forward(&self.configuration, weights, &tokens, Some(state))?;
+                let hidden = forward(&self.configuration, weights, &tokens, Precision::Full, Some(state))?;
                 state.advance(sequence);
                 Ok(hidden)
             }

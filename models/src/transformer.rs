@@ -2,13 +2,14 @@
 //!
 //! Per block: x += attention(RMSNorm(x)); x += SwiGLU layer(RMSNorm(x)). Queries and keys are turned by the rotary embedding
 //! (half rotation, as in Hugging Face files); a key-value head serves a group of query heads.
+//!
+//! In mixed precision x stays f32; what the norms give, and all between there and the next sum with x, is f16.
 
-use gradus_engine::Var;
-use gradus_engine::ops::arithmetic::add;
+use gradus_engine::{Precision, Var};
 use gradus_engine::ops::attention::{AttentionOptions, attention, attention_with};
 use gradus_engine::ops::embedding::embedding;
-use gradus_engine::ops::matmul::linear;
-use gradus_engine::ops::norm::rms_norm;
+use gradus_engine::ops::matmul::{linear_add, linear_in};
+use gradus_engine::ops::norm::rms_norm_to;
 use gradus_engine::ops::reshape::reshape;
 use gradus_engine::ops::rotary::{RotaryTables, rotary_with};
 use gradus_engine::ops::swiglu::swiglu;
@@ -23,7 +24,13 @@ use crate::state::{Cache, Layer, State};
 ///
 /// # Errors
 /// What the operations meet.
-pub fn forward(model: &ModelConfiguration, weights: &[Var], tokens: &Var, state: Option<&mut State>) -> Result<Var> {
+pub fn forward(
+    model: &ModelConfiguration,
+    weights: &[Var],
+    tokens: &Var,
+    precision: Precision,
+    state: Option<&mut State>,
+) -> Result<Var> {
     let position = state.as_ref().map_or(0, |state| state.position());
     let sequence = tokens.sizes().last().copied().unwrap_or(0);
     // The same angles for the queries and keys of every block.
@@ -32,15 +39,16 @@ pub fn forward(model: &ModelConfiguration, weights: &[Var], tokens: &Var, state:
     let mut x = embedding(&weights[0], tokens)?;
     for block in weights[1..=model.num_blocks * TRANSFORMER_BLOCK].chunks(TRANSFORMER_BLOCK) {
         let layer = layers.as_mut().and_then(Iterator::next);
-        x = forward_block(model, block, &x, (position, &tables), layer)?;
+        x = forward_block(model, block, &x, precision, (position, &tables), layer)?;
     }
-    Ok(rms_norm(&x, &weights[1 + model.num_blocks * TRANSFORMER_BLOCK], model.norm_eps)?)
+    Ok(rms_norm_to(&x, &weights[1 + model.num_blocks * TRANSFORMER_BLOCK], model.norm_eps, precision)?)
 }
 
 fn forward_block(
     model: &ModelConfiguration,
     weights: &[Var],
     x: &Var,
+    precision: Precision,
     (position, tables): (usize, &RotaryTables),
     layer: Option<&mut Layer>,
 ) -> Result<Var> {
@@ -50,9 +58,10 @@ fn forward_block(
     };
     let (batch, sequence) = (x.sizes()[0], x.sizes()[1]);
     let heads = |x: Var, heads: usize| reshape(&x, &[batch, sequence, heads, model.qk_head_dim]);
+    let linear = |x: &Var, weight: &Var| linear_in(x, weight, precision);
     let turn = |x: Var| rotary_with(&x, tables, position);
 
-    let normed = rms_norm(x, norm_attention, model.norm_eps)?;
+    let normed = rms_norm_to(x, norm_attention, model.norm_eps, precision)?;
     let query = turn(heads(linear(&normed, q)?, model.num_heads)?)?;
     let key = turn(heads(linear(&normed, k)?, model.num_key_value_heads)?)?;
     let value = heads(linear(&normed, v)?, model.num_key_value_heads)?;
@@ -67,9 +76,9 @@ fn forward_block(
         _ => attention(&query, &key, &value)?,
     };
     let mixed = reshape(&mixed, &[batch, sequence, model.num_heads * model.v_head_dim])?;
-    let x = add(x, &linear(&mixed, out)?)?;
+    let x = linear_add(&mixed, out, x)?;
 
-    let normed = rms_norm(&x, norm_mlp, model.norm_eps)?;
+    let normed = rms_norm_to(&x, norm_mlp, model.norm_eps, precision)?;
     let hidden = swiglu(&linear(&normed, gate)?, &linear(&normed, up)?)?;
-    Ok(add(&x, &linear(&hidden, down)?)?)
+    Ok(linear_add(&hidden, down, &x)?)
 }

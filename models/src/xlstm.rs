@@ -5,13 +5,15 @@
 //! The mLSTM layer projects its input to query, key, value, output gate, and, with bias, to one input and one forget gate a
 //! head, which are soft-capped. The cell's output is normalised by head (LayerNorm without bias), gated by σ(output gate),
 //! and projected back.
+//!
+//! In mixed precision x, the gates, the cell's state and output stay f32; what the norms give, and else all between there and
+//! the next sum with x, is f16.
 
-use gradus_engine::Var;
-use gradus_engine::ops::arithmetic::add;
+use gradus_engine::{Precision, Var};
 use gradus_engine::ops::embedding::embedding;
-use gradus_engine::ops::matmul::linear;
+use gradus_engine::ops::matmul::{linear_add, linear_bias, linear_in};
 use gradus_engine::ops::mlstm::{self, mlstm, mlstm_step, mlstm_with_state};
-use gradus_engine::ops::norm::{multi_head_norm_gated, rms_norm};
+use gradus_engine::ops::norm::{multi_head_norm_gated, rms_norm_to};
 use gradus_engine::ops::reshape::reshape;
 use gradus_engine::ops::swiglu::swiglu;
 use gradus_engine::ops::unary::soft_cap;
@@ -26,25 +28,38 @@ use crate::state::{Layer, Recurrent, State};
 ///
 /// # Errors
 /// What the operations meet.
-pub fn forward(model: &ModelConfiguration, weights: &[Var], tokens: &Var, state: Option<&mut State>) -> Result<Var> {
+pub fn forward(
+    model: &ModelConfiguration,
+    weights: &[Var],
+    tokens: &Var,
+    precision: Precision,
+    state: Option<&mut State>,
+) -> Result<Var> {
     let mut layers = state.map(|state| state.layers.iter_mut());
     let mut x = embedding(&weights[0], tokens)?;
     for block in weights[1..=model.num_blocks * XLSTM_BLOCK].chunks(XLSTM_BLOCK) {
         let layer = layers.as_mut().and_then(Iterator::next);
-        x = forward_block(model, block, &x, layer)?;
+        x = forward_block(model, block, &x, precision, layer)?;
     }
-    Ok(rms_norm(&x, &weights[1 + model.num_blocks * XLSTM_BLOCK], model.norm_eps)?)
+    Ok(rms_norm_to(&x, &weights[1 + model.num_blocks * XLSTM_BLOCK], model.norm_eps, precision)?)
 }
 
-fn forward_block(model: &ModelConfiguration, weights: &[Var], x: &Var, layer: Option<&mut Layer>) -> Result<Var> {
+fn forward_block(
+    model: &ModelConfiguration,
+    weights: &[Var],
+    x: &Var,
+    precision: Precision,
+    layer: Option<&mut Layer>,
+) -> Result<Var> {
     let [norm_mlstm, q, k, v, o, i, i_bias, f, f_bias, head_norm, out, norm_ffn, up_gate, up, down] = weights else {
         return Err(crate::Error::Request(format!("an xLSTM block has {XLSTM_BLOCK} weights, not {}", weights.len())));
     };
     let (batch, sequence) = (x.sizes()[0], x.sizes()[1]);
     let heads = |x: Var, head_dim: usize| reshape(&x, &[batch, sequence, model.num_heads, head_dim]);
-    let gate = |x: &Var, weight: &Var, bias: &Var| soft_cap(&add(&linear(x, weight)?, bias)?, model.gate_soft_cap);
+    let linear = |x: &Var, weight: &Var| linear_in(x, weight, precision);
+    let gate = |x: &Var, weight: &Var, bias: &Var| soft_cap(&linear_bias(x, weight, bias)?, model.gate_soft_cap);
 
-    let normed = rms_norm(x, norm_mlstm, model.norm_eps)?;
+    let normed = rms_norm_to(x, norm_mlstm, model.norm_eps, precision)?;
     let query = heads(linear(&normed, q)?, model.qk_head_dim)?;
     let key = heads(linear(&normed, k)?, model.qk_head_dim)?;
     let value = heads(linear(&normed, v)?, model.v_head_dim)?;
@@ -71,9 +86,9 @@ fn forward_block(model: &ModelConfiguration, weights: &[Var], x: &Var, layer: Op
         _ => mlstm(&query, &key, &value, &input_gate, &forget_gate, options)?,
     };
     let gated = multi_head_norm_gated(&cell, head_norm, &output_gate, model.norm_eps)?;
-    let x = add(x, &linear(&gated, out)?)?;
+    let x = linear_add(&gated, out, x)?;
 
-    let normed = rms_norm(&x, norm_ffn, model.norm_eps)?;
+    let normed = rms_norm_to(&x, norm_ffn, model.norm_eps, precision)?;
     let hidden = swiglu(&linear(&normed, up_gate)?, &linear(&normed, up)?)?;
-    Ok(add(&x, &linear(&hidden, down)?)?)
+    Ok(linear_add(&hidden, down, &x)?)
 }

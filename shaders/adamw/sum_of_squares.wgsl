@@ -1,22 +1,25 @@
-// Partial sums of squares of one gradient, and whether all of it is finite: the first stage of the norm.
+// Partial sums of squares of gradients, and whether all of them is finite: the first stage of the norm.
 //
-// gradient: [count]; partials: pairs (bits of Σ x², tensor or NONE), those of this tensor from `first_partial` on.
-// One workgroup sums 8,192 elements: invocation i those at i, i + 256, ... in order, then the 256 sums are added pairwise
-// in a fixed tree. Finite or not is told by bits, since a compiler may assume that x is finite.
+// A gradient is summed by workgroups of 8,192 elements each: invocation i adds those at i, i + 256, ... in order, then the 256
+// sums are added pairwise in a fixed tree. Finite or not is told by bits, since a compiler may assume that x is finite.
+// partials: pairs (bits of Σ x², tensor or NONE), one a workgroup, from `first_partial` on. How many gradients there are,
+// which of them a workgroup sums (`task`) and where it reads (`element`) is in adamw/one_gradient.wgsl or
+// adamw/six_gradients.wgsl.
 // Each barrier separates a level of the tree from the next; the loop has the same bounds in all invocations.
 
 const LANES: u32 = 256u;
 const ELEMENTS: u32 = 32u;  // a lane
 
-struct Parameters {
-    count: u32,
-    first_partial: u32,
+// What a workgroup sums: the elements from `first` to before `end` of a gradient.
+struct Task {
+    slot: u32,    // which of the bound gradients
     tensor: u32,  // its place among all
+    first: u32,
+    end: u32,
 }
 
 @group(0) @binding(0) var<uniform> parameters: Parameters;
-@group(0) @binding(1) var<storage, read> gradient: array<f32>;
-@group(0) @binding(2) var<storage, read_write> partials: array<vec2<u32>>;
+@group(0) @binding(1) var<storage, read_write> partials: array<vec2<u32>>;
 
 var<workgroup> sums: array<f32, LANES>;
 var<workgroup> bad: array<u32, LANES>;
@@ -28,14 +31,14 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let block = flat_workgroup(group, groups);
-    let first = block * LANES * ELEMENTS;
-    if first >= parameters.count {
+    if block >= parameters.blocks {
         return;
     }
+    let task = task_of(block);
     var sum = 0.0;
     var found = 0u;
-    for (var place = first + lane; place < min(first + LANES * ELEMENTS, parameters.count); place += LANES) {
-        let x = gradient[place];
+    for (var place = task.first + lane; place < task.end; place += LANES) {
+        let x = element(task.slot, place);
         found |= select(1u, 0u, is_finite(x));
         sum += x * x;
     }
@@ -52,6 +55,6 @@ fn main(
     if lane == 0u {
         let none_bad = bad[0] == 0u && is_finite(sums[0]);
         partials[parameters.first_partial + block] =
-            vec2<u32>(bitcast<u32>(sums[0]), select(parameters.tensor, NONE, none_bad));
+            vec2<u32>(bitcast<u32>(sums[0]), select(task.tensor, NONE, none_bad));
     }
 }

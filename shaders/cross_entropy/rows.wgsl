@@ -1,7 +1,7 @@
 // Loss of each row of a block of logits, and in place of the logits their gradients:
 //
 //   z = cap · tanh(x / cap), or x without a cap;   loss = ln Σ e^z - z[target]
-//   dx = (e^z / Σ e^z - [column = target]) · (1 - (z / cap)²) · inverse
+//   dx = (e^z / Σ e^z - [column = target]) · (1 - (z / cap)²) · inverse · boost
 //
 // logits: [rows, vocabulary] of the block; targets, losses: of all rows, the block's from `first_row` on; inverse: [1],
 // 1 / (rows that count). GRADIENTS = 0: only the loss, the logits stay.
@@ -19,6 +19,7 @@ struct Parameters {
     cap: f32,  // 0: none
     not_a_number: u32,  // its bits
     operation: u32,     // for the fault record
+    boost: f32,
 }
 
 @group(0) @binding(0) var<uniform> parameters: Parameters;
@@ -71,7 +72,7 @@ fn main(
     if GRADIENTS == 0u {
         return;
     }
-    let share = inverse[0] / found.total;
+    let share = inverse[0] * parameters.boost / found.total;
     for (var column = lane; column < parameters.vocabulary; column += LANES) {
         let x = logits[begin + column];
         var d = safe_exp(capped(x) - found.top) * share;

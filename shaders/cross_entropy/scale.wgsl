@@ -1,4 +1,4 @@
-// y = x · factor[0]: the saved gradients times the loss's.
+// y = x · factor[0] · rest: the saved gradients times the loss's, without what they were boosted by.
 //
 // x, y: [count]; factor: [1]. One invocation computes four elements, 256 apart.
 
@@ -7,12 +7,13 @@ const ELEMENTS: u32 = 4u;  // a lane
 
 struct Parameters {
     count: u32,
+    rest: f32,
 }
 
 @group(0) @binding(0) var<uniform> parameters: Parameters;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> x: array<Element>;
 @group(0) @binding(2) var<storage, read> factor: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+@group(0) @binding(3) var<storage, read_write> y: array<Element>;
 
 @compute @workgroup_size(256)
 fn main(
@@ -24,7 +25,7 @@ fn main(
     for (var element = 0u; element < ELEMENTS; element++) {
         let place = begin + element * LANES;
         if place < parameters.count {
-            y[place] = x[place] * factor[0];
+            y[place] = Element(f32(x[place]) * (factor[0] * parameters.rest));
         }
     }
 }

@@ -1,11 +1,37 @@
-// Four neighbours of operand a at once: rows of its storage have a length that is a multiple of four, and it starts at one.
+// Fetching the vectors of a panel of A, TILE_M rows by TILE_K of the depth, each at once: rows of its storage have
+// a length that is a multiple of four, and it starts at one.
+//
+// Stored along the depth ([rows, depth]), the four of a vector follow each other along it; else along the rows. What lies
+// outside the matrix, or from the depth `end` on, is 0.
 
-@group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> a: array<vec4<AStored>>;
 
-// Elements first .. first + 3 of the stored row at `row_start`, which has `length` elements; zeros beyond it.
-fn load_a(row_start: u32, first: u32, length: u32) -> vec4<f32> {
-    if first >= length {
-        return vec4<f32>();
+fn start_a(lane: u32, first: u32, depth: u32, base: u32) -> Walk {
+    if A_TRANSPOSED == 0u {
+        let line = first + lane / (TILE_K / 4u);
+        let k = depth + lane % (TILE_K / 4u) * 4u;
+        return Walk(line, k, base + line * parameters.depth + k);
     }
-    return a[(row_start + first) / 4u];
+    let line = first + lane % (TILE_M / 4u) * 4u;
+    let k = depth + lane / (TILE_M / 4u);
+    return Walk(line, k, base + k * parameters.rows + line);
+}
+
+fn advance_a(walk: Walk) -> Walk {
+    let further = select(TILE_K * parameters.rows, TILE_K, A_TRANSPOSED == 0u);
+    return Walk(walk.line, walk.k + TILE_K, walk.place + further);
+}
+
+// The vector that is loaded as number `load`: LANES vectors further for each.
+fn fetch_a(walk: Walk, load: u32, end: u32) -> vec4<Panel> {
+    let lines = select(0u, LANES / (TILE_K / 4u), A_TRANSPOSED == 0u);
+    let depths = select(LANES / (TILE_M / 4u), 0u, A_TRANSPOSED == 0u);
+    let line = walk.line + load * lines;
+    let k = walk.k + load * depths;
+    let place = walk.place + load * select(depths * parameters.rows, lines * parameters.depth, A_TRANSPOSED == 0u);
+    var value = vec4<Panel>();
+    if (line < parameters.rows) & (k < end) {
+        value = vec4<Panel>(a[place / 4u]);
+    }
+    return value;
 }

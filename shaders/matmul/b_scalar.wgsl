@@ -1,13 +1,40 @@
-// Four neighbours of operand b one by one, for rows of any length.
+// Fetching the vectors of a panel of B, TILE_N columns by TILE_K of the depth, one element after the other.
+//
+// Stored along the depth ([columns, depth], B_TRANSPOSED), the four of a vector follow each other along it; else along the columns. What lies
+// outside the matrix, or from the depth `end` on, is 0.
 
-@group(0) @binding(2) var<storage, read> b: array<f32>;
+@group(0) @binding(2) var<storage, read> b: array<BStored>;
 
-// Elements first .. first + 3 of the stored row at `row_start`, which has `length` elements; zeros beyond it.
-fn load_b(row_start: u32, first: u32, length: u32) -> vec4<f32> {
-    var value = vec4<f32>();
+fn start_b(lane: u32, first: u32, depth: u32, base: u32) -> Walk {
+    if B_TRANSPOSED == 1u {
+        let line = first + lane / (TILE_K / 4u);
+        let k = depth + lane % (TILE_K / 4u) * 4u;
+        return Walk(line, k, base + line * parameters.depth + k);
+    }
+    let line = first + lane % (TILE_N / 4u) * 4u;
+    let k = depth + lane / (TILE_N / 4u);
+    return Walk(line, k, base + k * parameters.columns + line);
+}
+
+fn advance_b(walk: Walk) -> Walk {
+    let further = select(TILE_K * parameters.columns, TILE_K, B_TRANSPOSED == 1u);
+    return Walk(walk.line, walk.k + TILE_K, walk.place + further);
+}
+
+// The vector that is loaded as number `load`: LANES vectors further for each.
+fn fetch_b(walk: Walk, load: u32, end: u32) -> vec4<Panel> {
+    let lines = select(0u, LANES / (TILE_K / 4u), B_TRANSPOSED == 1u);
+    let depths = select(LANES / (TILE_N / 4u), 0u, B_TRANSPOSED == 1u);
+    let line = walk.line + load * lines;
+    let k = walk.k + load * depths;
+    let place = walk.place + load * select(depths * parameters.columns, lines * parameters.depth, B_TRANSPOSED == 1u);
+    let lines_left = parameters.columns - min(line, parameters.columns);
+    let depth_left = end - min(k, end);
+    let inside = select(select(0u, lines_left, depth_left > 0u), select(0u, depth_left, lines_left > 0u), B_TRANSPOSED == 1u);
+    var value = vec4<Panel>();
     for (var i = 0u; i < 4u; i++) {
-        if first + i < length {
-            value[i] = b[row_start + first + i];
+        if i < inside {
+            value[i] = Panel(b[place + i]);
         }
     }
     return value;

@@ -1,11 +1,37 @@
-// Four neighbours of operand b at once: rows of its storage have a length that is a multiple of four, and it starts at one.
+// Fetching the vectors of a panel of B, TILE_N columns by TILE_K of the depth, each at once: rows of its storage have
+// a length that is a multiple of four, and it starts at one.
+//
+// Stored along the depth ([columns, depth], B_TRANSPOSED), the four of a vector follow each other along it; else along the columns. What lies
+// outside the matrix, or from the depth `end` on, is 0.
 
-@group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> b: array<vec4<BStored>>;
 
-// Elements first .. first + 3 of the stored row at `row_start`, which has `length` elements; zeros beyond it.
-fn load_b(row_start: u32, first: u32, length: u32) -> vec4<f32> {
-    if first >= length {
-        return vec4<f32>();
+fn start_b(lane: u32, first: u32, depth: u32, base: u32) -> Walk {
+    if B_TRANSPOSED == 1u {
+        let line = first + lane / (TILE_K / 4u);
+        let k = depth + lane % (TILE_K / 4u) * 4u;
+        return Walk(line, k, base + line * parameters.depth + k);
     }
-    return b[(row_start + first) / 4u];
+    let line = first + lane % (TILE_N / 4u) * 4u;
+    let k = depth + lane / (TILE_N / 4u);
+    return Walk(line, k, base + k * parameters.columns + line);
+}
+
+fn advance_b(walk: Walk) -> Walk {
+    let further = select(TILE_K * parameters.columns, TILE_K, B_TRANSPOSED == 1u);
+    return Walk(walk.line, walk.k + TILE_K, walk.place + further);
+}
+
+// The vector that is loaded as number `load`: LANES vectors further for each.
+fn fetch_b(walk: Walk, load: u32, end: u32) -> vec4<Panel> {
+    let lines = select(0u, LANES / (TILE_K / 4u), B_TRANSPOSED == 1u);
+    let depths = select(LANES / (TILE_N / 4u), 0u, B_TRANSPOSED == 1u);
+    let line = walk.line + load * lines;
+    let k = walk.k + load * depths;
+    let place = walk.place + load * select(depths * parameters.columns, lines * parameters.depth, B_TRANSPOSED == 1u);
+    var value = vec4<Panel>();
+    if (line < parameters.columns) & (k < end) {
+        value = vec4<Panel>(b[place / 4u]);
+    }
+    return value;
 }

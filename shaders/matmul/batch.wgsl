@@ -1,4 +1,8 @@
-// Which matrices of a batch a workgroup multiplies.
+// What a workgroup computes: which tile of which matrix of a batch, and over what part of the depth.
+//
+// Workgroups run over the tiles of a row of tiles, then over these rows, then over the matrices, then over the parts that the
+// depth is cut into where there would be too few tiles to keep a GPU busy; the sums of each part are a tensor laid out like
+// C, and matmul/sum_parts.wgsl adds them up.
 //
 // C's matrices are counted along up to three leading dimensions, of which an operand may lack some: it is then the same
 // along them, with a stride of 0. If SUMMED, each matrix of C is the sum of `summed` products, counted along up to two more
@@ -29,9 +33,40 @@ struct Parameters {
     b_inner: u32,
     b_summed_outer: u32,
     b_summed_inner: u32,
+    parts: u32,
+    part_depth: u32,  // a multiple of the depth of a step
 }
 
 @group(0) @binding(0) var<uniform> parameters: Parameters;
+
+struct Work {
+    matrix: u32,  // not below parameters.matrices: there is nothing to do
+    part: u32,
+    row: u32,     // the tile's first
+    column: u32,
+    depth: u32,   // from here
+    end: u32,     // to here
+}
+
+fn work_of(workgroup: u32) -> Work {
+    let row_of_tiles = workgroup / parameters.column_tiles;
+    let matrix = row_of_tiles / parameters.row_tiles;
+    let part = matrix / max(parameters.matrices, 1u);
+    let depth = part * parameters.part_depth;
+    return Work(
+        select(matrix % max(parameters.matrices, 1u), parameters.matrices, part >= parameters.parts),
+        part,
+        (row_of_tiles % parameters.row_tiles) * TILE_M,
+        (workgroup % parameters.column_tiles) * TILE_N,
+        depth,
+        min(depth + parameters.part_depth, parameters.depth),
+    );
+}
+
+// Where a matrix of C, or of sums over a part of the depth, starts.
+fn output_place(work: Work) -> u32 {
+    return parameters.c_offset + (work.part * parameters.matrices + work.matrix) * parameters.rows * parameters.columns;
+}
 
 // Where the operands of C's matrix `matrix` start: of the first product, if several are summed.
 fn operands(matrix: u32) -> vec2<u32> {

@@ -1,93 +1,105 @@
-// C = A B, C += A B or C = A B + bias, for each matrix of a batch; or each matrix of C is a sum of such products.
+// C = epilogue(A B) for each matrix of a batch; or each matrix of C is a sum of such products.
 //
 // A: [rows, depth], stored so or, if A_TRANSPOSED, as [depth, rows]; B: [depth, columns], stored so or, if B_TRANSPOSED, as
-// [columns, depth]; C: [rows, columns]. All row-major, each from an offset on. Workgroups run over the tiles of a row of
-// tiles, then over these rows, then over the matrices.
+// [columns, depth]; C: [rows, columns]. All row-major, each from an offset on. Which tile a workgroup computes, and what part
+// of the depth: matmul/batch.wgsl.
 //
-// A workgroup computes a TILE_M x TILE_N tile of C in steps of TILE_K along the depth; an invocation computes ROWS x 4
-// elements of it in registers. Both panels wait in workgroup memory with the depth outermost, so that the inner product
-// reads them as vec4. While one panel is multiplied, the next is already on its way into registers.
+// A workgroup computes a TILE_M x TILE_N tile of C in steps of 8 along the depth; an invocation computes 4 ROW_QUADS x
+// 4 COLUMN_QUADS elements of it in registers, in quads that lie apart by the tile's share, so that neighbours read
+// neighbouring vectors. Both panels wait in workgroup memory with the depth outermost, so that the inner product reads them
+// as vec4. There are two of each: while one is multiplied, the next is on its way into registers, then into the other.
 //
 // Versions: naive (one invocation an element, every operand from global memory) -> panels in workgroup memory (each
-// operand read TILE times less) -> 4 x 4 or 8 x 4 elements an invocation (workgroup memory read 4 times less) -> next
-// panel loaded during the multiply (the wait for memory hidden).
+// operand read TILE times less) -> up to 8 x 8 elements an invocation (workgroup memory read 8 times less) -> next panel
+// loaded during the multiply (the wait for memory hidden) -> the eight steps of the multiply written out (the driver then
+// loads the next step's vectors ahead; from a loop it does not: 29 -> 41 TFLOP/s on an H100) -> two panels (one barrier).
 //
-// Barriers: one after the panels are stored, so that all are there; one after the multiply, before they are replaced.
+// Barrier: a panel is complete before it is read, and the one before it has been read by all before it is replaced.
 //
-// `load_a` and `load_b` (matmul/{a,b}_{vector,scalar}.wgsl) give four elements that are neighbours in memory, `operands` and
-// `further` (matmul/batch.wgsl) the places of matrices, `epilogue` (matmul/epilogue_{plain,bias}.wgsl) what is stored. If
-// SUMMED, the depth is walked once for each product that is added up, in order; the panels simply go on.
+// `fetch_a` and `fetch_b` (matmul/{a,b}_{vector,scalar}.wgsl) give four elements that are neighbours in memory, `operands` and
+// `further` (matmul/batch.wgsl) the places of matrices, `store` (matmul/store_{vector,scalar}.wgsl) puts results away. If SUMMED, the depth is
+// walked once for each product that is added up, in order; the panels simply go on.
 
-@group(0) @binding(3) var<storage, read_write> c: array<f32>;
+alias Panel = f32;
 
-const LANES = (TILE_M / ROWS) * (TILE_N / 4u);
-// Vectors of a panel that one invocation loads.
+const TILE_K: u32 = 8u;
+const LANES = (TILE_M / (4u * ROW_QUADS)) * (TILE_N / (4u * COLUMN_QUADS));
+// Vectors of a panel that one invocation loads: one or two of A, one of B.
 const A_LOADS = TILE_M * TILE_K / 4u / LANES;
-const B_LOADS = TILE_N * TILE_K / 4u / LANES;
 const A_WIDTH = TILE_M / 4u;
 const B_WIDTH = TILE_N / 4u;
+// Quads of rows and columns that lie between two of an invocation's.
+const ROW_STRIDE = A_WIDTH / ROW_QUADS;
+const COLUMN_STRIDE = B_WIDTH / COLUMN_QUADS;
 
-var<workgroup> a_panel: array<vec4<f32>, TILE_K * A_WIDTH>;
-var<workgroup> b_panel: array<vec4<f32>, TILE_K * B_WIDTH>;
-
-// Vector `index` of the A panel whose depth starts at `depth`.
-fn fetch_a(index: u32, first_row: u32, depth: u32, base: u32) -> vec4<f32> {
-    if A_TRANSPOSED == 1u {
-        let row = first_row + (index % A_WIDTH) * 4u;
-        let k = depth + index / A_WIDTH;
-        if k >= parameters.depth {
-            return vec4<f32>();
-        }
-        return load_a(base + k * parameters.rows, row, parameters.rows);
-    }
-    let row = first_row + index / (TILE_K / 4u);
-    let k = depth + (index % (TILE_K / 4u)) * 4u;
-    if row >= parameters.rows {
-        return vec4<f32>();
-    }
-    return load_a(base + row * parameters.depth, k, parameters.depth);
-}
-
-fn fetch_b(index: u32, first_column: u32, depth: u32, base: u32) -> vec4<f32> {
-    if B_TRANSPOSED == 1u {
-        let column = first_column + index / (TILE_K / 4u);
-        let k = depth + (index % (TILE_K / 4u)) * 4u;
-        if column >= parameters.columns {
-            return vec4<f32>();
-        }
-        return load_b(base + column * parameters.depth, k, parameters.depth);
-    }
-    let column = first_column + (index % B_WIDTH) * 4u;
-    let k = depth + index / B_WIDTH;
-    if k >= parameters.depth {
-        return vec4<f32>();
-    }
-    return load_b(base + k * parameters.columns, column, parameters.columns);
-}
+var<workgroup> a_panel: array<vec4<f32>, 2u * TILE_K * A_WIDTH>;
+var<workgroup> b_panel: array<vec4<f32>, 2u * TILE_K * B_WIDTH>;
 
 // Puts a fetched vector where the multiply wants it: depth outermost, so a vector along the depth is scattered.
-fn store_a(index: u32, value: vec4<f32>) {
+fn store_a(panel: u32, index: u32, value: vec4<f32>) {
+    let begin = panel * TILE_K * A_WIDTH;
     if A_TRANSPOSED == 1u {
-        a_panel[index] = value;
+        a_panel[begin + index] = value;
         return;
     }
     let row = index / (TILE_K / 4u);
     let k = (index % (TILE_K / 4u)) * 4u;
     for (var i = 0u; i < 4u; i++) {
-        a_panel[(k + i) * A_WIDTH + row / 4u][row % 4u] = value[i];
+        a_panel[begin + (k + i) * A_WIDTH + row / 4u][row % 4u] = value[i];
     }
 }
 
-fn store_b(index: u32, value: vec4<f32>) {
+fn store_b(panel: u32, index: u32, value: vec4<f32>) {
+    let begin = panel * TILE_K * B_WIDTH;
     if B_TRANSPOSED == 0u {
-        b_panel[index] = value;
+        b_panel[begin + index] = value;
         return;
     }
     let column = index / (TILE_K / 4u);
     let k = (index % (TILE_K / 4u)) * 4u;
     for (var i = 0u; i < 4u; i++) {
-        b_panel[(k + i) * B_WIDTH + column / 4u][column % 4u] = value[i];
+        b_panel[begin + (k + i) * B_WIDTH + column / 4u][column % 4u] = value[i];
     }
+}
+
+// The sums of an invocation: four blocks of 4 x 4, a vector each row. Named, not counted: what is indexed by numbers that are
+// only known once loops are unrolled may end up in memory (2 instead of 41 TFLOP/s).
+struct Sums {
+    block_00: mat4x4<f32>,
+    block_01: mat4x4<f32>,
+    block_10: mat4x4<f32>,
+    block_11: mat4x4<f32>,
+}
+
+// Row i is a[i] b.
+fn outer(a: vec4<f32>, b: vec4<f32>) -> mat4x4<f32> {
+    return mat4x4<f32>(a.x * b, a.y * b, a.z * b, a.w * b);
+}
+
+// Adds step k of a panel to the sums of the invocation whose first quad of rows is `row`, of columns `column`.
+fn multiply(panel: u32, k: u32, row: u32, column: u32, sums: ptr<function, Sums>) {
+    let a_begin = (panel * TILE_K + k) * A_WIDTH + row;
+    let b_begin = (panel * TILE_K + k) * B_WIDTH + column;
+    let a0 = a_panel[a_begin];
+    let b0 = b_panel[b_begin];
+    (*sums).block_00 += outer(a0, b0);
+    if ROW_QUADS == 2u {
+        let a1 = a_panel[a_begin + ROW_STRIDE];
+        (*sums).block_10 += outer(a1, b0);
+        if COLUMN_QUADS == 2u {
+            let b1 = b_panel[b_begin + COLUMN_STRIDE];
+            (*sums).block_01 += outer(a0, b1);
+            (*sums).block_11 += outer(a1, b1);
+        }
+    }
+}
+
+// Stores a block whose first element is at `row` and `column`.
+fn store_block(place: u32, row: u32, column: u32, block: mat4x4<f32>) {
+    store(place, row, column, block[0]);
+    store(place, row + 1u, column, block[1]);
+    store(place, row + 2u, column, block[2]);
+    store(place, row + 3u, column, block[3]);
 }
 
 @compute @workgroup_size(LANES)
@@ -96,78 +108,66 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let tile = flat_workgroup(group, groups);
-    let row_of_tiles = tile / parameters.column_tiles;
-    let matrix = row_of_tiles / parameters.row_tiles;
-    if matrix >= parameters.matrices {
+    let work = work_of(flat_workgroup(group, groups));
+    if work.matrix >= parameters.matrices {
         return;
     }
-    let first_row = (row_of_tiles % parameters.row_tiles) * TILE_M;
-    let first_column = (tile % parameters.column_tiles) * TILE_N;
-    let start = operands(matrix);
-    let my_row = lane / B_WIDTH;  // in units of ROWS
-    let my_column = lane % B_WIDTH;  // in units of 4
+    let start = operands(work.matrix);
+    let my_row = lane / COLUMN_STRIDE;  // the first quad
+    let my_column = lane % COLUMN_STRIDE;
 
-    var sums: array<vec4<f32>, ROWS>;
-    for (var row = 0u; row < ROWS; row++) {
-        sums[row] = vec4<f32>();
+    var sums = Sums();
+    var walk_a = start_a(lane, work.row, work.depth, start.x);
+    var walk_b = start_b(lane, work.column, work.depth, start.y);
+    store_a(0u, lane, fetch_a(walk_a, 0u, work.end));
+    store_b(0u, lane, fetch_b(walk_b, 0u, work.end));
+    if A_LOADS == 2u {
+        store_a(0u, lane + LANES, fetch_a(walk_a, 1u, work.end));
     }
-    var next_a: array<vec4<f32>, A_LOADS>;
-    var next_b: array<vec4<f32>, B_LOADS>;
-    for (var i = 0u; i < A_LOADS; i++) {
-        next_a[i] = fetch_a(lane + i * LANES, first_row, 0u, start.x);
-    }
-    for (var i = 0u; i < B_LOADS; i++) {
-        next_b[i] = fetch_b(lane + i * LANES, first_column, 0u, start.y);
-    }
-    let steps = (parameters.depth + TILE_K - 1u) / TILE_K;  // of one product
+    workgroupBarrier();
+    let steps = (work.end - work.depth + TILE_K - 1u) / TILE_K;  // of one product
     let all_steps = select(steps, steps * parameters.summed, SUMMED == 1u);
-    var base = start;
-    var depth = 0u;
     for (var step = 1u; step <= all_steps; step++) {
-        for (var i = 0u; i < A_LOADS; i++) {
-            store_a(lane + i * LANES, next_a[i]);
+        // After the last step the walk stays beyond the end, where nothing is read.
+        walk_a = advance_a(walk_a);
+        walk_b = advance_b(walk_b);
+        if SUMMED == 1u && step % steps == 0u && step < all_steps {
+            let base = start + further(step / steps);
+            walk_a = start_a(lane, work.row, work.depth, base.x);
+            walk_b = start_b(lane, work.column, work.depth, base.y);
         }
-        for (var i = 0u; i < B_LOADS; i++) {
-            store_b(lane + i * LANES, next_b[i]);
+        let next_a0 = fetch_a(walk_a, 0u, work.end);
+        let next_b0 = fetch_b(walk_b, 0u, work.end);
+        var next_a1 = vec4<f32>();
+        if A_LOADS == 2u {
+            next_a1 = fetch_a(walk_a, 1u, work.end);
         }
-        workgroupBarrier();
-        depth += TILE_K;
-        // After the last step the depth stays beyond the end, where nothing is read.
-        if SUMMED == 1u && depth >= parameters.depth && step < all_steps {
-            depth = 0u;
-            base = start + further(step / steps);
-        }
-        for (var i = 0u; i < A_LOADS; i++) {
-            next_a[i] = fetch_a(lane + i * LANES, first_row, depth, base.x);
-        }
-        for (var i = 0u; i < B_LOADS; i++) {
-            next_b[i] = fetch_b(lane + i * LANES, first_column, depth, base.y);
-        }
-        for (var k = 0u; k < TILE_K; k++) {
-            let b = b_panel[k * B_WIDTH + my_column];
-            for (var quad = 0u; quad < ROWS / 4u; quad++) {
-                let a = a_panel[k * A_WIDTH + my_row * (ROWS / 4u) + quad];
-                for (var i = 0u; i < 4u; i++) {
-                    sums[quad * 4u + i] = fma(vec4<f32>(a[i]), b, sums[quad * 4u + i]);
-                }
-            }
+        let panel = (step - 1u) % 2u;
+        multiply(panel, 0u, my_row, my_column, &sums);
+        multiply(panel, 1u, my_row, my_column, &sums);
+        multiply(panel, 2u, my_row, my_column, &sums);
+        multiply(panel, 3u, my_row, my_column, &sums);
+        multiply(panel, 4u, my_row, my_column, &sums);
+        multiply(panel, 5u, my_row, my_column, &sums);
+        multiply(panel, 6u, my_row, my_column, &sums);
+        multiply(panel, 7u, my_row, my_column, &sums);
+        store_a(1u - panel, lane, next_a0);
+        store_b(1u - panel, lane, next_b0);
+        if A_LOADS == 2u {
+            store_a(1u - panel, lane + LANES, next_a1);
         }
         workgroupBarrier();
     }
 
-    let column = first_column + my_column * 4u;
-    let c_start = parameters.c_offset + matrix * parameters.rows * parameters.columns;
-    for (var i = 0u; i < ROWS; i++) {
-        let row = first_row + my_row * ROWS + i;
-        if row < parameters.rows {
-            let place = c_start + row * parameters.columns + column;
-            for (var j = 0u; j < 4u; j++) {
-                if column + j < parameters.columns {
-                    let sum = epilogue(sums[i][j], column + j);
-                    c[place + j] = sum + select(0.0, c[place + j], parameters.accumulate == 1u);
-                }
-            }
+    let place = output_place(work);
+    let row = work.row + 4u * my_row;
+    let column = work.column + 4u * my_column;
+    store_block(place, row, column, sums.block_00);
+    if ROW_QUADS == 2u {
+        store_block(place, row + 4u * ROW_STRIDE, column, sums.block_10);
+        if COLUMN_QUADS == 2u {
+            store_block(place, row, column + 4u * COLUMN_STRIDE, sums.block_01);
+            store_block(place, row + 4u * ROW_STRIDE, column + 4u * COLUMN_STRIDE, sums.block_11);
         }
     }
 }

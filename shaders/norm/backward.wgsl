@@ -6,6 +6,7 @@
 // `incoming` and `outgoing` are in norm/gradient_plain.wgsl or norm/gradient_gated.wgsl.
 //
 // x, d_y, d_x: [tokens, heads, packs] of Pack; weight: [heads, packs]; partial: [blocks, heads, packs].
+// In mixed precision d_y, the gate and d_gate are f16.
 // SPAN invocations take one head through a block of tokens, 256 / SPAN such pairs a workgroup. Each adds up d_weight of its
 // KEPT packs in registers and writes it to `partial`, which norm/column_sum.wgsl adds up: fixed order, no atomics.
 // Mean and r are computed again from x, which is read anyway: cheaper than to store them.
@@ -23,7 +24,7 @@ struct Parameters {
 @group(0) @binding(0) var<uniform> parameters: Parameters;
 @group(0) @binding(1) var<storage, read> x: array<Pack>;
 @group(0) @binding(2) var<storage, read> weight: array<Pack>;
-@group(0) @binding(3) var<storage, read> d_y: array<Pack>;
+@group(0) @binding(3) var<storage, read> d_y: array<Stored>;
 @group(0) @binding(4) var<storage, read_write> d_x: array<Pack>;
 @group(0) @binding(5) var<storage, read_write> partial: array<Pack>;
 
@@ -58,7 +59,7 @@ fn main(
             let column = within + k * SPAN;
             if inside && column < parameters.packs {
                 difference[k] = x[first + column];
-                upstream[k] = incoming(k, d_y[first + column], first + column);
+                upstream[k] = incoming(k, Pack(d_y[first + column]), first + column);
                 sums += vec2<f32>(total(difference[k]), total(upstream[k] * scales[k]));
             }
         }

@@ -1,6 +1,7 @@
 // Normalises rows: y = finish(n · weight), n = (x - mean) · rsqrt(mean((x - mean)²) + epsilon).
 //
-// The mean is taken as 0 unless CENTRED is 1 (RMSNorm). x, y: [rows, packs] of Pack; weight: [heads, packs], and row r is
+// The mean is taken as 0 unless CENTRED is 1 (RMSNorm). x: [rows, packs] of Pack, y like it, in mixed precision as f16; the
+// gate has the type of y. weight: [heads, packs], and row r is
 // scaled by weight row r mod heads. `finish` is in norm/output_plain.wgsl or norm/output_gated.wgsl.
 //
 // SPAN invocations share a row, 256 / SPAN rows a workgroup. Each holds its KEPT packs of the row in registers, so x is
@@ -17,7 +18,7 @@ struct Parameters {
 @group(0) @binding(0) var<uniform> parameters: Parameters;
 @group(0) @binding(1) var<storage, read> x: array<Pack>;
 @group(0) @binding(2) var<storage, read> weight: array<Pack>;
-@group(0) @binding(3) var<storage, read_write> y: array<Pack>;
+@group(0) @binding(3) var<storage, read_write> y: array<Stored>;
 
 @compute @workgroup_size(256)
 fn main(
@@ -57,7 +58,7 @@ fn main(
         let column = within + k * SPAN;
         if inside && column < parameters.packs {
             let scaled = (kept[k] - mean) * scale * weight[weight_first + column];
-            y[first + column] = finish(scaled, first + column);
+            y[first + column] = Stored(finish(scaled, first + column));
         }
     }
 }

@@ -1,6 +1,8 @@
 // Rows are read one element at a time: their length is not a multiple of 4.
 
 alias Pack = f32;
+// The like in a tensor that mixed precision keeps as f16.
+alias Stored = Element;
 
 fn total(x: Pack) -> f32 {
     return x;

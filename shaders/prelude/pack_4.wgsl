@@ -1,6 +1,8 @@
 // Rows are read four elements at a time: their length is a multiple of 4.
 
 alias Pack = vec4<f32>;
+// The like in a tensor that mixed precision keeps as f16.
+alias Stored = vec4<Element>;
 
 fn total(x: Pack) -> f32 {
     return (x.x + x.y) + (x.z + x.w);

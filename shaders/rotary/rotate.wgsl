@@ -4,7 +4,7 @@
 //
 // x, y: [batch, sequence, heads, D]; tables: [positions, D], the cosines of a position, then its sines, made on the host
 // since sin and cos of WGSL are coarse for large angles. `Lane` is f32, or vec4<f32> where D/2 is a multiple of 4; all
-// lengths count lanes. One invocation rotates one lane of pairs: neighbours read and write neighbouring places.
+// lengths count lanes. x and y are `Stored`, the same in f16 or f32; tables and arithmetic are f32. One invocation rotates one lane of pairs: neighbours read and write neighbouring places.
 
 struct Parameters {
     count: u32,  // lanes of pairs
@@ -16,9 +16,9 @@ struct Parameters {
 }
 
 @group(0) @binding(0) var<uniform> parameters: Parameters;
-@group(0) @binding(1) var<storage, read> x: array<Lane>;
+@group(0) @binding(1) var<storage, read> x: array<Stored>;
 @group(0) @binding(2) var<storage, read> tables: array<Lane>;
-@group(0) @binding(3) var<storage, read_write> y: array<Lane>;
+@group(0) @binding(3) var<storage, read_write> y: array<Stored>;
 
 @compute @workgroup_size(256)
 fn main(
@@ -38,8 +38,8 @@ fn main(
     let cosine = tables[angle];
     let sine = parameters.sign * tables[angle + half];
     let place = row * 2u * half + j;
-    let low = x[place];
-    let high = x[place + half];
-    y[place] = low * cosine - high * sine;
-    y[place + half] = high * cosine + low * sine;
+    let low = Lane(x[place]);
+    let high = Lane(x[place + half]);
+    y[place] = Stored(low * cosine - high * sine);
+    y[place + half] = Stored(high * cosine + low * sine);
 }

@@ -1,2 +1,3 @@
 // One pair at a time.
 alias Lane = f32;
+alias Stored = Element;

@@ -3,7 +3,8 @@
 // where 1 - s would cancel for sigmoid(-g).
 //
 // d_y: `count` packs; where the inputs are read is in swiglu/separate.wgsl or swiglu/packed.wgsl, where the gradients go
-// in swiglu/separate_gradients.wgsl or swiglu/packed_gradients.wgsl. One invocation computes one pack of both gradients.
+// in swiglu/separate_gradients.wgsl or swiglu/packed_gradients.wgsl. One invocation computes one pack of both gradients, in
+// f32; tensors may be f16.
 
 struct Parameters {
     count: u32,
@@ -11,7 +12,7 @@ struct Parameters {
 }
 
 @group(0) @binding(0) var<uniform> parameters: Parameters;
-@group(0) @binding(1) var<storage, read> d_y: array<Pack>;
+@group(0) @binding(1) var<storage, read> d_y: array<Stored>;
 
 @compute @workgroup_size(256)
 fn main(
@@ -25,6 +26,6 @@ fn main(
     }
     let g = gate_at(index);
     let s = sigmoid_pack(g);
-    let upstream = d_y[index];
+    let upstream = Pack(d_y[index]);
     store(index, upstream * up_at(index) * s * (1.0 + g * sigmoid_pack(-g)), upstream * g * s);
 }

@@ -1,7 +1,7 @@
 // y = silu(gate) · up, silu(g) = g · sigmoid(g).
 //
 // y: `count` packs; where gate and up are read is in swiglu/separate.wgsl or swiglu/packed.wgsl. One invocation computes
-// one pack. sigmoid overflows nowhere, and far below 0 the product goes to 0.
+// one pack, in f32; tensors may be f16. sigmoid overflows nowhere, and far below 0 the product goes to 0.
 
 struct Parameters {
     count: u32,
@@ -9,7 +9,7 @@ struct Parameters {
 }
 
 @group(0) @binding(0) var<uniform> parameters: Parameters;
-@group(0) @binding(1) var<storage, read_write> y: array<Pack>;
+@group(0) @binding(1) var<storage, read_write> y: array<Stored>;
 
 @compute @workgroup_size(256)
 fn main(
@@ -22,5 +22,5 @@ fn main(
         return;
     }
     let g = gate_at(index);
-    y[index] = g * sigmoid_pack(g) * up_at(index);
+    y[index] = Stored(g * sigmoid_pack(g) * up_at(index));
 }

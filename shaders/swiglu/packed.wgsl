@@ -1,5 +1,5 @@
 // Gate and up lie side by side in one tensor: each row is the gate's row, then up's.
-@group(0) @binding(2) var<storage, read> x: array<Pack>;
+@group(0) @binding(2) var<storage, read> x: array<Stored>;
 
 // The place of the gate; up is a row of y further on.
 fn place(index: u32) -> u32 {
@@ -7,9 +7,9 @@ fn place(index: u32) -> u32 {
 }
 
 fn gate_at(index: u32) -> Pack {
-    return x[place(index)];
+    return Pack(x[place(index)]);
 }
 
 fn up_at(index: u32) -> Pack {
-    return x[place(index) + parameters.packs];
+    return Pack(x[place(index) + parameters.packs]);
 }

@@ -48,9 +48,11 @@ fn numbers_and_names_that_cannot_be() {
         ("--batch 0", "--batch"),
         ("--context 0", "--context"),
         ("--max-time 0s", "--max-time"),
+        ("--precision f16", "--precision"),
     ] {
         refused(at, &format!("train {flags}"), 2, &[flag]);
     }
+    refused(at, &format!("{TRAIN} --precision mixed"), 2, &["mode \"mixed\"", "f32"]);
     refused(at, &format!("{TRAIN} --model xlstm-tny"), 2, &["did you mean `xlstm-tiny`?"]);
     refused(at, &format!("{TRAIN} --model no/folder"), 2, &["no file or folder `no/folder`"]);
     refused(at, "train --stps 5", 2, &["--steps"]);
@@ -68,6 +70,7 @@ fn configuration_files_with_mistakes() {
         ("[trian]\n", &["bad.toml:1", "did you mean [train]?"]),
         ("[train\n", &["bad.toml:1", "not valid TOML"]),
         ("[precision]\nmode = \"mixed\"\n", &["mixed", "f32"]),
+        ("[precision]\ninitial_loss_scale = 0.5\n", &["bad.toml:2", "from 1 to 16777216"]),
         ("[precision]\ninitial_loss_scale = 8.0\n", &["initial_loss_scale", "remove"]),
         ("[model]\nvocab_size = 100\n", &["vocab_size", "256"]),
     ] {

@@ -3,9 +3,10 @@
 //! In reading order: [`verbs`] are the words of the command line, [`configuration`] says what a
 //! run does, [`data`] turns text into batches, [`schedule`] gives the learning rate,
 //! [`training`] is the loop, [`run_folder`] keeps what a run leaves behind, [`progress`] and
-//! [`interrupt`] talk with the user, [`generation`], [`device_report`] and [`checking`] are the
-//! other verbs, and [`error`] is what can go wrong.
+//! [`interrupt`] talk with the user, [`generation`], [`device_report`], [`checking`] and [`bench`]
+//! are the other verbs, and [`error`] is what can go wrong.
 
+pub mod bench;
 pub mod checking;
 pub mod configuration;
 pub mod data;

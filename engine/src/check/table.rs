@@ -34,10 +34,20 @@ pub struct Row {
 /// as `f16`, on GPUs that have it ([`super::half_missing`]).
 pub const HALF: &[Row] = &[
     Row { name: "add", draw: arithmetic::draw_half },
+    Row { name: "rotary", draw: rotary::draw_half },
+    Row { name: "rms_norm", draw: |draw| norm::draw_half(Kind::RmsNorm, draw) },
+    Row { name: "layer_norm", draw: |draw| norm::draw_half(Kind::LayerNorm, draw) },
+    Row { name: "multi_head_norm", draw: |draw| norm::draw_half(Kind::MultiHeadNorm, draw) },
+    Row { name: "multi_head_norm_gated", draw: |draw| norm::draw_half(Kind::MultiHeadNormGated, draw) },
+    Row { name: "swiglu", draw: |draw| swiglu::draw_half(SwiGlu::Separate, draw) },
+    Row { name: "swiglu_packed", draw: |draw| swiglu::draw_half(SwiGlu::Packed, draw) },
     Row { name: "cast", draw: cast::draw_half },
+    Row { name: "matmul", draw: matmul::draw_half },
+    Row { name: "linear_cross_entropy", draw: linear_cross_entropy::draw_half },
     Row { name: "mlstm", draw: |draw| mlstm::draw_half(mlstm::Kind::Exponential, draw) },
     Row { name: "mlstm_sigmoid", draw: |draw| mlstm::draw_half(mlstm::Kind::Sigmoid, draw) },
     Row { name: "mlstm_documents", draw: |draw| mlstm::draw_half(mlstm::Kind::Documents, draw) },
+    Row { name: "attention", draw: attention::draw_half },
 ];
 
 /// Every operation.

@@ -3,7 +3,9 @@
 //!
 //! What reads the first keys of documents comes in two kernels, without and with them, the latter with their binding as
 //! the constant `FIRST_KEYS`; the kernels of the gradients find them in the terms and have the constant `DOCUMENTS`.
-//! Operands are read in two ways: by vectors for a head_dim that is a multiple of 4, by single elements for any.
+//! Operands are read in two ways: by vectors for a head_dim that is a multiple of 4, by single elements for any. The kernels
+//! on matrix units have `HEAD_DIM`, a multiple of 16 up to 128, and `EACH`, the rows a subgroup keeps: 16 or 32, the latter
+//! up to a head_dim of 64.
 
 use super::*;
 
@@ -20,6 +22,11 @@ const TERMS_FILE: File = file!("attention/terms.wgsl");
 const QUERY_FILE: File = file!("attention/backward_query.wgsl");
 const KEY_FILE: File = file!("attention/backward_key.wgsl");
 const STEP_FILE: File = file!("attention/step_part.wgsl");
+const UNITS_TILE: File = file!("attention/cooperative/tile.wgsl");
+const UNITS_WEIGH: File = file!("attention/cooperative/weigh.wgsl");
+const UNITS_FORWARD: File = file!("attention/cooperative/forward.wgsl");
+const UNITS_QUERY: File = file!("attention/cooperative/backward_query.wgsl");
+const UNITS_KEY: File = file!("attention/cooperative/backward_key.wgsl");
 
 macro_rules! tiles {
     ($($constant:expr),*) => {
@@ -40,6 +47,19 @@ macro_rules! steps {
             &[("SLICES", 2), $constant],
             &[("SLICES", 3), $constant],
             &[("SLICES", 4), $constant],
+        ]
+    };
+}
+
+macro_rules! units {
+    ($($constant:expr),*) => {
+        &[
+            $(&[("HEAD_DIM", 16), ("EACH", 32), $constant],
+            &[("HEAD_DIM", 48), ("EACH", 32), $constant],
+            &[("HEAD_DIM", 64), ("EACH", 16), $constant],
+            &[("HEAD_DIM", 64), ("EACH", 32), $constant],
+            &[("HEAD_DIM", 80), ("EACH", 16), $constant],
+            &[("HEAD_DIM", 128), ("EACH", 16), $constant],)*
         ]
     };
 }
@@ -139,6 +159,47 @@ pub static STEP_MERGE: Kernel = Kernel {
     bindings: &[Read, ReadWrite, ReadWrite],
     variants: &[&[]],
 };
+/// Output and normalizers on matrix units, by documents.
+pub static FORWARD_UNITS: [Kernel; 2] = [
+    Kernel {
+        name: "attention/units_forward",
+        files: &[INDEX, FLOAT, ROUGH, COOPERATIVE, SIZES, WHOLE, UNITS_TILE, UNITS_WEIGH, UNITS_FORWARD],
+        bindings: &[Read, Read, Read, ReadWrite, ReadWrite],
+        variants: units!(("FIRST_KEYS", 0)),
+    },
+    Kernel {
+        name: "attention/units_forward_documents",
+        files: &[
+            INDEX,
+            FLOAT,
+            ROUGH,
+            COOPERATIVE,
+            SIZES,
+            FAULTS,
+            DOCUMENTS,
+            REPORT,
+            UNITS_TILE,
+            UNITS_WEIGH,
+            UNITS_FORWARD,
+        ],
+        bindings: &[Read, Read, Read, ReadWrite, ReadWrite, Read, ReadWrite],
+        variants: units!(("FIRST_KEYS", 6)),
+    },
+];
+/// The gradient of the query on matrix units.
+pub static BACKWARD_QUERY_UNITS: Kernel = Kernel {
+    name: "attention/units_backward_query",
+    files: &[INDEX, ROUGH, COOPERATIVE, SIZES, UNITS_TILE, UNITS_QUERY],
+    bindings: &[Read, Read, Read, Read, Read, ReadWrite],
+    variants: units!(("DOCUMENTS", 0), ("DOCUMENTS", 1)),
+};
+/// The gradients of key and value on matrix units.
+pub static BACKWARD_KEY_UNITS: Kernel = Kernel {
+    name: "attention/units_backward_key",
+    files: &[INDEX, ROUGH, COOPERATIVE, SIZES, UNITS_TILE, UNITS_KEY],
+    bindings: &[Read, Read, Read, Read, Read, ReadWrite, ReadWrite],
+    variants: units!(("DOCUMENTS", 0), ("DOCUMENTS", 1)),
+};
 pub(super) const ALL: &[&Kernel] = &[
     &FORWARD[0][0],
     &FORWARD[0][1],
@@ -155,4 +216,8 @@ pub(super) const ALL: &[&Kernel] = &[
     &STEP_PART[1][0],
     &STEP_PART[1][1],
     &STEP_MERGE,
+    &FORWARD_UNITS[0],
+    &FORWARD_UNITS[1],
+    &BACKWARD_QUERY_UNITS,
+    &BACKWARD_KEY_UNITS,
 ];

@@ -1,33 +1,46 @@
-//! Matrix products. Kernels in pairs: without and with a bias.
+//! Matrix products: the tiled kernels, and those on matrix units.
+//!
+//! A kernel's name ends with the types of A, B and C, f for f32 and h for f16; before it stand how A, B and C are read and
+//! written, v for vectors and s for one element after the other, or, on matrix units, whether A and B lie by rows or columns.
 
 use super::*;
 
 const BATCH: File = file!("matmul/batch.wgsl");
+const WALK: File = file!("matmul/walk.wgsl");
 const TILED: File = file!("matmul/tiled.wgsl");
+const ON_UNITS: File = file!("matmul/cooperative.wgsl");
 const A_VECTOR: File = file!("matmul/a_vector.wgsl");
 const A_SCALAR: File = file!("matmul/a_scalar.wgsl");
 const B_VECTOR: File = file!("matmul/b_vector.wgsl");
 const B_SCALAR: File = file!("matmul/b_scalar.wgsl");
+const C_VECTOR: File = file!("matmul/store_vector.wgsl");
+const C_SCALAR: File = file!("matmul/store_scalar.wgsl");
+const LEFT_ROWS: File = file!("matmul/left_rows.wgsl");
+const LEFT_COLUMNS: File = file!("matmul/left_columns.wgsl");
+const RIGHT_ROWS: File = file!("matmul/right_rows.wgsl");
+const RIGHT_COLUMNS: File = file!("matmul/right_columns.wgsl");
 const PLAIN: File = file!("matmul/epilogue_plain.wgsl");
 const BIAS: File = file!("matmul/epilogue_bias.wgsl");
+const RESIDUAL: File = file!("matmul/epilogue_residual.wgsl");
+const A_FULL: File = file!("matmul/a_full.wgsl");
+const A_HALF: File = file!("matmul/a_half.wgsl");
+const B_FULL: File = file!("matmul/b_full.wgsl");
+const B_HALF: File = file!("matmul/b_half.wgsl");
+const C_FULL: File = file!("matmul/c_full.wgsl");
+const C_HALF: File = file!("matmul/c_half.wgsl");
 
-const fn plain(name: &'static str, files: &'static [File]) -> Kernel {
-    Kernel { name, files, bindings: &[Read, Read, ReadWrite], variants: VARIANTS }
-}
+/// A kernel with each epilogue: none, a bias, the residual stream.
+pub type Epilogues = [Kernel; 3];
 
-const fn bias(name: &'static str, files: &'static [File]) -> Kernel {
-    Kernel { name, files, bindings: &[Read, Read, ReadWrite, Read], variants: ONE_PRODUCT }
-}
-
-/// Tile sizes as `TILE_M`, `TILE_N`, `TILE_K`, `ROWS`, from large outputs to small.
-pub const TILES: [[u32; 4]; 3] = [[128, 64, 16, 8], [64, 64, 16, 4], [32, 32, 16, 4]];
+/// Tile sizes as `TILE_M`, `TILE_N`, `ROW_QUADS`, `COLUMN_QUADS`, from large outputs to small.
+pub const TILES: [[u32; 4]; 3] = [[128, 64, 2, 2], [64, 64, 2, 1], [32, 32, 1, 1]];
 
 const fn variant(tile: [u32; 4], a: u32, b: u32, summed: u32) -> [Constant; 7] {
     [
         ("TILE_M", tile[0]),
         ("TILE_N", tile[1]),
-        ("TILE_K", tile[2]),
-        ("ROWS", tile[3]),
+        ("ROW_QUADS", tile[2]),
+        ("COLUMN_QUADS", tile[3]),
         ("A_TRANSPOSED", a),
         ("B_TRANSPOSED", b),
         ("SUMMED", summed),
@@ -39,75 +52,168 @@ pub fn constants(tile: [u32; 4], a_transposed: bool, b_transposed: bool, summed:
     variant(tile, a_transposed as u32, b_transposed as u32, summed as u32)
 }
 
-const ONE_PRODUCT: &[&[Constant]] = &[
+/// Tile sizes on matrix units as `TILE_M`, `TILE_N`, `TILE_K`, and a subgroup's `SHARE_M`, `SHARE_N`: of large outputs, of
+/// small ones.
+pub const UNIT_TILES: [[u32; 5]; 2] = [[128, 128, 32, 64, 64], [64, 64, 64, 32, 32]];
+
+const fn unit_variant(tile: [u32; 5], a: u32, b: u32) -> [Constant; 7] {
+    [
+        ("TILE_M", tile[0]),
+        ("TILE_N", tile[1]),
+        ("TILE_K", tile[2]),
+        ("SHARE_M", tile[3]),
+        ("SHARE_N", tile[4]),
+        ("A_TRANSPOSED", a),
+        ("B_TRANSPOSED", b),
+    ]
+}
+
+/// The constants of a tile size on matrix units and of how the operands are stored.
+pub fn unit_constants(tile: [u32; 5], a_transposed: bool, b_transposed: bool) -> [Constant; 7] {
+    unit_variant(tile, a_transposed as u32, b_transposed as u32)
+}
+
+const ALL_TILES: &[&[Constant]] = &[
     &variant(TILES[0], 0, 0, 0),
     &variant(TILES[0], 0, 1, 0),
     &variant(TILES[0], 1, 0, 0),
-    &variant(TILES[0], 1, 1, 0),
+    &variant(TILES[0], 1, 1, 1),
     &variant(TILES[1], 0, 0, 0),
     &variant(TILES[1], 0, 1, 0),
     &variant(TILES[1], 1, 0, 0),
-    &variant(TILES[1], 1, 1, 0),
-    &variant(TILES[2], 0, 0, 0),
-    &variant(TILES[2], 0, 1, 0),
-    &variant(TILES[2], 1, 0, 0),
-    &variant(TILES[2], 1, 1, 0),
-];
-
-const VARIANTS: &[&[Constant]] = &[
-    ONE_PRODUCT[0],
-    ONE_PRODUCT[1],
-    ONE_PRODUCT[2],
-    ONE_PRODUCT[3],
-    ONE_PRODUCT[4],
-    ONE_PRODUCT[5],
-    ONE_PRODUCT[6],
-    ONE_PRODUCT[7],
-    ONE_PRODUCT[8],
-    ONE_PRODUCT[9],
-    ONE_PRODUCT[10],
-    ONE_PRODUCT[11],
-    &variant(TILES[0], 0, 0, 1),
-    &variant(TILES[0], 0, 1, 1),
-    &variant(TILES[0], 1, 0, 1),
-    &variant(TILES[0], 1, 1, 1),
-    &variant(TILES[1], 0, 0, 1),
-    &variant(TILES[1], 0, 1, 1),
-    &variant(TILES[1], 1, 0, 1),
     &variant(TILES[1], 1, 1, 1),
-    &variant(TILES[2], 0, 0, 1),
+    &variant(TILES[2], 0, 0, 0),
     &variant(TILES[2], 0, 1, 1),
     &variant(TILES[2], 1, 0, 1),
     &variant(TILES[2], 1, 1, 1),
 ];
+const SOME_TILES: &[&[Constant]] = &[ALL_TILES[0], ALL_TILES[5], ALL_TILES[10], ALL_TILES[11]];
 
-/// Both operands in vectors.
-pub static VECTOR_VECTOR: [Kernel; 2] = [
-    plain("matmul/tiled_vv", &[INDEX, BATCH, A_VECTOR, B_VECTOR, PLAIN, TILED]),
-    bias("matmul/tiled_vv_bias", &[INDEX, BATCH, A_VECTOR, B_VECTOR, BIAS, TILED]),
+macro_rules! tiled {
+    ($kind:literal, $loads:expr, $types:literal, $typed:expr, $variants:expr) => {
+        [
+            tiled!(@ $kind, "", $loads, $types, $typed, PLAIN, &[Read, Read, ReadWrite], $variants),
+            tiled!(@ $kind, "_bias", $loads, $types, $typed, BIAS, &[Read, Read, ReadWrite, Read], $variants),
+            tiled!(@ $kind, "_residual", $loads, $types, $typed, RESIDUAL, &[Read, Read, ReadWrite, Read], $variants),
+        ]
+    };
+    (@ $kind:literal, $more:literal, $loads:expr, $types:literal, $typed:expr, $epilogue:expr, $bindings:expr, $variants:expr) => {
+        Kernel {
+            name: concat!("matmul/tiled_", $kind, "_", $types, $more),
+            files: &[
+                INDEX, BATCH, WALK, $typed[0], $typed[1], $typed[2], $loads[0], $loads[1], $epilogue, $loads[2], TILED,
+            ],
+            bindings: $bindings,
+            variants: $variants,
+        }
+    };
+}
+
+macro_rules! on_units {
+    ($kind:literal, $places:expr, $a:literal, $b:literal, $types:literal, $typed:expr) => {
+        [
+            on_units!(@ $kind, "", $places, $a, $b, $types, $typed, PLAIN, &[Read, Read, ReadWrite]),
+            on_units!(@ $kind, "_bias", $places, $a, $b, $types, $typed, BIAS, &[Read, Read, ReadWrite, Read]),
+            on_units!(@ $kind, "_residual", $places, $a, $b, $types, $typed, RESIDUAL, &[Read, Read, ReadWrite, Read]),
+        ]
+    };
+    (@ $kind:literal, $more:literal, $places:expr, $a:literal, $b:literal, $types:literal, $typed:expr, $epilogue:expr, $bindings:expr) => {
+        Kernel {
+            name: concat!("matmul/units_", $kind, "_", $types, $more),
+            files: &[
+                INDEX, BATCH, WALK, $typed[0], $typed[1], $typed[2], A_VECTOR, B_VECTOR, $epilogue, C_VECTOR, COOPERATIVE,
+                $places[0], $places[1], ON_UNITS,
+            ],
+            bindings: $bindings,
+            variants: &[&unit_variant(UNIT_TILES[0], $a, $b), &unit_variant(UNIT_TILES[1], $a, $b)],
+        }
+    };
+}
+
+const FULL_TYPES: [File; 3] = [A_FULL, B_FULL, C_FULL];
+
+/// Products of f32 alone, by how A, B and C are read and written: all in vectors; and with C element by element, A and B in
+/// vectors, B not, A not, neither.
+pub static FULL: [Epilogues; 5] = [
+    tiled!("vvv", [A_VECTOR, B_VECTOR, C_VECTOR], "fff", FULL_TYPES, ALL_TILES),
+    tiled!("vvs", [A_VECTOR, B_VECTOR, C_SCALAR], "fff", FULL_TYPES, ALL_TILES),
+    tiled!("vss", [A_VECTOR, B_SCALAR, C_SCALAR], "fff", FULL_TYPES, ALL_TILES),
+    tiled!("svs", [A_SCALAR, B_VECTOR, C_SCALAR], "fff", FULL_TYPES, ALL_TILES),
+    tiled!("sss", [A_SCALAR, B_SCALAR, C_SCALAR], "fff", FULL_TYPES, ALL_TILES),
 ];
-/// A in vectors, B one by one.
-pub static VECTOR_SCALAR: [Kernel; 2] = [
-    plain("matmul/tiled_vs", &[INDEX, BATCH, A_VECTOR, B_SCALAR, PLAIN, TILED]),
-    bias("matmul/tiled_vs_bias", &[INDEX, BATCH, A_VECTOR, B_SCALAR, BIAS, TILED]),
+
+/// Products with f16 among their types.
+pub struct Mixed {
+    /// All in vectors, and all element by element, in f32 arithmetic.
+    pub tiled: [Epilogues; 2],
+    /// On matrix units, all in vectors: A and B as they are; B transposed; A; both.
+    pub on_units: [Epilogues; 4],
+}
+
+macro_rules! mixed {
+    ($types:literal, $typed:expr) => {
+        Mixed {
+            tiled: [
+                tiled!("vvv", [A_VECTOR, B_VECTOR, C_VECTOR], $types, $typed, SOME_TILES),
+                tiled!("sss", [A_SCALAR, B_SCALAR, C_SCALAR], $types, $typed, SOME_TILES),
+            ],
+            on_units: [
+                on_units!("rr", [LEFT_ROWS, RIGHT_ROWS], 0, 0, $types, $typed),
+                on_units!("rc", [LEFT_ROWS, RIGHT_COLUMNS], 0, 1, $types, $typed),
+                on_units!("cr", [LEFT_COLUMNS, RIGHT_ROWS], 1, 0, $types, $typed),
+                on_units!("cc", [LEFT_COLUMNS, RIGHT_COLUMNS], 1, 1, $types, $typed),
+            ],
+        }
+    };
+}
+
+/// By the types of A, B and C: 4 if A is f16, and 2 if B is, and 1 if C is, less one, since one at least is.
+pub static MIXED: [Mixed; 7] = [
+    mixed!("ffh", [A_FULL, B_FULL, C_HALF]),
+    mixed!("fhf", [A_FULL, B_HALF, C_FULL]),
+    mixed!("fhh", [A_FULL, B_HALF, C_HALF]),
+    mixed!("hff", [A_HALF, B_FULL, C_FULL]),
+    mixed!("hfh", [A_HALF, B_FULL, C_HALF]),
+    mixed!("hhf", [A_HALF, B_HALF, C_FULL]),
+    mixed!("hhh", [A_HALF, B_HALF, C_HALF]),
 ];
-/// A one by one, B in vectors.
-pub static SCALAR_VECTOR: [Kernel; 2] = [
-    plain("matmul/tiled_sv", &[INDEX, BATCH, A_SCALAR, B_VECTOR, PLAIN, TILED]),
-    bias("matmul/tiled_sv_bias", &[INDEX, BATCH, A_SCALAR, B_VECTOR, BIAS, TILED]),
-];
-/// Both operands one by one.
-pub static SCALAR_SCALAR: [Kernel; 2] = [
-    plain("matmul/tiled_ss", &[INDEX, BATCH, A_SCALAR, B_SCALAR, PLAIN, TILED]),
-    bias("matmul/tiled_ss_bias", &[INDEX, BATCH, A_SCALAR, B_SCALAR, BIAS, TILED]),
-];
-pub(super) const ALL: &[&Kernel] = &[
-    &VECTOR_VECTOR[0],
-    &VECTOR_VECTOR[1],
-    &VECTOR_SCALAR[0],
-    &VECTOR_SCALAR[1],
-    &SCALAR_VECTOR[0],
-    &SCALAR_VECTOR[1],
-    &SCALAR_SCALAR[0],
-    &SCALAR_SCALAR[1],
-];
+
+/// Adds up the sums over the parts of the depth.
+pub static SUM_PARTS: Kernel = Kernel {
+    name: "matmul/sum_parts",
+    files: &[INDEX, file!("matmul/sum_parts.wgsl")],
+    bindings: &[Read, ReadWrite],
+    variants: &[&[]],
+};
+
+const fn list() -> [&'static Kernel; 142] {
+    let mut all = [&SUM_PARTS; 142];
+    let mut at = 1;
+    let mut way = 0;
+    while way < 5 {
+        let mut epilogue = 0;
+        while epilogue < 3 {
+            all[at] = &FULL[way][epilogue];
+            at += 1;
+            epilogue += 1;
+        }
+        way += 1;
+    }
+    let mut types = 0;
+    while types < 7 {
+        let mut epilogue = 0;
+        while epilogue < 3 {
+            let mut way = 0;
+            while way < 6 {
+                all[at] = if way < 2 { &MIXED[types].tiled[way][epilogue] } else { &MIXED[types].on_units[way - 2][epilogue] };
+                at += 1;
+                way += 1;
+            }
+            epilogue += 1;
+        }
+        types += 1;
+    }
+    all
+}
+
+pub(super) const ALL: &[&Kernel] = &list();

@@ -19,6 +19,8 @@ pub const PHILOX: File = file!("prelude/philox.wgsl");
 pub const FLOAT: File = file!("prelude/float.wgsl");
 /// Matrices that the GPU's matrix units multiply: kernels that have it are [`Kernel::cooperative`].
 pub const COOPERATIVE: File = file!("prelude/cooperative.wgsl");
+/// Powers of 2 for weights that are rounded to f16.
+const ROUGH: File = file!("prelude/rough.wgsl");
 const PACK_1: File = file!("prelude/pack_1.wgsl");
 const PACK_4: File = file!("prelude/pack_4.wgsl");
 const ROW_SUMS: File = file!("prelude/row_sums.wgsl");
@@ -32,6 +34,7 @@ pub mod cross_entropy;
 pub mod dropout;
 pub mod embedding;
 pub mod gather;
+pub mod ladder;
 pub mod matmul;
 pub mod mlstm;
 pub mod norm;
@@ -62,6 +65,7 @@ pub const ALL: &[&[&Kernel]] = &[
     dropout::ALL,
     embedding::ALL,
     gather::ALL,
+    ladder::ALL,
     matmul::ALL,
     rotary::ALL,
 ];

@@ -11,8 +11,9 @@ use super::finding::Findings;
 
 /// `maxComputeWorkgroupStorageSize`, in bytes.
 pub const MOST_BYTES: u32 = 16_384;
-/// The same for kernels on matrix units, which run on adapters that allow more: NVIDIA's 48 KiB, Metal's 32.
-pub const MOST_COOPERATIVE_BYTES: u32 = 32_768;
+/// The same for kernels on matrix units, which run on adapters that allow more, as NVIDIA's do; where one allows less than a
+/// kernel has, the rule that picks kernels must see to it.
+pub const MOST_COOPERATIVE_BYTES: u32 = 49_152;
 /// `maxComputeInvocationsPerWorkgroup`, and the limit of x and of y; z may be 64.
 pub const MOST_INVOCATIONS: u32 = 256;
 /// Storage buffers of a kernel, besides the parameters; one fewer than `maxStorageBuffersPerShaderStage`.

@@ -2,6 +2,7 @@
 //! Checking of files and flags, the comments in a run's `config.toml` and the guide follow from
 //! this table.
 
+use gradus_engine::ops::optimizer::{LEAST_SCALE, MOST_SCALE};
 use toml::Value;
 
 use crate::device_choice::DeviceChoice;
@@ -22,6 +23,8 @@ pub enum Kind {
     Share,
     /// A number from 0 to below 1.
     BelowOne,
+    /// A number from 1 to 2^24, the bounds of a dynamic loss scale.
+    LossScale,
     /// A finite number above zero, or the word `none`.
     PositiveOrNone,
     /// `true` or `false`.
@@ -135,7 +138,7 @@ pub static KEYS: [Key; 49] = {
             Choice(&["skip", "stop"]),
             "what to do with a step whose gradients are NaN or infinite",
         ),
-        key("precision", "initial_loss_scale", Positive, "mixed: first factor on the loss"),
+        key("precision", "initial_loss_scale", LossScale, "mixed: first factor on the loss"),
         key("precision", "loss_scale_interval", ONE, "mixed: good steps after which the factor doubles"),
         key("evaluation", "every", ONE, "steps between evaluations; unset: by `interval`"),
         key("evaluation", "interval", Share, "share of the run between evaluations where `every` is unset"),
@@ -177,6 +180,7 @@ impl Kind {
             Self::Fraction => number(value, "from 0 to 1", |x| (0.0..=1.0).contains(&x)),
             Self::Share => number(value, "above 0 and at most 1", |x| x > 0.0 && x <= 1.0),
             Self::BelowOne => number(value, "from 0 to below 1", |x| (0.0..1.0).contains(&x)),
+            Self::LossScale => number(value, "from 1 to 16777216", |x| (LEAST_SCALE..=MOST_SCALE).contains(&x)),
             Self::PositiveOrNone if value.as_str() == Some("none") => Ok(()),
             Self::PositiveOrNone => number(value, "above zero and finite, or \"none\"", |x| x > 0.0),
             Self::Switch if value.is_bool() => Ok(()),
@@ -244,7 +248,7 @@ mod tests {
 
     #[test]
     fn each_kind_takes_and_refuses() {
-        let cases: [(Kind, &[&str], &[&str]); 10] = [
+        let cases: [(Kind, &[&str], &[&str]); 11] = [
             (Kind::Count(0, 3), &["0", "3"], &["4", "-1"]),
             (Kind::Share, &["1", "0.1"], &["0", "1.5", "nan"]),
             (Kind::Count(1, LARGEST_COUNT), &["1", "9223372036854775807"], &["0", "-1", "1.0", "'1'", "nan", "[1]"]),
@@ -252,6 +256,7 @@ mod tests {
             (Kind::NonNegative, &["0", "2.5"], &["-0.1", "-inf", "nan"]),
             (Kind::Fraction, &["0", "1", "0.5"], &["1.1", "-0.1", "nan"]),
             (Kind::BelowOne, &["0", "0.999"], &["1", "1.0", "nan"]),
+            (Kind::LossScale, &["1", "65536.0", "16777216"], &["0.5", "16777217", "nan"]),
             (Kind::PositiveOrNone, &["30", "'none'"], &["'None'", "0", "inf"]),
             (Kind::Switch, &["true", "false"], &["1", "'true'"]),
             (Kind::Time, &["'5m'", "'90'"], &["300", "'0s'", "'soon'"]),

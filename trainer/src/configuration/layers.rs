@@ -8,7 +8,7 @@ use toml::{Table, Value};
 
 use super::document::{Document, value_at};
 use super::keys;
-use super::{Configuration, writing};
+use super::{Configuration, Mode, writing};
 use crate::device_choice::DeviceChoice;
 use crate::error::{Result, TrainerError};
 
@@ -36,6 +36,8 @@ pub struct Flags {
     pub seed: Option<u64>,
     /// `--eval-every`
     pub eval_every: Option<u64>,
+    /// `--precision`
+    pub precision: Option<Mode>,
 }
 
 /// Where the model comes from.
@@ -186,6 +188,7 @@ impl Layers {
             ("model", "context_length", flags.context.map(count)),
             ("optimizer", "learning_rate", flags.learning_rate.map(Value::Float)),
             ("evaluation", "every", flags.eval_every.map(count)),
+            ("precision", "mode", flags.precision.map(|mode| Value::String(mode.name().into()))),
         ];
         for (section, key, value) in values {
             if let Some(value) = value {

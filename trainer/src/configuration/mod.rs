@@ -10,6 +10,7 @@ pub mod writing;
 
 use std::path::PathBuf;
 
+use clap::ValueEnum;
 use gradus_models::configuration::{Architecture, ModelConfiguration};
 use serde::{Deserialize, Serialize};
 
@@ -96,13 +97,32 @@ pub struct Train {
 }
 
 /// Which numbers a run computes with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// 32-bit floats everywhere.
     F32,
     /// 16-bit floats for matrices and activations where that is safe.
     Mixed,
+}
+
+impl Mode {
+    /// The word for it in configurations and flags.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Mixed => "mixed",
+        }
+    }
+}
+
+impl From<Mode> for gradus_engine::Precision {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::F32 => Self::Full,
+            Mode::Mixed => Self::Half,
+        }
+    }
 }
 
 /// What happens to a step whose gradients are not finite.

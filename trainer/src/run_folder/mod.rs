@@ -89,6 +89,13 @@ fn time_stamp(time: SystemTime) -> String {
     format!("{year:04}{month:02}{day:02}-{:02}{:02}{:02}", second / 3600, second / 60 % 60, second % 60)
 }
 
+/// The day in UTC as `2026-11-23`.
+pub fn date(time: SystemTime) -> String {
+    let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let (year, month, day) = civil(seconds / 86_400);
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
 /// Year, month and day of a number of days since 1970-01-01: Hinnant's `civil_from_days`, with
 /// years that begin in March so that the leap day is their last.
 fn civil(days: u64) -> (u64, u64, u64) {
@@ -164,7 +171,9 @@ mod tests {
             (4_107_542_399, "21000228-235959"),
             (4_107_542_400, "21000301-000000"),
         ] {
-            assert_eq!(time_stamp(UNIX_EPOCH + Duration::from_secs(seconds)), stamp);
+            let time = UNIX_EPOCH + Duration::from_secs(seconds);
+            assert_eq!(time_stamp(time), stamp);
+            assert_eq!(date(time).replace('-', ""), stamp[..8]);
         }
     }
 }

@@ -12,13 +12,19 @@ use crate::data::tokens::hexadecimal;
 const FORMAT: u32 = 1;
 
 /// Where a run stood when it was saved.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Position {
     /// Optimizer steps done.
     pub step: u64,
     /// Optimizer steps that changed the weights: those with finite gradients.
     pub applied: u64,
+    /// The loss scale of the next step; 1 for none.
+    #[serde(default = "one")]
+    pub loss_scale: f64,
+    /// Steps applied since the loss scale changed or a step was skipped.
+    #[serde(default)]
+    pub in_a_row: u64,
     /// Tokens trained on.
     pub tokens: u64,
     /// Position in the sequence of windows: of the first one not yet used.
@@ -28,6 +34,17 @@ pub struct Position {
     pub seed: u64,
     /// Seconds of training so far.
     pub seconds: f64,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+impl Default for Position {
+    /// Before the first step.
+    fn default() -> Self {
+        Self { step: 0, applied: 0, loss_scale: one(), in_a_row: 0, tokens: 0, window: 0, seed: 0, seconds: 0.0 }
+    }
 }
 
 /// A file of the checkpoint.
@@ -107,8 +124,16 @@ mod tests {
     use super::*;
 
     fn state() -> State {
-        let position =
-            Position { step: 400, applied: 399, tokens: 819_200, window: 3_200, seed: u64::MAX, seconds: 12.3456789 };
+        let position = Position {
+            step: 400,
+            applied: 399,
+            loss_scale: 4096.0,
+            in_a_row: 12,
+            tokens: 819_200,
+            window: 3_200,
+            seed: u64::MAX,
+            seconds: 12.3456789,
+        };
         let record = FileRecord { bytes: 12, sha256: "ab".repeat(32) };
         State::new(position, [("model.safetensors".to_string(), record)].into())
     }

@@ -3,9 +3,11 @@
 use gradus_engine::Device;
 use gradus_models::configuration::{Architecture, ModelConfiguration};
 
+use crate::configuration::Mode;
 use crate::error::{Result, TrainerError};
 
 const FLOAT: u64 = 4;
+const HALF: u64 = 2;
 
 /// Bytes of tensors of a training step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,9 +24,9 @@ pub struct Plan {
 
 impl Plan {
     /// The plan for training on `batch` sequences at a time.
-    pub fn new(model: &ModelConfiguration, batch: usize) -> Self {
+    pub fn new(model: &ModelConfiguration, batch: usize, mode: Mode) -> Self {
         let weights = model.parameters().total() * FLOAT;
-        Self { weights, gradients: weights, moments: 2 * weights, activations: activations(model, batch) }
+        Self { weights, gradients: weights, moments: 2 * weights, activations: activations(model, batch, mode) }
     }
 
     /// The most at once: on the way back activations go as gradients come, so that the larger of the two counts.
@@ -47,7 +49,7 @@ impl Plan {
 /// With every block's activations alive, the most is held in the backward of the last block's SwiGLU: the gradients of the
 /// residual stream, of gate and of up projection; the gradient of their product has taken the place of the product. The
 /// gradients of the head and of the down projection are there already.
-fn activations(model: &ModelConfiguration, batch: usize) -> u64 {
+fn activations(model: &ModelConfiguration, batch: usize, mode: Mode) -> u64 {
     let tokens = (batch * model.context_length) as u64;
     let [vocabulary, width, heads, groups, qk, v, inner] = [
         model.vocab_size,
@@ -59,16 +61,17 @@ fn activations(model: &ModelConfiguration, batch: usize) -> u64 {
         model.feed_forward_dim,
     ]
     .map(|size| size as u64);
+    let half = if mode == Mode::Mixed { HALF } else { FLOAT };
     let mixing = match model.architecture {
-        // Query, key; value, output gate, the cell's output before and after the gate; both gates and the denominator.
-        Architecture::Xlstm => 2 * heads * qk + 4 * heads * v + 3 * heads,
-        // Query, key, value, the attention's output and its two numbers that normalise a row.
-        Architecture::Transformer => heads * qk + groups * (qk + v) + heads * v + 2 * heads,
+        // Query, key; value, output gate, what passed it; f32 always: the cell's output, both gates and the denominator.
+        Architecture::Xlstm => half * (2 * heads * qk + 3 * heads * v) + FLOAT * (heads * v + 3 * heads),
+        // Query, key, value, the attention's output; f32 always: its two numbers that normalise a row.
+        Architecture::Transformer => half * (heads * qk + groups * (qk + v) + heads * v) + FLOAT * 2 * heads,
     };
-    // The residual stream before and after mixing, and what each norm gives; gate, up projection and their product.
-    let block = 4 * width + mixing + 3 * inner;
-    let backward = width + 2 * inner;
-    FLOAT * (tokens * (model.num_blocks as u64 * block + backward) + width * (vocabulary + inner))
+    // The residual stream before and after mixing, in f32; what each norm gives; gate, up projection and their product.
+    let block = FLOAT * 2 * width + half * 2 * width + mixing + half * 3 * inner;
+    let backward = FLOAT * width + half * 2 * inner;
+    tokens * (model.num_blocks as u64 * block + backward) + FLOAT * width * (vocabulary + inner)
 }
 
 /// Bytes free for tensors, where the system says so: of the CPU's memory, on Linux.
@@ -100,7 +103,7 @@ mod tests {
             let mut configuration = Configuration::for_model(presets::find(name).unwrap().model);
             configuration.model.context_length = context;
             let model = Model::new(configuration.model.clone(), &device, 0).unwrap();
-            let optimizer = optimizer(&model, &configuration.optimizer).unwrap();
+            let optimizer = optimizer(&model, &configuration.optimizer, &configuration.precision).unwrap();
             let mut learner = Learner::new(model, optimizer);
             let tokens = vec![7; batch * context];
             let batch = Batch { inputs: tokens.clone(), targets: tokens, batch, context };

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use gradus_engine::device::gpu;
-use gradus_engine::ops::optimizer::{Moments, Optimizer};
+use gradus_engine::ops::optimizer::{Moments, Optimizer, Standing};
 use gradus_models::folder;
 
 use super::saving::{TRAINING_FILE, first_moment, second_moment};
@@ -39,11 +39,11 @@ pub fn setup(path: &Path, device: Option<DeviceChoice>, started: Instant) -> Res
     refuse_unfit(&configuration, &position, &run)?;
     let (device, why) = configuration.train.device.open(gpu::Options::from_environment())?;
     let prepared = Prepared::new(&configuration, &device)?;
-    let model = folder::load(&step_folder, &device)?;
+    let model = folder::load(&step_folder, &device)?.in_precision(configuration.precision.mode.into())?;
     if *model.configuration() != configuration.model {
         return Err(broken(&step_folder, "its model is not the one of the run's configuration"));
     }
-    let mut optimizer = step::optimizer(&model, &configuration.optimizer)?;
+    let mut optimizer = step::optimizer(&model, &configuration.optimizer, &configuration.precision)?;
     restore(&mut optimizer, &position, &step_folder)?;
     // From here on the run changes.
     checkpoint::discard_after(&Disk, &run, position.step)?;
@@ -101,5 +101,11 @@ fn restore(optimizer: &mut Optimizer, position: &Position, step_folder: &Path) -
             })
         })
         .collect();
-    Ok(optimizer.restore(position.step, position.applied, moments?)?)
+    let standing = Standing {
+        steps: position.step,
+        applied: position.applied,
+        loss_scale: position.loss_scale,
+        in_a_row: position.in_a_row,
+    };
+    Ok(optimizer.restore(standing, moments?)?)
 }

@@ -212,14 +212,15 @@ impl Run {
             || "the norm of all gradients together overflows".to_string(),
             |parameter| format!("the gradient of {} is not finite", parameter.name),
         );
-        self.non_finite(step, problem)
+        self.non_finite(step, problem, &report)
     }
 
     /// Waits for the results of a step and writes its row.
     fn write_step(&mut self, taken: Taken) -> Result<Report> {
         let (step, learning_rate, tokens) = (taken.step, taken.learning_rate, taken.tokens);
         let (loss, report) = taken.wait()?;
-        self.setup.position.applied = report.applied;
+        let Position { applied, loss_scale, in_a_row, .. } = &mut self.setup.position;
+        (*applied, *loss_scale, *in_a_row) = (report.applied, report.next_loss_scale, report.in_a_row);
         let row = TrainRow {
             step,
             tokens,
@@ -237,9 +238,15 @@ impl Run {
         Ok(report)
     }
 
-    /// Skips or stops, as configured.
-    fn non_finite(&mut self, step: u64, problem: String) -> Result<()> {
+    /// Skips or stops, as configured. A loss scale that falls is how mixed precision finds the right one: only at its
+    /// lowest a bad step says something about the run.
+    fn non_finite(&mut self, step: u64, problem: String, report: &Report) -> Result<()> {
         self.skipped += 1;
+        if report.next_loss_scale < report.loss_scale {
+            let said = format!("step {step}: {problem}; the step is skipped, the loss scale falls to");
+            self.progress.say(&format!("{said} {}", report.next_loss_scale));
+            return Ok(());
+        }
         let stop = match self.setup.configuration.precision.on_non_finite {
             OnNonFinite::Stop => Some(problem.clone()),
             OnNonFinite::Skip if self.skipped >= MOST_SKIPPED => {

@@ -40,7 +40,8 @@ impl Snapshot {
     pub fn take(learner: &Learner, position: Position, rows: &[Row]) -> Result<Self> {
         let mut files = folder::files(&learner.model)?;
         let mut training = folder::Named::default();
-        for (parameter, moments) in learner.optimizer.parameters().iter().zip(learner.optimizer.moments()) {
+        for (place, parameter) in learner.optimizer.parameters().iter().enumerate() {
+            let moments = learner.optimizer.moments(place)?;
             training.add(first_moment(&parameter.name), &moments.first)?;
             training.add(second_moment(&parameter.name), &moments.second)?;
         }

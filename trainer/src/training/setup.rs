@@ -20,8 +20,8 @@ use crate::run_folder::{self, Position, Row};
 use crate::verbs::train::Arguments;
 
 /// The preset that is trained where nobody names a model.
-const DEFAULT_ON_CPU: &str = "xlstm-tiny";
-const DEFAULT_ON_GPU: &str = "xlstm-small";
+pub(crate) const DEFAULT_ON_CPU: &str = "xlstm-tiny";
+pub(crate) const DEFAULT_ON_GPU: &str = "xlstm-small";
 /// A training text up to this length is hashed for the first screen.
 const LARGEST_HASHED: usize = 256 << 20;
 
@@ -83,7 +83,8 @@ impl Setup {
             Some(loaded) => Model::with_weights(configuration.model.clone(), loaded.weights)?,
             None => Model::new(configuration.model.clone(), &device, configuration.train.seed)?,
         };
-        let optimizer = step::optimizer(&model, &configuration.optimizer)?;
+        let model = model.in_precision(configuration.precision.mode.into())?;
+        let optimizer = step::optimizer(&model, &configuration.optimizer, &configuration.precision)?;
         let folder = run_folder::create(arguments.out.as_deref(), &configuration)?;
         let position = Position { seed: configuration.train.seed, ..Position::default() };
         let learner = Learner::new(model, optimizer);
@@ -136,7 +137,7 @@ impl Prepared {
     pub(super) fn new(configuration: &Configuration, device: &Device) -> Result<Self> {
         refuse_unsupported(configuration)?;
         let model = &configuration.model;
-        let plan = Plan::new(model, configuration.train.batch);
+        let plan = Plan::new(model, configuration.train.batch, configuration.precision.mode);
         plan.check(device)?;
         let corpus = Corpus::open(&configuration.data, model.context_length)?;
         let windows = corpus.windows(model.context_length, configuration.train.seed)?;
@@ -182,11 +183,9 @@ fn refuse_unsupported(configuration: &Configuration) -> Result<()> {
     };
     let precision = &configuration.precision;
     let default = Configuration::for_model(configuration.model.clone()).precision;
-    if precision.mode == Mode::Mixed {
-        return refuse("mode \"mixed\" is not available yet".into(), "set mode = \"f32\"");
-    }
-    if (precision.initial_loss_scale, precision.loss_scale_interval)
-        != (default.initial_loss_scale, default.loss_scale_interval)
+    if precision.mode == Mode::F32
+        && (precision.initial_loss_scale, precision.loss_scale_interval)
+            != (default.initial_loss_scale, default.loss_scale_interval)
     {
         return refuse(
             "initial_loss_scale and loss_scale_interval have no meaning in mode \"f32\"".into(),

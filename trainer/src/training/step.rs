@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use gradus_engine::ops::optimizer::{AdamW, Optimizer, Parameter, Report, ReportReading};
+use gradus_engine::ops::optimizer::{AdamW, LossScaling, Optimizer, Parameter, Report, ReportReading};
 use gradus_engine::tensor::Reading;
 use gradus_engine::{Device, Tape, Tensor, Var};
 use gradus_models::Model;
 use gradus_models::parameters::Role;
 
-use crate::configuration;
+use crate::configuration::{self, Mode};
 use crate::data::Batch;
 use crate::error::{Result, TrainerError};
 
@@ -50,11 +50,15 @@ impl Taken {
     }
 }
 
-/// The optimizer of a model: weight decay on matrices alone.
+/// The optimizer of a model: weight decay on matrices alone, and a dynamic loss scale in mixed precision.
 ///
 /// # Errors
 /// Constants out of range, and an allocation that the device refuses.
-pub fn optimizer(model: &Model, options: &configuration::Optimizer) -> Result<Optimizer> {
+pub fn optimizer(
+    model: &Model,
+    options: &configuration::Optimizer,
+    precision: &configuration::Precision,
+) -> Result<Optimizer> {
     let parameter = |(parameter, weight): (&gradus_models::parameters::Parameter, &Tensor)| Parameter {
         name: parameter.name.clone(),
         spec: weight.spec(),
@@ -67,7 +71,14 @@ pub fn optimizer(model: &Model, options: &configuration::Optimizer) -> Result<Op
         max_norm: Some(options.gradient_clip),
     };
     let parameters = model.parameters().iter().zip(&model.weights).map(parameter).collect();
-    Ok(Optimizer::new(&model.device(), parameters, constants)?)
+    let mut optimizer = Optimizer::new(&model.device(), parameters, constants)?;
+    optimizer.set_loss_scaling(match precision.mode {
+        Mode::F32 => LossScaling::Constant(1.0),
+        Mode::Mixed => {
+            LossScaling::Dynamic { initial: precision.initial_loss_scale, interval: precision.loss_scale_interval }
+        }
+    })?;
+    Ok(optimizer)
 }
 
 impl Learner {
@@ -104,7 +115,9 @@ impl Learner {
     }
 
     fn backward(&mut self, tape: &Tape, leaves: Vec<Var>, loss: &Var) -> gradus_engine::Result<Vec<Tensor>> {
-        let mut gradients = tape.backward(loss)?;
+        // From the loss scale instead of 1: the optimizer divides it out.
+        let scale = self.optimizer.loss_scale()?.reshaped(loss.sizes())?;
+        let mut gradients = tape.backward_from(vec![(loss.clone(), scale)])?;
         let device = self.model.device();
         let gradient = |(place, leaf): (usize, &Var)| match gradients.take(leaf) {
             Some(gradient) => Ok(gradient),
@@ -129,4 +142,43 @@ pub fn tensors(model: &Model, batch: &Batch) -> Result<(Tensor, Tensor)> {
     let device = model.device();
     let sizes = [batch.batch, batch.context];
     Ok((Tensor::new(&device, &sizes, &batch.inputs)?, Tensor::new(&device, &sizes, &batch.targets)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::configuration::Configuration;
+    use gradus_models::configuration::presets;
+
+    /// The weights after some steps in a mode of precision, which the model itself does not know of here.
+    fn trained(mode: Mode) -> (Vec<Vec<u32>>, Vec<Report>) {
+        let mut model = presets::find("llama-tiny").unwrap().model;
+        (model.num_blocks, model.context_length) = (1, 8);
+        let mut configuration = Configuration::for_model(model.clone());
+        configuration.precision.mode = mode;
+        configuration.precision.initial_loss_scale = 4096.0;
+        configuration.precision.loss_scale_interval = 2;
+        let model = Model::new(model, &Device::cpu(), 3).unwrap();
+        let optimizer = optimizer(&model, &configuration.optimizer, &configuration.precision).unwrap();
+        let mut learner = Learner::new(model, optimizer);
+        let reports = (1..=4).map(|step| {
+            let tokens = |shift: u64| (0..8).map(|at| ((at * 37 + step * 11 + shift) % 256) as u32).collect::<Vec<_>>();
+            let batch = Batch { batch: 1, context: 8, inputs: tokens(0), targets: tokens(5) };
+            learner.step(step, &batch, 8 * step, 1e-3).unwrap().wait().unwrap().1
+        });
+        let reports = reports.collect();
+        let bits = |weight: &Tensor| weight.to_vec::<f32>().unwrap().into_iter().map(f32::to_bits).collect();
+        (learner.model.weights.iter().map(bits).collect(), reports)
+    }
+
+    #[test]
+    fn a_loss_scale_of_a_power_of_two_changes_no_bit_of_the_weights() {
+        let ((plain, without), (scaled, with)) = (trained(Mode::F32), trained(Mode::Mixed));
+        assert_eq!(plain, scaled);
+        let scales = |reports: &[Report]| reports.iter().map(|report| report.loss_scale).collect::<Vec<_>>();
+        assert_eq!(scales(&without), [1.0; 4]);
+        assert_eq!(scales(&with), [4096.0, 4096.0, 8192.0, 8192.0]);
+        let norms = |reports: &[Report]| reports.iter().map(|report| report.gradient_norm).collect::<Vec<_>>();
+        assert_eq!(norms(&without), norms(&with));
+    }
 }

@@ -1,5 +1,6 @@
 //! The command line: `gradus [VERB] [FLAGS]`. With no verb it trains.
 
+pub mod bench;
 pub mod check;
 pub mod devices;
 pub mod fit;
@@ -38,6 +39,8 @@ pub enum Verb {
     Devices(devices::Arguments),
     /// Check every operation on a device against its definition
     Check(check::Arguments),
+    /// Time training, kernels, or the versions of a kernel, on a device
+    Bench(bench::Arguments),
     /// Fit a law to the runs or timings of a CSV file
     Fit(fit::FitArgs),
     /// Predict sizes, tokens and losses from a fit
@@ -115,6 +118,11 @@ mod tests {
             "generate --model m --prompt p --top-k 0",
             "generate --model m --prompt p --max-tokens 0",
             "check --cases 0",
+            "bench train --batch 0",
+            "bench train --steps 0",
+            "bench train --vocabulary 0",
+            "bench train --precision f64",
+            "bench kernels --device tpu",
         ] {
             let error = parse(line).unwrap_err();
             assert!(matches!(error.kind(), ErrorKind::ValueValidation | ErrorKind::InvalidValue), "{line}: {error}");
@@ -137,10 +145,14 @@ mod tests {
             "check --device gpu --operation matmul --cases 10 --seed 4 --elements 64",
             "check --long --max-time 8h --state runs/check/x.json --seed 1000",
             "check --device cpu --vectors tests/vectors --operation mlstm",
+            "bench train --model llama-tiny --device gpu --batch 4 --context 64 --steps 9 --vocabulary 300 --precision f32 --split --json",
+            "bench kernels --device gpu:1 --only matmul --json",
+            "bench ladder --device gpu --json",
         ] {
             parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         }
         assert!(parse("generate --prompt p").is_err(), "generate needs a model");
+        assert!(parse("bench").is_err(), "bench needs to know what");
         assert!(parse("train --resume runs/a --steps 5").is_err(), "a resumed run keeps its length");
         assert!(parse("check --max-time 3s").is_err(), "only a long check has a time");
         assert!(parse("check --long --cases 3").is_err(), "a long check draws for ever");

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::numbers;
-use crate::configuration::{Flags, Layers};
+use crate::configuration::{Flags, Layers, Mode};
 use crate::device_choice::DeviceChoice;
 use crate::error::Result;
 use crate::model_source::ModelSource;
@@ -47,11 +47,14 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Go on with an interrupted run: its folder, or one of its steps. Everything else is as it was; --device may differ
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "model", "data", "steps", "max_time", "batch", "context", "learning_rate", "seed", "out", "eval_every"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "model", "data", "steps", "max_time", "batch", "context", "learning_rate", "seed", "out", "eval_every", "precision"])]
     pub resume: Option<PathBuf>,
     /// Steps between evaluations [default: a tenth of the run]
     #[arg(long, value_name = "N", value_parser = numbers::count, allow_negative_numbers = true)]
     pub eval_every: Option<u64>,
+    /// Numbers to compute with
+    #[arg(long, value_enum)]
+    pub precision: Option<Mode>,
 }
 
 impl Arguments {
@@ -70,6 +73,7 @@ impl Arguments {
             learning_rate: self.learning_rate,
             seed: self.seed,
             eval_every: self.eval_every,
+            precision: self.precision,
         };
         Layers::read(self.config.as_deref(), flags)
     }
@@ -100,6 +104,7 @@ mod tests {
             learning_rate: Some(0.5),
             seed: Some(11),
             eval_every: Some(2),
+            precision: Some(Mode::Mixed),
             ..Arguments::default()
         };
         let layers = arguments.layers().unwrap();
@@ -109,6 +114,7 @@ mod tests {
         assert_eq!((train.steps, train.max_time.as_deref(), train.batch, train.seed), (Some(5), Some("1m"), 3, 11));
         assert_eq!((train.device, configuration.model.context_length), (DeviceChoice::Gpu(Some(1)), 32));
         assert_eq!((configuration.optimizer.learning_rate, configuration.evaluation.every), (0.5, Some(2)));
+        assert_eq!(configuration.precision.mode, Mode::Mixed);
         assert_eq!(configuration.data.path, Some("text".into()));
     }
 }

@@ -200,7 +200,7 @@ impl Gpu {
             self.submit(recorder);
         }
         let bind_group = self.bind_group(recorder, dispatch, compiled, first)?;
-        let timed = self.time(recorder, dispatch.kernel.name, seconds);
+        let timed = self.time(recorder, dispatch, first, (cost, seconds));
         if recorder.pass.is_none() {
             let descriptor =
                 wgpu::ComputePassDescriptor { label: None, timestamp_writes: timed.as_ref().map(Timed::writes) };

@@ -1,16 +1,31 @@
 //! How long each dispatch took on the device, by its own clock: for measurements, and to see that plans hold.
 
-use super::{Gpu, lock, record::Recorder};
+use std::sync::Arc;
+
+use gradus_shaders::Constant;
+
+use super::plan::Cost;
+use super::{Dispatch, Gpu, lock, record::Recorder};
 use crate::error::{Error, Result};
 
 /// Dispatches that one query set times: as many as a submission may have.
 pub(super) const MOST_TIMED: usize = 256;
 
-/// One dispatch as it was timed.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+/// One dispatch as it was timed. A dispatch that was cut has a timing for each of its parts.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Timing {
+    /// The operation.
+    pub operation: &'static str,
     /// The kernel.
     pub kernel: &'static str,
+    /// What `Element` stands for in it, `f32` or `f16`.
+    pub element: &'static str,
+    /// The kernel's variant.
+    pub constants: Arc<[Constant]>,
+    /// What it was counted to do: the part's share of the whole.
+    pub cost: Cost,
+    /// The first workgroup, which is 0 but for the later parts of a dispatch that was cut.
+    pub first_workgroup: usize,
     /// What was planned, in seconds.
     pub planned: f64,
     /// What it took, in seconds.
@@ -24,7 +39,8 @@ pub(super) struct Timings {
     queries: wgpu::QuerySet,
     resolved: wgpu::Buffer,
     staging: wgpu::Buffer,
-    pending: Vec<(&'static str, f64)>,
+    /// Timings without their seconds.
+    pending: Vec<Timing>,
     done: Vec<Timing>,
     submissions: usize,
 }
@@ -71,9 +87,9 @@ impl Timings {
         if let (Ok(_), Ok(view)) = (polled, slice.get_mapped_range()) {
             let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(&view);
             let period = f64::from(queue.get_timestamp_period()) * 1e-9;
-            for (&(kernel, planned), pair) in self.pending.iter().zip(ticks.chunks_exact(2)) {
+            for (timing, pair) in self.pending.drain(..).zip(ticks.chunks_exact(2)) {
                 let seconds = pair[1].saturating_sub(pair[0]) as f64 * period;
-                self.done.push(Timing { kernel, planned, seconds, submission: self.submissions });
+                self.done.push(Timing { seconds, submission: self.submissions, ..timing });
             }
         }
         self.staging.unmap();
@@ -100,10 +116,25 @@ impl Timed {
 
 impl Gpu {
     /// Queries for the next dispatch, which then has a pass of its own; `None` where nobody asked for times.
-    pub(super) fn time(&self, recorder: &mut Recorder, kernel: &'static str, planned: f64) -> Option<Timed> {
+    pub(super) fn time(
+        &self,
+        recorder: &mut Recorder,
+        dispatch: &Dispatch,
+        first_workgroup: usize,
+        (cost, planned): (Cost, f64),
+    ) -> Option<Timed> {
         let timings = recorder.timings.as_mut()?;
         let timed = Timed { queries: timings.queries.clone(), first: 2 * timings.pending.len() as u32 };
-        timings.pending.push((kernel, planned));
+        timings.pending.push(Timing {
+            operation: dispatch.operation,
+            kernel: dispatch.kernel.name,
+            element: dispatch.element.name(),
+            constants: dispatch.constants.into(),
+            cost,
+            first_workgroup,
+            planned,
+            ..Timing::default()
+        });
         recorder.end_pass();
         Some(timed)
     }

@@ -1,4 +1,7 @@
 //! Attention on a GPU: bindings, grids and variants.
+//!
+//! f16 and f32 share their kernels' text: operands are converted as they are loaded, results as they are stored, and all
+//! between is f32. Only where [`Sizes::units`] says so do the kernels on matrix units run, which are f16's own.
 
 use bytemuck::{Pod, Zeroable};
 use gradus_shaders::{Constant, Kernel, attention as shaders};
@@ -11,10 +14,16 @@ use crate::device::gpu::{Cost, Dispatch, Workgroups};
 use crate::error::Result;
 use crate::tensor::Tensor;
 
-/// Rows a workgroup.
+/// Rows a workgroup of the plain kernels.
 const ROWS: usize = 64;
 /// How a query with a first key beyond its last one is named, in the error that the next read-back gives.
 const FAULT: &str = "attention: first_key";
+/// The least queries for which the matrix units pay: one tile.
+const LEAST_UNITS: usize = 64;
+/// The largest head_dim that they take.
+const MOST_UNITS: usize = 128;
+/// Bytes of workgroup memory that their kernels have at most, and with 16 rows a subgroup up to a head_dim of 64.
+const UNITS_BYTES: [u32; 2] = [49_152, 32_768];
 /// Rows of terms a workgroup.
 const TERMS_ROWS: usize = 8;
 
@@ -69,6 +78,31 @@ impl Sizes {
         [("TX", across as u32), ("SPAN", span as u32), ("SLICES", slices as u32), last]
     }
 
+    /// The rows that each subgroup of the kernels on matrix units keeps, if these kernels run: for f16, 64 queries and more
+    /// and a head_dim that is a multiple of 16 up to 128, where the adapter has matrix units and enough workgroup memory.
+    /// Up to a head_dim of 64 registers hold 32 rows.
+    fn units(&self, gpu: &Gpu) -> Option<usize> {
+        let &Self { element, queries, head_dim, .. } = self;
+        let takes = element == DType::F16
+            && queries >= LEAST_UNITS
+            && head_dim.is_multiple_of(16)
+            && head_dim <= MOST_UNITS
+            && uses_units(gpu);
+        let memory = gpu.report().limits.max_compute_workgroup_storage_size;
+        let [most, least] = UNITS_BYTES;
+        match head_dim {
+            _ if !takes || memory < least => None,
+            0..=64 if memory >= most => Some(32),
+            0..=64 => Some(16),
+            _ => (memory >= most).then_some(16),
+        }
+    }
+
+    /// The variant of the kernels on matrix units.
+    fn units_constants(&self, each: usize, last: Constant) -> [Constant; 3] {
+        [("HEAD_DIM", self.head_dim as u32), ("EACH", each as u32), last]
+    }
+
     /// The kernel that reads rows of this head_dim: four columns at once where they are whole vectors.
     fn reading(&self, kernels: &'static [Kernel; 2]) -> &'static Kernel {
         &kernels[usize::from(!self.head_dim.is_multiple_of(4))]
@@ -77,12 +111,27 @@ impl Sizes {
     /// The cost of `products` multiply-adds for each element of each row that a query sees.
     fn cost(&self, products: f64) -> Cost {
         let rows = self.batch * (2 * self.queries * self.heads + 2 * self.keys * self.kv_heads);
-        Cost { flops: 2.0 * products * self.pairs() * self.head_dim as f64, bytes: 4.0 * (rows * self.head_dim) as f64 }
+        Cost {
+            flops: 2.0 * products * self.pairs() * self.head_dim as f64,
+            bytes: (self.element.bytes() * rows * self.head_dim) as f64,
+        }
     }
 }
 
+/// A kernel that works in tiles, its constants, and the rows a workgroup has.
+struct Variant {
+    kernel: &'static Kernel,
+    constants: Vec<Constant>,
+    rows: usize,
+}
+
+/// Whether the matrix units are there to be used.
+fn uses_units(gpu: &Gpu) -> bool {
+    gpu.uses_matrix_units()
+}
+
 fn dispatch(
-    gpu: &Gpu,
+    (sizes, gpu): (&Sizes, &Gpu),
     kernel: &'static Kernel,
     constants: &[Constant],
     parameters: Parameters,
@@ -92,7 +141,7 @@ fn dispatch(
     gpu.dispatch(&Dispatch {
         operation: "attention",
         kernel,
-        element: DType::F32,
+        element: sizes.element,
         constants,
         parameters: bytemuck::bytes_of(&parameters),
         buffers,
@@ -117,9 +166,9 @@ pub(super) fn forward(sizes: &Sizes, gpu: &Gpu, inputs: &[&Tensor]) -> Result<Ve
 }
 
 fn outputs(sizes: &Sizes, gpu: &Gpu) -> Result<[Tensor; 2]> {
-    let &Sizes { batch, queries, heads, head_dim, .. } = sizes;
+    let &Sizes { element, batch, queries, heads, head_dim, .. } = sizes;
     Ok([
-        Tensor::on_gpu(gpu, "attention", &[batch, queries, heads, head_dim], DType::F32)?,
+        Tensor::on_gpu(gpu, "attention", &[batch, queries, heads, head_dim], element)?,
         Tensor::on_gpu(gpu, "attention", &[batch, heads, queries, 2], DType::F32)?,
     ])
 }
@@ -128,12 +177,25 @@ fn outputs(sizes: &Sizes, gpu: &Gpu) -> Result<[Tensor; 2]> {
 fn tiles(sizes: &Sizes, gpu: &Gpu, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
     let &Sizes { batch, queries, heads, documents, .. } = sizes;
     let [output, normalizers] = outputs(sizes, gpu)?;
-    let tiles = queries.div_ceil(ROWS);
     let extra = of_documents(gpu, inputs.get(3).copied())?;
+    let first_keys = ("FIRST_KEYS", if documents { 6 } else { 0 });
+    let variant = match sizes.units(gpu) {
+        Some(each) => Variant {
+            kernel: &shaders::FORWARD_UNITS[usize::from(documents)],
+            constants: sizes.units_constants(each, first_keys).to_vec(),
+            rows: 4 * each,
+        },
+        None => Variant {
+            kernel: sizes.reading(&shaders::FORWARD[usize::from(documents)]),
+            constants: sizes.tile_constants(first_keys).to_vec(),
+            rows: ROWS,
+        },
+    };
+    let tiles = queries.div_ceil(variant.rows);
     dispatch(
-        gpu,
-        sizes.reading(&shaders::FORWARD[usize::from(documents)]),
-        &sizes.tile_constants(("FIRST_KEYS", if documents { 6 } else { 0 })),
+        (sizes, gpu),
+        variant.kernel,
+        &variant.constants,
         sizes.parameters(gpu, batch * heads, tiles),
         &joined(&[inputs[0], inputs[1], inputs[2], &output, &normalizers], &extra),
         (batch * heads * tiles, sizes.cost(2.0)),
@@ -150,7 +212,7 @@ fn step(sizes: &Sizes, gpu: &Gpu, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
     let parameters = sizes.parameters(gpu, batch * heads, parts);
     let extra = of_documents(gpu, inputs.get(3).copied())?;
     dispatch(
-        gpu,
+        (sizes, gpu),
         sizes.reading(&shaders::STEP_PART[usize::from(documents)]),
         &[("SLICES", head_dim.div_ceil(64) as u32), ("FIRST_KEYS", if documents { 5 } else { 0 })],
         parameters,
@@ -160,7 +222,7 @@ fn step(sizes: &Sizes, gpu: &Gpu, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
     let elements = partial.elements() as f64;
     let cost = Cost { flops: 2.0 * elements, bytes: 4.0 * elements };
     let merged = [&partial, &output, &normalizers];
-    dispatch(gpu, &shaders::STEP_MERGE, &[], parameters, &merged, (batch * heads, cost))?;
+    dispatch((sizes, gpu), &shaders::STEP_MERGE, &[], parameters, &merged, (batch * heads, cost))?;
     Ok(vec![output, normalizers])
 }
 
@@ -176,7 +238,7 @@ fn terms(sizes: &Sizes, gpu: &Gpu, saved: &Saved) -> Result<Tensor> {
     let normalizers = by_tiles.get(1).unwrap_or(normalizers);
     let elements = 2.0 * output.elements() as f64;
     dispatch(
-        gpu,
+        (sizes, gpu),
         &shaders::TERMS[usize::from(documents)],
         &[("FIRST_KEYS", if documents { 5 } else { 0 })],
         sizes.parameters(gpu, batch * heads, 0),
@@ -190,16 +252,25 @@ pub(super) fn backward(sizes: &Sizes, gpu: &Gpu, saved: &Saved, needs: &[bool]) 
     sizes.expect_addressable()?;
     let &Sizes { batch, queries, capacity, heads, kv_heads, documents, .. } = sizes;
     let &Saved { query, key, value, d_output, .. } = saved;
-    let allocate = |sizes: &[usize]| Tensor::on_gpu(gpu, "attention", sizes, DType::F32);
+    let allocate = |shape: &[usize]| Tensor::on_gpu(gpu, "attention", shape, sizes.element);
     let terms = terms(sizes, gpu, saved)?;
-    let constants = sizes.tile_constants(("DOCUMENTS", u32::from(documents)));
+    let of_documents = ("DOCUMENTS", u32::from(documents));
+    let variant = |plain: &'static [Kernel; 2], units: &'static Kernel| match sizes.units(gpu) {
+        Some(each) => {
+            Variant { kernel: units, constants: sizes.units_constants(each, of_documents).to_vec(), rows: 2 * each }
+        }
+        None => {
+            Variant { kernel: sizes.reading(plain), constants: sizes.tile_constants(of_documents).to_vec(), rows: ROWS }
+        }
+    };
     let mut gradients = vec![None; 3 + usize::from(documents)];
     if needs[0] {
         let d_query = allocate(query.sizes())?;
-        let tiles = queries.div_ceil(ROWS);
+        let Variant { kernel, constants, rows } = variant(&shaders::BACKWARD_QUERY, &shaders::BACKWARD_QUERY_UNITS);
+        let tiles = queries.div_ceil(rows);
         dispatch(
-            gpu,
-            sizes.reading(&shaders::BACKWARD_QUERY),
+            (sizes, gpu),
+            kernel,
             &constants,
             sizes.parameters(gpu, batch * heads, tiles),
             &[query, key, value, d_output, &terms, &d_query],
@@ -209,10 +280,11 @@ pub(super) fn backward(sizes: &Sizes, gpu: &Gpu, saved: &Saved, needs: &[bool]) 
     }
     if needs[1] || needs[2] {
         let (d_key, d_value) = (allocate(key.sizes())?, allocate(value.sizes())?);
-        let tiles = capacity.div_ceil(ROWS);
+        let Variant { kernel, constants, rows } = variant(&shaders::BACKWARD_KEY, &shaders::BACKWARD_KEY_UNITS);
+        let tiles = capacity.div_ceil(rows);
         dispatch(
-            gpu,
-            sizes.reading(&shaders::BACKWARD_KEY),
+            (sizes, gpu),
+            kernel,
             &constants,
             sizes.parameters(gpu, batch * kv_heads, tiles),
             &[query, key, value, d_output, &terms, &d_key, &d_value],

@@ -18,6 +18,9 @@
 //! Scores may have any size that f32 holds. The backward computes them by the same products in the same order as the
 //! forward, so that s − m is the same number both times. Where Σ_d |q[t, d] k[j, d]| of a pair that is seen is over 3.4e38,
 //! the score overflows: then row t may be not a number, as it is for inputs that are not finite.
+//!
+//! In mixed precision, on a GPU, query, key, value, output and their gradients are f16; m and z stay f32, and so does all
+//! arithmetic between loads and stores.
 
 pub(crate) mod cases;
 mod cpu;
@@ -40,7 +43,7 @@ use sizes::Sizes;
 ///
 /// # Errors
 /// Shapes that do not fit each other, fewer keys than queries, heads that are no multiple of kv_heads, a head_dim over
-/// 256, types other than f32 and f64.
+/// 256; types that differ, or are none of f32, f64 and, on a GPU, f16.
 pub fn attention(query: &Var, key: &Var, value: &Var) -> Result<Var> {
     attention_with(AttentionOptions::default(), query, key, value)
 }
@@ -92,10 +95,10 @@ impl Forward for Attention {
         "attention"
     }
 
-    /// The output, and (m, z) of each row: [batch, heads, queries, 2].
+    /// The output, and (m, z) of each row: [batch, heads, queries, 2], f32 beside f16.
     fn outputs(&self, inputs: &[Spec]) -> Result<Vec<Spec>> {
         let sizes = Sizes::new(self, inputs)?;
-        Ok(vec![inputs[0], Spec::new(&[sizes.batch, sizes.heads, sizes.queries, 2], inputs[0].dtype)?])
+        Ok(vec![inputs[0], Spec::new(&[sizes.batch, sizes.heads, sizes.queries, 2], sizes.computed())?])
     }
 
     fn auxiliary(&self) -> usize {

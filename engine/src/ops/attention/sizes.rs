@@ -18,6 +18,8 @@ const CHUNK: usize = 64;
 /// The sizes of an attention.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sizes {
+    /// The type of query, key, value and output.
+    pub element: DType,
     pub batch: usize,
     pub queries: usize,
     /// Keys in use.
@@ -43,10 +45,10 @@ impl Sizes {
         };
         let shapes = || format!("query {:?}, key {:?}, value {:?}", query.shape, key.shape, value.shape);
         let dtype = query.dtype;
-        if !matches!(dtype, DType::F32 | DType::F64) || key.dtype != dtype || value.dtype != dtype {
+        if !matches!(dtype, DType::F32 | DType::F64 | DType::F16) || key.dtype != dtype || value.dtype != dtype {
             return Err(Error::dtype(
                 "attention",
-                format!("takes three f32 or three f64, got {dtype}, {} and {}", key.dtype, value.dtype),
+                format!("takes three f32, three f64 or three f16, got {dtype}, {} and {}", key.dtype, value.dtype),
             ));
         }
         let (&[batch, queries, heads, head_dim], &[key_batch, capacity, kv_heads, key_dim]) =
@@ -80,7 +82,8 @@ impl Sizes {
                 return Err(refused(message));
             }
         }
-        Ok(Self { batch, queries, keys, capacity, heads, kv_heads, head_dim, documents: operation.documents })
+        let documents = operation.documents;
+        Ok(Self { element: dtype, batch, queries, keys, capacity, heads, kv_heads, head_dim, documents })
     }
 
     /// Places in tensors are 32-bit numbers in the GPU's kernels, with room to compute beyond the last.
@@ -103,6 +106,11 @@ impl Sizes {
             ));
         }
         Ok(())
+    }
+
+    /// The type of the normalizers: that of the operands but for f16, whose range is too small.
+    pub(super) fn computed(&self) -> DType {
+        if self.element == DType::F16 { DType::F32 } else { self.element }
     }
 
     /// How many keys a part of a single step has: a multiple of 64.

@@ -3,10 +3,25 @@
 use super::{IGNORED, LinearCrossEntropy};
 use crate::check::{Case, Draw};
 
+/// Cases of mixed precision: hidden states in f16. On matrix units the weight and the gradients of the logits are rounded to
+/// f16.
+pub(crate) fn draw_half(draw: &mut Draw) -> Case {
+    let unit = draw.choose(&[1, 4]);
+    let Case { operation, mut inputs, terms, .. } = of(draw, unit);
+    inputs[0] = inputs[0].clone().half();
+    let case = Case { operation, slack: vec![1.0; inputs.len()], inputs, terms, half_rounding: 0.0 };
+    case.with_half_rounding(4.0)
+}
+
 /// A case.
 pub(crate) fn draw(draw: &mut Draw) -> Case {
-    let depth = draw.size(16, 80);
-    let vocabulary = draw.size(64, (draw.elements / depth).max(1));
+    of(draw, 1)
+}
+
+/// A case whose sizes are multiples of `unit`.
+fn of(draw: &mut Draw, unit: usize) -> Case {
+    let depth = unit * draw.size(16, 80 / unit);
+    let vocabulary = unit * draw.size(64, (draw.elements / depth / unit).max(1));
     let rows = draw.size(32, (draw.elements / depth.max(vocabulary)).max(1));
     // Logits of some units, in part well over the cap.
     let cap = draw.coin().then(|| draw.choose(&[2.0, 15.0, 30.0]));

@@ -25,7 +25,7 @@ struct Rows {
     cap: f32,
     not_a_number: u32,
     operation: u32,
-    _align: u32,
+    boost: f32,
 }
 
 fn dispatch(
@@ -62,9 +62,10 @@ pub(super) fn compute(gpu: &Gpu, request: Request, inputs: &[&Tensor]) -> Result
             let zeros = |of: &Tensor| Tensor::zeros(&of.device(), of.spec());
             Some((zeros(hidden)?, zeros(weight)?))
         }
-        true => Some((new(hidden.sizes())?, new(weight.sizes())?)),
+        true => Some((Tensor::on_gpu(gpu, NAME, hidden.sizes(), hidden.dtype())?, new(weight.sizes())?)),
         false => None,
     };
+    let boost = boost(hidden.dtype(), count);
     let (logits, faults) = (new(&[per_block, vocabulary])?, gpu.faults()?);
     for first in (0..count).step_by(per_block) {
         let block = per_block.min(count - first);
@@ -81,7 +82,7 @@ pub(super) fn compute(gpu: &Gpu, request: Request, inputs: &[&Tensor]) -> Result
             cap: cap.map_or(0.0, |cap| cap as f32),
             not_a_number: f32::NAN.to_bits(),
             operation: gpu.fault_code(NAME),
-            _align: 0,
+            boost,
         };
         let elements = (block * vocabulary) as f64;
         dispatch(
@@ -105,18 +106,25 @@ pub(super) fn compute(gpu: &Gpu, request: Request, inputs: &[&Tensor]) -> Result
     Ok(Computed { loss, rows, gradients: saved })
 }
 
-/// A saved gradient times the upstream one.
-pub(super) fn scale(gpu: &Gpu, gradient: &Tensor, d_loss: &Tensor) -> Result<Tensor> {
-    let scaled = Tensor::on_gpu(gpu, NAME, gradient.sizes(), DType::F32)?;
+/// What the gradients of logits are multiplied with while they are operands of products in f16, a power of two near the
+/// number of rows: the mean over the rows makes them so small that f16 would lose them. [`scale`] takes it out again.
+fn boost(hidden: DType, rows: usize) -> f32 {
+    if hidden == DType::F16 { 2f32.powi(rows.max(1).ilog2() as i32) } else { 1.0 }
+}
+
+/// A saved gradient of a batch of `rows` times the upstream one; `hidden` is the type of the hidden states.
+pub(super) fn scale(gpu: &Gpu, gradient: &Tensor, d_loss: &Tensor, hidden: DType, rows: usize) -> Result<Tensor> {
+    let scaled = Tensor::on_gpu(gpu, NAME, gradient.sizes(), gradient.dtype())?;
     let count = gradient.elements();
-    dispatch(
-        gpu,
-        &shaders::SCALE,
-        &[],
-        bytes_of(&[count as u32, 0, 0, 0]),
-        &[gradient, d_loss, &scaled],
-        count.div_ceil(SCALED),
-        Cost { flops: count as f64, bytes: 8.0 * count as f64 },
-    )?;
+    gpu.dispatch(&Dispatch {
+        operation: NAME,
+        kernel: &shaders::SCALE,
+        element: gradient.dtype(),
+        constants: &[],
+        parameters: bytes_of(&[count as u32, (1.0 / boost(hidden, rows)).to_bits(), 0, 0]),
+        buffers: &[gradient, d_loss, &scaled],
+        workgroups: Workgroups::Linear(count.div_ceil(SCALED)),
+        cost: Cost { flops: count as f64, bytes: (2 * count * gradient.dtype().bytes()) as f64 },
+    })?;
     Ok(scaled)
 }

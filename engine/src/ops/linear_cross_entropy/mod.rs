@@ -15,6 +15,8 @@
 //! The gradients for an upstream gradient of 1 are computed in the forward, block by block while the logits are there, and
 //! only scaled in the backward: logits are computed once. Without a tape the gradients are skipped.
 //!
+//! In mixed precision hidden is f16 and so is its gradient; weight, logits, loss and d_weight are f32.
+//!
 //! A target that is neither below V nor [`IGNORED`] is an error, on the CPU at once, on a GPU at the next read-back; until
 //! then it makes the loss and the gradients NaN, as a logit that is not finite does, and the optimizer skips the step.
 
@@ -114,12 +116,16 @@ fn check(inputs: &[Spec], cap: Option<f64>) -> Result<()> {
     let [hidden, weight, targets] = inputs else {
         return Err(Error::shape(NAME, format!("takes hidden, weight and targets, got {} inputs", inputs.len())));
     };
-    let float = matches!(hidden.dtype, DType::F32 | DType::F64);
-    if !float || weight.dtype != hidden.dtype || targets.dtype != DType::U32 {
+    let fits = match weight.dtype {
+        DType::F64 => hidden.dtype == DType::F64,
+        DType::F32 => matches!(hidden.dtype, DType::F32 | DType::F16),
+        DType::F16 | DType::U32 => false,
+    };
+    if !fits || targets.dtype != DType::U32 {
         return Err(Error::dtype(
             NAME,
             format!(
-                "takes two f32 or two f64 and u32 targets, got {}, {} and {}",
+                "takes two f32, two f64, or hidden f16 and weight f32, and u32 targets, got {}, {} and {}",
                 hidden.dtype, weight.dtype, targets.dtype
             ),
         ));
@@ -148,7 +154,7 @@ impl Forward for LinearCrossEntropy {
 
     fn outputs(&self, inputs: &[Spec]) -> Result<Vec<Spec>> {
         check(inputs, self.cap)?;
-        let loss = Spec::new(&[1], inputs[0].dtype)?;
+        let loss = Spec::new(&[1], inputs[1].dtype)?;
         Ok(if self.gradients { vec![loss, inputs[0], inputs[1]] } else { vec![loss] })
     }
 
@@ -202,7 +208,8 @@ impl Operation for LinearCrossEntropy {
     }
 
     fn backward_gpu(&self, gpu: &Gpu, context: &Context) -> Result<Vec<Option<Tensor>>> {
-        self.backward(context, |gradient, d_loss| gpu::scale(gpu, gradient, d_loss))
+        let (hidden, rows) = (context.input_specs[0].dtype, context.input_specs[2].shape.elements());
+        self.backward(context, |gradient, d_loss| gpu::scale(gpu, gradient, d_loss, hidden, rows))
     }
 }
 
@@ -213,7 +220,7 @@ impl Forward for LinearCrossEntropyRows {
 
     fn outputs(&self, inputs: &[Spec]) -> Result<Vec<Spec>> {
         check(inputs, self.cap)?;
-        Ok(vec![Spec { shape: inputs[2].shape, dtype: inputs[0].dtype }])
+        Ok(vec![Spec { shape: inputs[2].shape, dtype: inputs[1].dtype }])
     }
 
     fn forward_cpu(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {

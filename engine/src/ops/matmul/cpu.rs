@@ -1,6 +1,6 @@
 //! Matrix products on the CPU.
 
-use super::Side;
+use super::{Addend, Side};
 use super::sizes::{Batch, places};
 use crate::DType;
 use crate::device::Cpu;
@@ -22,12 +22,12 @@ pub(super) fn multiply(
     batch: Batch,
     left: Side,
     right: Side,
-    bias: Option<&Tensor>,
+    addend: Option<Addend>,
     output: Spec,
 ) -> Result<Tensor> {
     match output.dtype {
-        DType::F64 => typed::<f64>(device, batch, left, right, bias, output),
-        _ => typed::<f32>(device, batch, left, right, bias, output),
+        DType::F64 => typed::<f64>(device, batch, left, right, addend, output),
+        _ => typed::<f32>(device, batch, left, right, addend, output),
     }
 }
 
@@ -36,13 +36,12 @@ fn typed<T: Float>(
     batch: Batch,
     left: Side,
     right: Side,
-    bias: Option<&Tensor>,
+    addend: Option<Addend>,
     output: Spec,
 ) -> Result<Tensor> {
     let Batch { rows, columns, depth, .. } = batch;
     let sizes = Sizes { rows, columns, depth };
     let (a, b) = (left.tensor.cpu::<T>("matmul")?, right.tensor.cpu::<T>("matmul")?);
-    let bias = bias.map(|bias| bias.cpu::<T>("matmul")).transpose()?;
     let stored = |transposed: bool, rows: usize, columns: usize| match transposed {
         false => Layout::row_major(columns),
         true => Layout::row_major(rows).transposed(),
@@ -51,26 +50,31 @@ fn typed<T: Float>(
     let layout = Layout::row_major(columns);
     let (kept, summed) = batch.walks();
     let items = batch.summed();
-    // A matrix of the output: the sum of its products in order, onto the bias if there is one.
+    // A matrix of the output: the sum of its products in order, onto what is added if there is something.
     let multiply = |matrix: usize, out: &mut [T], parallel: bool| {
         let [a_first, b_first] = places(&kept, matrix);
         for item in 0..items {
             let [a_item, b_item] = places(&summed, item);
             let (a, b) = ((a, left.at(a_first + a_item)), (b, right.at(b_first + b_item)));
-            let beta = if item == 0 && bias.is_none() { T::ZERO } else { T::ONE };
+            let beta = if item == 0 && addend.is_none() { T::ZERO } else { T::ONE };
             let product = if parallel { product_parallel::<T> } else { product::<T> };
             product(sizes, T::ONE, a, b, beta, (&mut *out, layout));
         }
     };
+    let added = match addend {
+        Some(Addend::Bias(added) | Addend::Residual(added)) => Some(added.cpu::<T>("matmul")?),
+        None => None,
+    };
     Tensor::on_cpu(device, output.shape.sizes(), |out: &mut [T]| {
-        match bias {
-            Some(bias) => {
+        match (addend, added) {
+            (Some(Addend::Residual(_)), Some(added)) => out.copy_from_slice(added),
+            (_, Some(added)) => {
                 for_rows(out, columns, columns, |_, rows| {
-                    rows.chunks_mut(columns).for_each(|row| row.copy_from_slice(bias));
+                    rows.chunks_mut(columns).for_each(|row| row.copy_from_slice(added));
                 });
             }
-            None if items * depth == 0 => out.fill(T::ZERO),
-            None => {}
+            (_, None) if items * depth == 0 => out.fill(T::ZERO),
+            (_, None) => {}
         }
         if out.is_empty() || items * depth == 0 {
             return;

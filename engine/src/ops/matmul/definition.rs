@@ -1,4 +1,4 @@
-//! C[.., i, j] = Σ_k op(A)[.., i, k] · op(B)[.., k, j] + bias[j]
+//! C[.., i, j] = Σ_k op(A)[.., i, k] · op(B)[.., k, j] + bias[j], or + residual[.., i, j]
 
 use super::MatMul;
 use crate::definition::{Array, Defined};
@@ -12,7 +12,7 @@ fn split(sizes: &[usize], vector_is_a_row: bool) -> (Vec<usize>, usize, usize) {
     }
 }
 
-pub(super) fn define(operation: MatMul, left: &Array, right: &Array, bias: Option<&Array>) -> Vec<Defined> {
+pub(super) fn define(operation: MatMul, left: &Array, right: &Array, third: Option<&Array>) -> Vec<Defined> {
     let (left_leading, left_rows, left_columns) = split(&left.sizes, true);
     let (right_leading, right_rows, right_columns) = split(&right.sizes, false);
     let (rows, depth) = if operation.transpose_left { (left_columns, left_rows) } else { (left_rows, left_columns) };
@@ -32,6 +32,10 @@ pub(super) fn define(operation: MatMul, left: &Array, right: &Array, bias: Optio
             flat * size + if size == 1 { 0 } else { index[at] }
         })
     };
+    let mut sizes = leading.clone();
+    sizes.extend((left.sizes.len() > 1).then_some(rows));
+    sizes.extend((right.sizes.len() > 1).then_some(columns));
+    let residual = third.is_some_and(|third| third.sizes.len() > 1 && third.sizes == sizes);
     let (mut value, mut magnitude) = (Vec::new(), Vec::new());
     for flat in 0..leading.iter().product() {
         let (mut index, mut rest) = (vec![0; rank], flat);
@@ -48,14 +52,12 @@ pub(super) fn define(operation: MatMul, left: &Array, right: &Array, bias: Optio
                     let y = if operation.transpose_right { b[j * depth + k] } else { b[k * columns + j] };
                     x * y
                 };
-                let added = bias.map_or(0.0, |bias| bias.data[j]);
+                let place = if residual { value.len() } else { j };
+                let added = third.map_or(0.0, |third| third.data[place]);
                 value.push((0..depth).map(term).sum::<f64>() + added);
                 magnitude.push((0..depth).map(|k| term(k).abs()).sum::<f64>() + added.abs());
             }
         }
     }
-    let mut sizes = leading;
-    sizes.extend((left.sizes.len() > 1).then_some(rows));
-    sizes.extend((right.sizes.len() > 1).then_some(columns));
     vec![Defined { value: Array::new(&sizes, value), magnitude, terms: depth.max(1) }]
 }

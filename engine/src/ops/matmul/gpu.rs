@@ -1,13 +1,13 @@
 //! Matrix products on a GPU.
 
 use bytemuck::{Pod, Zeroable};
-use gradus_shaders::{Kernel, matmul as shaders};
+use gradus_shaders::{Constant, matmul as shaders};
 
-use super::Side;
+use super::{Addend, Side};
 use super::sizes::Batch;
 use crate::DType;
-use crate::device::Gpu;
 use crate::device::gpu::{Cost, Dispatch, Workgroups};
+use crate::device::{Device, Gpu};
 use crate::error::{Error, Result};
 use crate::ops::norm::column_sum;
 use crate::tensor::{Spec, Tensor};
@@ -42,6 +42,8 @@ enum Epilogue<'a> {
     Accumulate,
     /// A bias [columns] is added to every row.
     Bias(&'a Tensor),
+    /// A tensor laid out like the output is added.
+    Residual(&'a Tensor),
 }
 
 /// As in `matmul/batch.wgsl`.
@@ -64,6 +66,18 @@ struct Parameters {
     summed_inner_size: u32,
     a_strides: [u32; 5],
     b_strides: [u32; 5],
+    parts: u32,
+    part_depth: u32,
+}
+
+/// As in `matmul/sum_parts.wgsl`.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+struct SumParts {
+    count: u32,
+    parts: u32,
+    offset: u32,
+    accumulate: u32,
 }
 
 pub(super) fn multiply(
@@ -71,12 +85,38 @@ pub(super) fn multiply(
     batch: Batch,
     left: Side,
     right: Side,
-    bias: Option<&Tensor>,
+    addend: Option<Addend>,
     output: Spec,
 ) -> Result<Tensor> {
-    let c = Tensor::on_gpu(gpu, "matmul", output.shape.sizes(), DType::F32)?;
-    let epilogue = bias.map_or(Epilogue::Plain, Epilogue::Bias);
+    let c = Tensor::on_gpu(gpu, "matmul", output.shape.sizes(), output.dtype)?;
+    let epilogue = match addend {
+        None => Epilogue::Plain,
+        Some(Addend::Bias(bias)) => Epilogue::Bias(bias),
+        Some(Addend::Residual(residual)) => Epilogue::Residual(residual),
+    };
     batched(gpu, "matmul", batch, left.into(), right.into(), Output { tensor: &c, first: 0 }, epilogue)?;
+    Ok(c)
+}
+
+/// left [m, k] · right [k, n] in tiles of this size, one of [`gradus_shaders::matmul::TILES`], in place of the one that the
+/// rule would pick. For measurements of the rule.
+///
+/// # Errors
+/// Operands that are no two matrices of f32 on one GPU or do not fit, or no such tile.
+pub fn matmul_in_tiles(left: &Tensor, right: &Tensor, tile: [u32; 4]) -> Result<Tensor> {
+    let (Device::Gpu(gpu), &[rows, depth], &[other, columns]) = (left.device(), left.sizes(), right.sizes()) else {
+        return Err(Error::shape("matmul", format!("takes two matrices on a GPU, got {left:?} and {right:?}")));
+    };
+    if other != depth || !shaders::TILES.contains(&tile) {
+        return Err(Error::shape("matmul", format!("{left:?} · {right:?} in tiles of {tile:?} cannot be")));
+    }
+    let c = Tensor::on_gpu(&gpu, "matmul", &[rows, columns], DType::F32)?;
+    let (batch, output) = (Batch::one(rows, columns, depth), Output { tensor: &c, first: 0 });
+    let operand = |tensor| Operand { tensor, first: 0, transposed: false };
+    let product = Product::new(&gpu, "matmul", batch, operand(left), operand(right), output, Epilogue::Plain)?;
+    if let Some(product) = product {
+        product.run_tiled(Cut { tile, parts: 1 })?;
+    }
     Ok(c)
 }
 
@@ -100,16 +140,39 @@ pub(crate) fn product(
     batched(gpu, operation, Batch::one(rows, columns, depth), left, right, output, epilogue)
 }
 
-/// The tile: the largest of which there are enough to keep a large GPU busy and that a matrix fills by more than half either
-/// way, else the smallest.
-fn tile(batch: &Batch) -> [u32; 4] {
-    const BUSY: usize = 256;
-    let count = |tile: &[u32; 4]| {
-        batch.matrices() * batch.rows.div_ceil(tile[0] as usize) * batch.columns.div_ceil(tile[1] as usize)
-    };
-    let filled = |tile: &[u32; 4]| 2 * batch.rows > tile[0] as usize && 2 * batch.columns > tile[1] as usize;
-    let [.., smallest] = shaders::TILES;
-    shaders::TILES.into_iter().find(|tile| filled(tile) && count(tile) >= BUSY).unwrap_or(smallest)
+/// How a product is cut for a GPU: a tile size, and parts of the depth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Cut<const N: usize> {
+    tile: [u32; N],
+    parts: usize,
+}
+
+/// Workgroups that keep a large GPU busy.
+const BUSY: usize = 256;
+/// The least depth of a part, and the most parts: below, adding the parts up costs more than it brings.
+const LEAST_PART: usize = 512;
+const MOST_PARTS: usize = 8;
+
+fn tiles<const N: usize>(batch: &Batch, tile: &[u32; N]) -> usize {
+    batch.matrices() * batch.rows.div_ceil(tile[0] as usize) * batch.columns.div_ceil(tile[1] as usize)
+}
+
+/// Parts of the depth so that there are enough workgroups, if the depth allows. A sum of several products is not cut.
+fn parts<const N: usize>(batch: &Batch, tile: &[u32; N]) -> usize {
+    let allowed = if batch.summed() == 1 { (batch.depth / LEAST_PART).clamp(1, MOST_PARTS) } else { 1 };
+    BUSY.div_ceil(tiles(batch, tile).max(1)).next_power_of_two().min(allowed)
+}
+
+/// The largest tile of which there are enough to keep a large GPU busy, with the depth in parts if need be, and that a matrix
+/// fills by more than half either way; else the smallest, likewise in parts.
+fn cut<const N: usize>(batch: &Batch, from: &[[u32; N]]) -> Cut<N> {
+    let filled = |tile: &&[u32; N]| 2 * batch.rows > tile[0] as usize && 2 * batch.columns > tile[1] as usize;
+    let busy = |tile: &&[u32; N]| tiles(batch, tile) * parts(batch, tile) >= BUSY;
+    let whole = |tile: &&[u32; N]| tiles(batch, tile) >= BUSY;
+    let fitting = || from.iter().filter(filled);
+    let tile = fitting().find(whole).or_else(|| fitting().find(busy)).or(from.last());
+    let tile = tile.copied().unwrap_or([1; N]);
+    Cut { tile, parts: parts(batch, &tile) }
 }
 
 fn batched(
@@ -121,69 +184,182 @@ fn batched(
     output: Output,
     epilogue: Epilogue,
 ) -> Result<()> {
-    let elements = batch.elements();
-    let tensors = [(left.tensor, left.first), (right.tensor, right.first), (output.tensor, output.first)];
-    for ((tensor, first), size) in tensors.into_iter().zip(elements) {
-        if first.saturating_add(size) > tensor.elements() {
-            return Err(Error::shape(operation, format!("a product of {batch:?} reaches beyond {tensor:?}")));
-        }
-        if tensor.dtype() != DType::F32 {
-            return Err(Error::dtype(operation, format!("a product on the GPU takes f32, got {tensor:?}")));
-        }
+    let Some(product) = Product::new(gpu, operation, batch, left, right, output, epilogue)? else { return Ok(()) };
+    if product.on_units() {
+        return product.run_on_units(cut(&batch, &shaders::UNIT_TILES));
     }
-    if elements[2] == 0 {
-        return Ok(());
-    }
-    let Batch { rows, columns, depth, .. } = batch;
-    // A vector load needs every stored row, and the first element, at a multiple of four.
-    let vector = |first: usize, row: usize| first.is_multiple_of(4) && row.is_multiple_of(4);
-    let left_vector = vector(left.first, if left.transposed { rows } else { depth });
-    let right_vector = vector(right.first, if right.transposed { depth } else { columns });
-    let [plain, with_bias]: &'static [Kernel; 2] = match (left_vector, right_vector) {
-        (true, true) => &shaders::VECTOR_VECTOR,
-        (true, false) => &shaders::VECTOR_SCALAR,
-        (false, true) => &shaders::SCALAR_VECTOR,
-        (false, false) => &shaders::SCALAR_SCALAR,
-    };
-    let mut buffers = vec![left.tensor, right.tensor, output.tensor];
-    let kernel = match epilogue {
-        Epilogue::Bias(bias) => {
-            buffers.push(bias);
-            with_bias
-        }
-        Epilogue::Plain | Epilogue::Accumulate => plain,
-    };
-    let tile = tile(&batch);
-    let (row_tiles, column_tiles) = (rows.div_ceil(tile[0] as usize), columns.div_ceil(tile[1] as usize));
-    let parameters = parameters(&batch, [left.first, right.first, output.first], [row_tiles, column_tiles], epilogue);
-    let flops = 2.0 * (rows * columns) as f64 * depth as f64 * (batch.matrices() * batch.summed()) as f64;
-    gpu.dispatch(&Dispatch {
-        operation,
-        kernel,
-        element: DType::F32,
-        constants: &shaders::constants(tile, left.transposed, right.transposed, batch.summed() != 1),
-        parameters: bytemuck::bytes_of(&parameters),
-        buffers: &buffers,
-        workgroups: Workgroups::Linear(column_tiles * row_tiles * batch.matrices()),
-        cost: Cost { flops, bytes: 4.0 * elements.iter().map(|&count| count as f64).sum::<f64>() },
-    })
+    product.run_tiled(cut(&batch, &shaders::TILES))
 }
 
-fn parameters(
-    batch: &Batch,
-    [a_offset, b_offset, c_offset]: [usize; 3],
-    [row_tiles, column_tiles]: [usize; 2],
-    epilogue: Epilogue,
-) -> Parameters {
+/// A product that was checked and is not empty.
+struct Product<'a> {
+    gpu: &'a Gpu,
+    operation: &'static str,
+    batch: Batch,
+    left: Operand<'a>,
+    right: Operand<'a>,
+    output: Output<'a>,
+    epilogue: Epilogue<'a>,
+    /// Whether A, B and C can be read and written in vectors: every stored row, and the first element, is at a multiple of
+    /// four.
+    vectors: [bool; 3],
+}
+
+impl<'a> Product<'a> {
+    fn new(
+        gpu: &'a Gpu,
+        operation: &'static str,
+        batch: Batch,
+        left: Operand<'a>,
+        right: Operand<'a>,
+        output: Output<'a>,
+        epilogue: Epilogue<'a>,
+    ) -> Result<Option<Self>> {
+        let elements = batch.elements();
+        let tensors = [(left.tensor, left.first), (right.tensor, right.first), (output.tensor, output.first)];
+        for ((tensor, first), size) in tensors.into_iter().zip(elements) {
+            if first.saturating_add(size) > tensor.elements() {
+                return Err(Error::shape(operation, format!("a product of {batch:?} reaches beyond {tensor:?}")));
+            }
+            if !matches!(tensor.dtype(), DType::F32 | DType::F16) {
+                return Err(Error::dtype(operation, format!("a product on the GPU takes f32 or f16, got {tensor:?}")));
+            }
+        }
+        let Batch { rows, columns, depth, .. } = batch;
+        let vector = |first: usize, row: usize| first.is_multiple_of(4) && row.is_multiple_of(4);
+        let vectors = [
+            vector(left.first, if left.transposed { rows } else { depth }),
+            vector(right.first, if right.transposed { depth } else { columns }),
+            vector(output.first, columns),
+        ];
+        let product = Self { gpu, operation, batch, left, right, output, epilogue, vectors };
+        Ok((elements[2] > 0).then_some(product))
+    }
+
+    fn halves(&self) -> [bool; 3] {
+        [self.left.tensor, self.right.tensor, self.output.tensor].map(|tensor| tensor.dtype() == DType::F16)
+    }
+
+    /// The kernels of these types; `None` for f32 alone.
+    fn mixed(&self) -> Option<&'static shaders::Mixed> {
+        let [a, b, c] = self.halves().map(usize::from);
+        (4 * a + 2 * b + c).checked_sub(1).map(|place| &shaders::MIXED[place])
+    }
+
+    /// Whether the product runs on matrix units: f16 is among its types, the adapter has them, all is read in vectors, and
+    /// no products are summed.
+    fn on_units(&self) -> bool {
+        self.mixed().is_some()
+            && self.gpu.uses_matrix_units()
+            && self.vectors == [true; 3]
+            && self.batch.summed() == 1
+            && self.batch.depth > 0
+    }
+
+    fn run_tiled(&self, cut: Cut<4>) -> Result<()> {
+        let place = match self.vectors {
+            [true, true, true] => 0,
+            [true, true, false] => 1,
+            [true, false, _] => 2,
+            [false, true, _] => 3,
+            [false, false, _] => 4,
+        };
+        let kernels = match self.mixed() {
+            None => &shaders::FULL[place],
+            Some(mixed) => &mixed.tiled[usize::from(place != 0)],
+        };
+        let summed = self.batch.summed() != 1;
+        let constants = shaders::constants(cut.tile, self.left.transposed, self.right.transposed, summed);
+        self.run(kernels, &constants, [cut.tile[0], cut.tile[1]], cut.parts, 8)
+    }
+
+    fn run_on_units(&self, cut: Cut<5>) -> Result<()> {
+        let Some(mixed) = self.mixed() else { return self.run_tiled(self::cut(&self.batch, &shaders::TILES)) };
+        let place = 2 * usize::from(self.left.transposed) + usize::from(self.right.transposed);
+        let constants = shaders::unit_constants(cut.tile, self.left.transposed, self.right.transposed);
+        self.run(&mixed.on_units[place], &constants, [cut.tile[0], cut.tile[1]], cut.parts, cut.tile[2] as usize)
+    }
+
+    /// `step`: how much of the depth a kernel multiplies at a time.
+    fn run(
+        &self,
+        kernels: &'static shaders::Epilogues,
+        constants: &[Constant],
+        [tile_rows, tile_columns]: [u32; 2],
+        parts: usize,
+        step: usize,
+    ) -> Result<()> {
+        // Only sums in f32 that nothing but what is there is added to are cut.
+        let whole = matches!(self.epilogue, Epilogue::Plain | Epilogue::Accumulate) && !self.halves()[2];
+        let parts = if whole { parts } else { 1 };
+        let part_depth = self.batch.depth.div_ceil(parts).next_multiple_of(step).max(step);
+        let elements = self.batch.elements();
+        let sums = (parts > 1)
+            .then(|| Tensor::on_gpu(self.gpu, self.operation, &[parts, elements[2]], DType::F32))
+            .transpose()?;
+        let [plain, with_bias, with_residual] = kernels;
+        let (kernel, added) = match self.epilogue {
+            Epilogue::Bias(bias) => (with_bias, Some(bias)),
+            Epilogue::Residual(residual) => (with_residual, Some(residual)),
+            Epilogue::Plain | Epilogue::Accumulate => (plain, None),
+        };
+        let mut buffers = vec![self.left.tensor, self.right.tensor, sums.as_ref().unwrap_or(self.output.tensor)];
+        buffers.extend(added);
+        let Batch { rows, columns, depth, .. } = self.batch;
+        let (row_tiles, column_tiles) = (rows.div_ceil(tile_rows as usize), columns.div_ceil(tile_columns as usize));
+        let accumulate = matches!(self.epilogue, Epilogue::Accumulate);
+        let first = if parts > 1 { 0 } else { self.output.first };
+        let parameters = Parameters {
+            accumulate: u32::from(accumulate && parts == 1),
+            row_tiles: row_tiles as u32,
+            column_tiles: column_tiles as u32,
+            parts: parts as u32,
+            part_depth: part_depth as u32,
+            ..parameters(&self.batch, [self.left.first, self.right.first, first])
+        };
+        let products = (self.batch.matrices() * self.batch.summed()) as f64;
+        let flops = 2.0 * (rows * columns) as f64 * depth as f64 * products;
+        let sizes = [self.left.tensor, self.right.tensor, self.output.tensor].map(|tensor| tensor.dtype().bytes());
+        let bytes = elements.iter().zip(sizes).map(|(&count, size)| (count * size) as f64).sum();
+        let element = if self.halves().contains(&true) { DType::F16 } else { DType::F32 };
+        self.gpu.dispatch(&Dispatch {
+            operation: self.operation,
+            kernel,
+            element,
+            constants,
+            parameters: bytemuck::bytes_of(&parameters),
+            buffers: &buffers,
+            workgroups: Workgroups::Linear(column_tiles * row_tiles * self.batch.matrices() * parts),
+            cost: Cost { flops, bytes },
+        })?;
+        let Some(sums) = sums else { return Ok(()) };
+        let parameters = SumParts {
+            count: elements[2] as u32,
+            parts: parts as u32,
+            offset: self.output.first as u32,
+            accumulate: u32::from(accumulate),
+        };
+        self.gpu.dispatch(&Dispatch {
+            operation: self.operation,
+            kernel: &shaders::SUM_PARTS,
+            element: DType::F32,
+            constants: &[],
+            parameters: bytemuck::bytes_of(&parameters),
+            buffers: &[&sums, self.output.tensor],
+            workgroups: Workgroups::Linear(elements[2].div_ceil(256)),
+            cost: Cost { flops: (parts * elements[2]) as f64, bytes: 4.0 * ((parts + 1) * elements[2]) as f64 },
+        })
+    }
+}
+
+/// What follows from the batch and the places of the first elements alone.
+fn parameters(batch: &Batch, [a_offset, b_offset, c_offset]: [usize; 3]) -> Parameters {
     let ([outer, middle, inner], [summed_outer, summed_inner]) = batch.walks();
     let walks = [outer, middle, inner, summed_outer, summed_inner];
     Parameters {
         rows: batch.rows as u32,
         columns: batch.columns as u32,
         depth: batch.depth as u32,
-        accumulate: u32::from(matches!(epilogue, Epilogue::Accumulate)),
-        row_tiles: row_tiles as u32,
-        column_tiles: column_tiles as u32,
         matrices: batch.matrices() as u32,
         summed: batch.summed() as u32,
         a_offset: a_offset as u32,
@@ -194,5 +370,6 @@ fn parameters(
         summed_inner_size: summed_inner.size as u32,
         a_strides: walks.map(|walk| walk.left as u32),
         b_strides: walks.map(|walk| walk.right as u32),
+        ..Parameters::zeroed()
     }
 }

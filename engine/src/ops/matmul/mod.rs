@@ -7,7 +7,12 @@
 //!
 //! With C = A·B: dA = dC·Bᵀ and dB = Aᵀ·dC; transposed operands follow from (X·Y)ᵀ = Yᵀ·Xᵀ. The gradient of an operand that
 //! was repeated along a leading dimension is the sum along it, in order and inside the product, without products stored in
-//! between; the bias's is the sum of dC's rows.
+//! between; the bias's is the sum of dC's rows. Instead of a bias a residual of C's own shape may be added, whose gradient is
+//! dC.
+//!
+//! In mixed precision (on a GPU) either operand may be f16, and so may C; sums are in f32, and a gradient has its operand's
+//! type. Where the adapter has matrix units, products with f16 among their types run on them, with operands rounded to f16;
+//! elsewhere f16 is only how they are stored.
 //!
 //! A sum of no terms is 0: with a depth of 0, C is 0, or the bias.
 
@@ -19,11 +24,12 @@ mod sizes;
 #[cfg(test)]
 mod tests;
 
+pub use gpu::matmul_in_tiles;
 pub(crate) use gpu::{Operand, Output, product};
 
 use sizes::Batch;
 
-use crate::DType;
+use crate::{DType, Precision, Shape};
 use crate::definition::{Array, Defined};
 use crate::device::{Device, Gpu};
 use crate::error::{Error, Result};
@@ -31,13 +37,20 @@ use crate::operation::{Context, Forward, Operation, Saves};
 use crate::tape::{Var, apply_one};
 use crate::tensor::{Spec, Tensor};
 
-/// A matrix product, of two inputs or, with a bias, three; which operands are stored transposed.
+/// A matrix product, of two inputs or, with a bias or a residual, three; which operands are stored transposed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct MatMul {
     /// A is stored as [.., depth, rows].
     pub transpose_left: bool,
     /// B is stored as [.., columns, depth].
     pub transpose_right: bool,
+    /// The type of the result. Half is for f16 operands, whose sums are in f32 nonetheless.
+    pub output: Precision,
+}
+
+impl MatMul {
+    /// x · weightᵀ, as a linear layer.
+    const LINEAR: Self = Self { transpose_left: false, transpose_right: true, output: Precision::Full };
 }
 
 /// left [.., m, k] · right [.., k, n] → [.., m, n], leading dimensions broadcast; a vector [k] on the left gives [.., n], one
@@ -54,7 +67,7 @@ pub fn matmul(left: &Var, right: &Var) -> Result<Var> {
 /// # Errors
 /// As [`matmul`].
 pub fn linear(x: &Var, weight: &Var) -> Result<Var> {
-    apply_one(MatMul { transpose_left: false, transpose_right: true }, &[x, weight])
+    apply_one(MatMul::LINEAR, &[x, weight])
 }
 
 /// A linear layer: x [.., k] · weightᵀ + bias with weight [n, k] and bias [n] → [.., n].
@@ -62,7 +75,44 @@ pub fn linear(x: &Var, weight: &Var) -> Result<Var> {
 /// # Errors
 /// As [`matmul`].
 pub fn linear_bias(x: &Var, weight: &Var, bias: &Var) -> Result<Var> {
-    apply_one(MatMul { transpose_left: false, transpose_right: true }, &[x, weight, bias])
+    apply_one(MatMul::LINEAR, &[x, weight, bias])
+}
+
+/// [`linear`] with a result of this precision: in mixed precision x is f16, the weight f32, and the result f16 where it is
+/// an operand again.
+///
+/// # Errors
+/// As [`matmul`].
+pub fn linear_in(x: &Var, weight: &Var, output: Precision) -> Result<Var> {
+    apply_one(MatMul { output, ..MatMul::LINEAR }, &[x, weight])
+}
+
+/// residual + x · weightᵀ in one pass, with the residual [.., n] and the result in f32.
+///
+/// # Errors
+/// As [`matmul`].
+pub fn linear_add(x: &Var, weight: &Var, residual: &Var) -> Result<Var> {
+    apply_one(MatMul::LINEAR, &[x, weight, residual])
+}
+
+/// What is added to a product.
+#[derive(Clone, Copy)]
+enum Addend<'a> {
+    /// [columns], to every row.
+    Bias(&'a Tensor),
+    /// Of the product's own shape.
+    Residual(&'a Tensor),
+}
+
+impl<'a> Addend<'a> {
+    /// A third input whose shape is the product's, and not that of one row, is a residual.
+    fn of(third: &'a Tensor, output: &Shape) -> Self {
+        if is_residual(third.shape(), output) { Self::Residual(third) } else { Self::Bias(third) }
+    }
+}
+
+fn is_residual(third: &Shape, output: &Shape) -> bool {
+    third.sizes().len() > 1 && third.sizes() == output.sizes()
 }
 
 /// One of a product's two operands: a tensor, and whether it is read transposed.
@@ -81,21 +131,30 @@ impl Forward for MatMul {
         let ([left, right] | [left, right, _]) = inputs else {
             return Err(Error::shape("matmul", format!("takes two inputs and perhaps a bias, got {}", inputs.len())));
         };
-        if !matches!(left.dtype, DType::F32 | DType::F64) || inputs.iter().any(|input| input.dtype != left.dtype) {
+        let float = |dtype| matches!(dtype, DType::F32 | DType::F16);
+        let wide = inputs.iter().all(|input| input.dtype == DType::F64);
+        let mixed = float(left.dtype) && float(right.dtype) && inputs.iter().skip(2).all(|third| third.dtype == DType::F32);
+        if !wide && !mixed {
             let got: Vec<&str> = inputs.iter().map(|input| input.dtype.name()).collect();
-            return Err(Error::dtype("matmul", format!("takes f32 alone or f64 alone, got {}", got.join(", "))));
+            let takes = "takes f64 alone, or f32 and f16 with what is added in f32";
+            return Err(Error::dtype("matmul", format!("{takes}, got {}", got.join(", "))));
         }
+        let dtype = self.output.of(if wide { DType::F64 } else { DType::F32 });
         let (batch, shape) = sizes::of(*self, &left.shape, &right.shape)?;
-        if let Some(bias) = inputs.get(2)
-            && bias.shape.sizes() != [batch.columns]
+        if let Some(third) = inputs.get(2)
+            && third.shape.sizes() != [batch.columns]
+            && !is_residual(&third.shape, &shape)
         {
             let message = format!(
-                "{:?} · {:?} has {} columns, a bias of {:?} does not fit: it must be [{}]",
-                left.shape, right.shape, batch.columns, bias.shape, batch.columns
+                "{:?} · {:?} is {shape:?}, {:?} cannot be added: it must be a bias [{}] or a residual of the product's shape",
+                left.shape, right.shape, third.shape, batch.columns
             );
             return Err(Error::shape("matmul", message));
         }
-        Ok(vec![Spec { shape, dtype: left.dtype }])
+        if inputs.len() == 3 && self.output == Precision::Half {
+            return Err(Error::dtype("matmul", "a product with a bias or a residual is f32; take Precision::Full"));
+        }
+        Ok(vec![Spec { shape, dtype }])
     }
 
     fn forward_cpu(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
@@ -134,10 +193,13 @@ impl MatMul {
     fn forward(self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
         let (left, right) = (inputs[0], inputs[1]);
         let (batch, shape) = sizes::of(self, left.shape(), right.shape())?;
-        let output = Spec { shape, dtype: left.dtype() };
+        let computed = if left.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
+        let on_gpu = matches!(left.device(), Device::Gpu(_));
+        let output = Spec { shape, dtype: if on_gpu { self.output.of(computed) } else { computed } };
+        let addend = inputs.get(2).map(|third| Addend::of(third, &shape));
         let left = Side { tensor: left, transposed: self.transpose_left };
         let right = Side { tensor: right, transposed: self.transpose_right };
-        Ok(vec![multiply(batch, left, right, inputs.get(2).copied(), output)?])
+        Ok(vec![multiply(batch, left, right, addend, output)?])
     }
 
     fn backward(self, context: &Context) -> Result<Vec<Option<Tensor>>> {
@@ -167,18 +229,22 @@ impl MatMul {
         };
         let mut gradients =
             vec![context.needs[0].then(|| d_left(())).transpose()?, context.needs[1].then(|| d_right(())).transpose()?];
-        if let Some(bias) = context.input_specs.get(2) {
-            gradients.push(context.needs[2].then(|| sum_of_rows(d_output, *bias)).transpose()?);
+        if let Some(third) = context.input_specs.get(2) {
+            let d_third = |()| match is_residual(&third.shape, d_output.shape()) {
+                true => Ok(d_output.clone()),
+                false => sum_of_rows(d_output, *third),
+            };
+            gradients.push(context.needs[2].then(|| d_third(())).transpose()?);
         }
         Ok(gradients)
     }
 }
 
 /// A batch of products into a new tensor of shape `output`.
-fn multiply(batch: Batch, left: Side, right: Side, bias: Option<&Tensor>, output: Spec) -> Result<Tensor> {
+fn multiply(batch: Batch, left: Side, right: Side, addend: Option<Addend>, output: Spec) -> Result<Tensor> {
     match left.tensor.device() {
-        Device::Cpu(device) => cpu::multiply(&device, batch, left, right, bias, output),
-        Device::Gpu(device) => gpu::multiply(&device, batch, left, right, bias, output),
+        Device::Cpu(device) => cpu::multiply(&device, batch, left, right, addend, output),
+        Device::Gpu(device) => gpu::multiply(&device, batch, left, right, addend, output),
     }
 }
 

@@ -92,7 +92,7 @@ fn sums_of_no_terms_are_zero() {
     for device in devices() {
         // A depth of 0: the product is 0, or the bias.
         for transpose in [false, true] {
-            let operation = MatMul { transpose_left: transpose, transpose_right: transpose };
+            let operation = MatMul { transpose_left: transpose, transpose_right: transpose, ..Default::default() };
             let (left, right) = if transpose { ([0, 2], [3, 0]) } else { ([2, 0], [0, 3]) };
             let inputs = [var(&device, &left, 0), var(&device, &right, 1), var(&device, &[3], 2)];
             let (y, _) = evaluate(operation, &inputs[..2]).unwrap();
@@ -154,7 +154,7 @@ fn every_tile_gives_what_the_cpu_gives() {
     let Some(device) = test_device::gpu() else { return };
     for ([rows, columns], depth) in [([65, 33], 5), ([36, 40], 20)] {
         for [a, b] in [[false, false], [false, true], [true, false], [true, true]] {
-            let operation = MatMul { transpose_left: a, transpose_right: b };
+            let operation = MatMul { transpose_left: a, transpose_right: b, ..Default::default() };
             let stored = |leading: [usize; 2], transposed: bool, rows: usize, columns: usize| {
                 let matrix = if transposed { [columns, rows] } else { [rows, columns] };
                 [leading, matrix].concat()
@@ -190,7 +190,7 @@ fn shapes_that_do_not_fit_are_refused() {
         apply_one(operation, &inputs.iter().collect::<Vec<_>>()).unwrap_err().to_string()
     };
     let plain = MatMul::default();
-    let transposed = MatMul { transpose_left: true, transpose_right: true };
+    let transposed = MatMul { transpose_left: true, transpose_right: true, ..Default::default() };
     assert_eq!(refused(plain, &[&[2, 3], &[4, 5]]), "matmul: [2, 3] · [4, 5]: the inner sizes 3 and 4 differ");
     assert_eq!(
         refused(transposed, &[&[2, 3], &[4, 5]]),

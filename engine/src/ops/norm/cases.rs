@@ -2,10 +2,24 @@
 //! away from 0, rows so small that ε counts.
 
 use super::{Kind, Norm};
-use crate::check::{Case, Draw};
+use crate::Precision;
+use crate::check::{Case, Draw, Input};
 
 /// Cases of one kind.
 pub(crate) fn draw(kind: Kind, draw: &mut Draw) -> Case {
+    let (norm, inputs) = parts(kind, draw);
+    Case::new(norm, inputs)
+}
+
+/// Cases with an f16 result, and an f16 gate if there is one.
+pub(crate) fn draw_half(kind: Kind, draw: &mut Draw) -> Case {
+    let (norm, mut inputs) = parts(kind, draw);
+    let gate = inputs.pop_if(|_| kind.gated()).map(Input::half);
+    inputs.extend(gate);
+    Case::new(Norm { output: Precision::Half, ..norm }, inputs)
+}
+
+fn parts(kind: Kind, draw: &mut Draw) -> (Norm, Vec<Input>) {
     let columns = match draw.number(0..=3) {
         0 => draw.size(256, draw.elements),
         1 => 4 * draw.size(256, draw.elements / 4),
@@ -36,5 +50,5 @@ pub(crate) fn draw(kind: Kind, draw: &mut Draw) -> Case {
     if kind.gated() {
         inputs.push(draw.normals(&gate_sizes, 0.0, 2.0));
     }
-    Case::new(Norm { kind, epsilon }, inputs)
+    (Norm::new(kind, epsilon), inputs)
 }

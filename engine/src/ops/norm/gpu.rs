@@ -47,7 +47,8 @@ fn constants(norm: Norm, packs: Packs) -> [Constant; 3] {
 pub(super) fn forward(norm: Norm, gpu: &Gpu, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
     let Rows { tokens, heads, columns } = norm.kind.rows(inputs[0].sizes());
     let specs: Vec<_> = inputs.iter().map(|input| input.spec()).collect();
-    let y = Tensor::on_gpu(gpu, norm.name(), norm.outputs(&specs)?[0].shape.sizes(), DType::F32)?;
+    let spec = norm.outputs(&specs)?[0];
+    let y = Tensor::on_gpu(gpu, norm.name(), spec.shape.sizes(), spec.dtype)?;
     let packs = Packs::of(columns);
     let kernels = if norm.kind.gated() { &shaders::FORWARD_GATED } else { &shaders::FORWARD };
     let mut buffers = vec![inputs[0], inputs[1], &y];
@@ -62,14 +63,14 @@ pub(super) fn forward(norm: Norm, gpu: &Gpu, inputs: &[&Tensor]) -> Result<Vec<T
     gpu.dispatch(&Dispatch {
         operation: norm.name(),
         kernel: packs.pick(kernels),
-        element: DType::F32,
+        element: y.dtype(),
         constants: &constants(norm, packs),
         parameters: bytemuck::bytes_of(&parameters),
         buffers: &buffers,
         workgroups: Workgroups::Linear(packs.workgroups(tokens * heads)),
         cost: Cost {
             flops: 8.0 * y.elements() as f64,
-            bytes: if norm.kind.gated() { 12.0 } else { 8.0 } * y.elements() as f64,
+            bytes: (inputs[0].spec().bytes() + y.spec().bytes() * if norm.kind.gated() { 2 } else { 1 }) as f64,
         },
     })?;
     Ok(vec![y])
@@ -86,7 +87,7 @@ pub(super) fn backward(norm: Norm, gpu: &Gpu, context: &Context) -> Result<Vec<O
     let d_x = Tensor::on_gpu(gpu, name, x.sizes(), DType::F32)?;
     let partial = Tensor::on_gpu(gpu, name, &[blocks, width], DType::F32)?;
     let gated = norm.kind.gated();
-    let d_gate = gated.then(|| Tensor::on_gpu(gpu, name, d_y.sizes(), DType::F32)).transpose()?;
+    let d_gate = gated.then(|| Tensor::on_gpu(gpu, name, d_y.sizes(), d_y.dtype())).transpose()?;
     let mut buffers = vec![x, weight, d_y, &d_x, &partial];
     if let Some(d_gate) = &d_gate {
         buffers.extend([context.input(2)?, d_gate]);
@@ -103,14 +104,15 @@ pub(super) fn backward(norm: Norm, gpu: &Gpu, context: &Context) -> Result<Vec<O
     gpu.dispatch(&Dispatch {
         operation: name,
         kernel: packs.pick(if gated { &shaders::BACKWARD_GATED } else { &shaders::BACKWARD }),
-        element: DType::F32,
+        element: d_y.dtype(),
         constants: &constants(norm, packs),
         parameters: bytemuck::bytes_of(&parameters),
         buffers: &buffers,
         workgroups: Workgroups::Linear(packs.workgroups(blocks * heads)),
         cost: Cost {
             flops: 16.0 * x.elements() as f64,
-            bytes: if gated { 20.0 } else { 12.0 } * x.elements() as f64 + 4.0 * partial.elements() as f64,
+            bytes: (2 * x.spec().bytes() + d_y.spec().bytes() * if gated { 3 } else { 1 } + partial.spec().bytes())
+                as f64,
         },
     })?;
     let d_weight = context.needs[1].then(|| column_sum(gpu, name, &partial, blocks, width)).transpose()?;

@@ -9,6 +9,9 @@
 //!
 //! Source: Zhang and Sennrich 2019 (RMSNorm); Ba, Kiros and Hinton 2016 (LayerNorm); the multi-head norm and its gate are
 //! those of the mLSTM layer of xLSTM (Beck et al. 2024). The backward computes m and r again from x, which it reads anyway.
+//!
+//! In mixed precision, on a GPU with f16, x, the weight and their gradients stay f32 and all is computed in f32; y, its
+//! gradient, the gate and the gate's gradient are f16.
 
 pub(crate) mod cases;
 mod cpu;
@@ -19,7 +22,6 @@ mod tests;
 
 pub(crate) use gpu::column_sum;
 
-use crate::DType;
 use crate::definition::{Array, Defined};
 use crate::device::Gpu;
 use crate::error::{Error, Result};
@@ -27,6 +29,7 @@ use crate::operation::{Context, Forward, Operation, Saves};
 use crate::ops::arithmetic::add;
 use crate::tape::{Var, apply_one};
 use crate::tensor::{Spec, Tensor};
+use crate::{DType, Precision};
 
 /// Which rows are normalised, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +51,8 @@ pub struct Norm {
     pub kind: Kind,
     /// Added to the mean square or the variance.
     pub epsilon: f64,
+    /// The type of y; that of a gated norm is its gate's in any case.
+    pub output: Precision,
 }
 
 /// x · w / √(mean(x²) + ε) over the last dimension. x \[.., D\], weight \[D\].
@@ -55,7 +60,15 @@ pub struct Norm {
 /// # Errors
 /// A weight of another length; types other than two equal float types; a negative ε.
 pub fn rms_norm(x: &Var, weight: &Var, epsilon: f64) -> Result<Var> {
-    apply_one(Norm { kind: Kind::RmsNorm, epsilon }, &[x, weight])
+    apply_one(Norm::new(Kind::RmsNorm, epsilon), &[x, weight])
+}
+
+/// [`rms_norm`] of an f32 x with its result in the precision of a product's operand; its gradient has that type as well.
+///
+/// # Errors
+/// As [`rms_norm`]; f16 on a GPU without it.
+pub fn rms_norm_to(x: &Var, weight: &Var, epsilon: f64, output: Precision) -> Result<Var> {
+    apply_one(Norm { output, ..Norm::new(Kind::RmsNorm, epsilon) }, &[x, weight])
 }
 
 /// (x − mean) / √(variance + ε) · w + b over the last dimension, with the biased variance. x \[.., D\], weight and bias
@@ -64,7 +77,7 @@ pub fn rms_norm(x: &Var, weight: &Var, epsilon: f64) -> Result<Var> {
 /// # Errors
 /// As [`rms_norm`].
 pub fn layer_norm(x: &Var, weight: &Var, bias: Option<&Var>, epsilon: f64) -> Result<Var> {
-    let scaled = apply_one(Norm { kind: Kind::LayerNorm, epsilon }, &[x, weight])?;
+    let scaled = apply_one(Norm::new(Kind::LayerNorm, epsilon), &[x, weight])?;
     bias.map_or(Ok(scaled.clone()), |bias| add(&scaled, bias))
 }
 
@@ -73,15 +86,16 @@ pub fn layer_norm(x: &Var, weight: &Var, bias: Option<&Var>, epsilon: f64) -> Re
 /// # Errors
 /// As [`rms_norm`].
 pub fn multi_head_norm(x: &Var, weight: &Var, epsilon: f64) -> Result<Var> {
-    apply_one(Norm { kind: Kind::MultiHeadNorm, epsilon }, &[x, weight])
+    apply_one(Norm::new(Kind::MultiHeadNorm, epsilon), &[x, weight])
 }
 
-/// σ(gate) · [`multi_head_norm`]\(x\), in one kernel. The gate comes before its sigmoid, \[.., heads · D\].
+/// σ(gate) · [`multi_head_norm`]\(x\), in one kernel. The gate comes before its sigmoid, \[.., heads · D\]; if it is f16 so is
+/// the result, while x and weight stay f32.
 ///
 /// # Errors
-/// As [`rms_norm`]; a gate of another shape than the result.
+/// As [`rms_norm`]; a gate of another shape than the result; an f16 gate on the CPU.
 pub fn multi_head_norm_gated(x: &Var, weight: &Var, gate: &Var, epsilon: f64) -> Result<Var> {
-    apply_one(Norm { kind: Kind::MultiHeadNormGated, epsilon }, &[x, weight, gate])
+    apply_one(Norm::new(Kind::MultiHeadNormGated, epsilon), &[x, weight, gate])
 }
 
 /// How a tensor falls into rows.
@@ -90,6 +104,25 @@ struct Rows {
     tokens: usize,
     heads: usize,
     columns: usize,
+}
+
+impl Norm {
+    /// With a result in the type computed in.
+    pub fn new(kind: Kind, epsilon: f64) -> Self {
+        Self { kind, epsilon, output: Precision::Full }
+    }
+
+    /// The type of y, by those of the inputs; `None` if they do not fit.
+    fn output_type(&self, inputs: &[Spec]) -> Option<DType> {
+        let computed = inputs[0].dtype;
+        if !matches!(computed, DType::F32 | DType::F64) || inputs[1].dtype != computed {
+            return None;
+        }
+        match inputs.get(2).map(|gate| gate.dtype) {
+            None => Some(self.output.of(computed)),
+            Some(gate) => (gate == computed || gate == Precision::Half.of(computed)).then_some(gate),
+        }
+    }
 }
 
 impl Kind {
@@ -130,11 +163,12 @@ impl Forward for Norm {
         if inputs.len() != expected {
             return error(&format!("takes {expected} inputs, got {}", inputs.len()));
         }
-        let (x, dtype) = (inputs[0].shape.sizes(), inputs[0].dtype);
-        if !matches!(dtype, DType::F32 | DType::F64) || inputs.iter().any(|input| input.dtype != dtype) {
+        let x = inputs[0].shape.sizes();
+        let Some(dtype) = self.output_type(inputs) else {
             let types: Vec<_> = inputs.iter().map(|input| input.dtype).collect();
-            return Err(Error::dtype(self.name(), format!("takes f32 or f64 for all inputs, got {types:?}")));
-        }
+            let half = if self.kind.gated() { ", but a gate may be f16 on a GPU" } else { "" };
+            return Err(Error::dtype(self.name(), format!("takes f32 or f64 for all inputs{half}, got {types:?}")));
+        };
         if !(self.epsilon >= 0.0 && self.epsilon.is_finite()) {
             return error(&format!("epsilon is {}, it must be 0 or more", self.epsilon));
         }

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::state::Scalars;
-use super::{AdamW, Moments, NAME, Parameter, Report};
+use super::{AdamW, LEAST_SCALE, MOST_SCALE, Moments, NAME, Parameter, Report};
 use crate::DType;
 use crate::device::cpu::float::{Float, vectorized};
 use crate::error::Result;
@@ -17,7 +17,7 @@ const LANES: usize = 32;
 pub(super) fn step(
     report: &mut Report,
     scalars: Scalars,
-    options: &AdamW,
+    (options, interval): (&AdamW, u64),
     parameters: &[Parameter],
     weights: &mut [Tensor],
     gradients: &[Tensor],
@@ -35,20 +35,24 @@ pub(super) fn step(
         sum += squares;
     }
     let finite = first_bad.is_none() && sum.is_finite();
-    let gradient_norm = sum.sqrt() / scalars.loss_scale;
+    let loss_scale = report.next_loss_scale;
+    let gradient_norm = sum.sqrt() / loss_scale;
     let clip = match options.max_norm {
         Some(most) if finite => (most / (gradient_norm + 1e-6)).min(1.0),
         _ => 1.0,
     };
+    let (next_loss_scale, in_a_row) = next_scale(loss_scale, report.in_a_row, finite, interval);
     *report = Report {
         step: scalars.step,
         applied: report.applied + u64::from(finite),
         learning_rate: scalars.learning_rate,
-        loss_scale: scalars.loss_scale,
+        loss_scale,
         finite,
         first_bad,
         gradient_norm,
         clip,
+        next_loss_scale,
+        in_a_row,
     };
     if !finite {
         return Ok(());
@@ -61,6 +65,17 @@ pub(super) fn step(
         }
     }
     Ok(())
+}
+
+/// The loss scale of the next step, and how many steps in a row were applied since it changed.
+fn next_scale(scale: f64, in_a_row: u64, finite: bool, interval: u64) -> (f64, u64) {
+    match (interval, finite) {
+        (0, true) => (scale, in_a_row + 1),
+        (0, false) => (scale, 0),
+        (_, false) => ((0.5 * scale).max(LEAST_SCALE), 0),
+        (_, true) if in_a_row + 1 >= interval => ((2.0 * scale).min(MOST_SCALE), 0),
+        (_, true) => (scale, in_a_row + 1),
+    }
 }
 
 /// Σ x², in f64 over blocks that are summed in their own type. Not finite if an element is not, or its square.

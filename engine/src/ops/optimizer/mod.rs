@@ -12,7 +12,11 @@
 //! (Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019; λ is a tensor's own.) A step with a gradient that
 //! is not finite changes nothing but the step state, which says so and names the first such tensor, and does not count in t.
 //!
-//! No step waits for the device: what a step decides (finite or not, the clip coefficient, t) stays in the [step
+//! The loss scale keeps small gradients of f16 tensors above that type's smallest numbers: the backward starts from
+//! [`Optimizer::loss_scale`], a tensor on the device, in place of 1. A [dynamic](LossScaling) one halves after a step that was
+//! not applied and doubles after so many in a row that were (Micikevicius et al., "Mixed Precision Training", 2018).
+//!
+//! No step waits for the device: what a step decides (finite or not, the clip coefficient, t, the next loss scale) stays in the [step
 //! state](state) there, and the host fetches it when it wants, a step late for instance.
 
 mod cpu;
@@ -21,13 +25,19 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-pub use state::{Report, ReportReading};
+pub use state::{Report, ReportReading, Standing};
 
+use crate::DType;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::tensor::{Spec, Tensor};
 
 const NAME: &str = "optimizer";
+
+/// A dynamic loss scale never falls below this.
+pub const LEAST_SCALE: f64 = 1.0;
+/// A dynamic loss scale never rises above this.
+pub const MOST_SCALE: f64 = 16_777_216.0;
 
 /// The constants of AdamW and of clipping.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -47,6 +57,22 @@ impl Default for AdamW {
     fn default() -> Self {
         Self { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, max_norm: Some(1.0) }
     }
+}
+
+/// The factor that the loss comes with, so that small gradients are not lost in f16. It is divided out of the gradients
+/// before anything else is done with them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum LossScaling {
+    /// Always the same; 1 for none.
+    Constant(f64),
+    /// Halved after a step with a gradient that is not finite, but never below 1; doubled, to at most 2^24, after so many
+    /// applied steps in a row. A power of two leaves no rounding.
+    Dynamic {
+        /// The first factor, from 1 to 2^24.
+        initial: f64,
+        /// Applied steps in a row after which it doubles.
+        interval: u64,
+    },
 }
 
 /// A tensor that is trained.
@@ -75,16 +101,16 @@ pub struct Optimizer {
     device: Device,
     options: AdamW,
     parameters: Vec<Parameter>,
-    moments: Vec<Moments>,
     step: u64,
-    loss_scale: f64,
+    /// Applied steps in a row after which the loss scale doubles; 0 for a constant one.
+    interval: u64,
     state: State,
 }
 
-/// The step state and what else a device needs between steps.
+/// The step state, the moments, and what else a device needs between steps.
 #[derive(Debug)]
 enum State {
-    Cpu(Report),
+    Cpu(Report, Vec<Moments>),
     Gpu(gpu::Buffers),
 }
 
@@ -110,12 +136,11 @@ impl Optimizer {
             let zeros = || Tensor::zeros(device, parameter.spec);
             Ok(Moments { first: zeros()?, second: zeros()? })
         });
-        let moments = moments.collect::<Result<Vec<_>>>()?;
         let state = match device {
-            Device::Cpu(_) => State::Cpu(Report::default()),
+            Device::Cpu(_) => State::Cpu(Report::default(), moments.collect::<Result<_>>()?),
             Device::Gpu(gpu) => State::Gpu(gpu::Buffers::new(gpu, &parameters)?),
         };
-        Ok(Self { device: device.clone(), options, parameters, moments, step: 0, loss_scale: 1.0, state })
+        Ok(Self { device: device.clone(), options, parameters, step: 0, interval: 0, state })
     }
 
     /// The tensors, in order.
@@ -123,9 +148,17 @@ impl Optimizer {
         &self.parameters
     }
 
-    /// The moments, in the order of the parameters.
-    pub fn moments(&self) -> &[Moments] {
-        &self.moments
+    /// The moments of the parameter at `place`. On a GPU those of a small tensor are copies, made for this.
+    ///
+    /// # Errors
+    /// No such parameter; an allocation that the device refuses.
+    pub fn moments(&self, place: usize) -> Result<Moments> {
+        let missing = || Error::shape(NAME, format!("there is no parameter {place} of {}", self.parameters.len()));
+        let spec = self.parameters.get(place).ok_or_else(missing)?.spec;
+        match &self.state {
+            State::Cpu(_, moments) => moments.get(place).cloned().ok_or_else(missing),
+            State::Gpu(buffers) => buffers.moments(place, spec),
+        }
     }
 
     /// Steps taken, applied or not.
@@ -133,16 +166,46 @@ impl Optimizer {
         self.step
     }
 
-    /// From the next step on, gradients are those of `loss_scale` times the loss: they are divided by it.
+    /// From the next step on, gradients are those of so many times the loss.
     ///
     /// # Errors
-    /// A scale that is not over 0 and finite.
-    pub fn set_loss_scale(&mut self, loss_scale: f64) -> Result<()> {
-        if !(loss_scale > 0.0 && loss_scale.is_finite()) {
-            return Err(Error::shape(NAME, format!("a loss scale of {loss_scale}: it must be over 0 and finite")));
+    /// A scale that is not over 0 and finite, or as a dynamic one not from 1 to 2^24; an interval of 0.
+    pub fn set_loss_scaling(&mut self, scaling: LossScaling) -> Result<()> {
+        let (scale, interval) = match scaling {
+            LossScaling::Constant(scale) if scale > 0.0 && scale.is_finite() => (scale, 0),
+            LossScaling::Dynamic { initial, interval }
+                if (LEAST_SCALE..=MOST_SCALE).contains(&initial) && (1..=u64::from(u32::MAX)).contains(&interval) =>
+            {
+                (initial, interval)
+            }
+            _ => {
+                let message = "needs a scale over 0 and finite, or as a dynamic one from 1 to 2^24 with an interval";
+                return Err(Error::shape(NAME, format!("{scaling:?}: {message}")));
+            }
+        };
+        self.interval = interval;
+        // As the device keeps it.
+        let scale = f64::from(scale as f32);
+        match &mut self.state {
+            State::Cpu(report, _) => (report.next_loss_scale, report.in_a_row) = (scale, 0),
+            State::Gpu(buffers) => buffers.set_scale(scale, 0)?,
         }
-        self.loss_scale = loss_scale;
         Ok(())
+    }
+
+    /// The loss scale of the next step, a tensor \[1\] on the device: the gradient of the loss that the next backward
+    /// starts from, in `Tape::backward_from(vec![(loss, optimizer.loss_scale()?)])`. Take it anew for every step.
+    ///
+    /// # Errors
+    /// An allocation that the device refuses.
+    pub fn loss_scale(&self) -> Result<Tensor> {
+        match &self.state {
+            State::Cpu(report, _) if self.parameters.iter().any(|parameter| parameter.spec.dtype == DType::F64) => {
+                Tensor::new(&self.device, &[1], &[report.next_loss_scale])
+            }
+            State::Cpu(report, _) => Tensor::new(&self.device, &[1], &[report.next_loss_scale as f32]),
+            State::Gpu(buffers) => Ok(buffers.scale()),
+        }
     }
 
     /// One step: changes `weights` and the moments in place if all gradients are finite.
@@ -153,14 +216,15 @@ impl Optimizer {
     pub fn step(&mut self, weights: &mut [Tensor], gradients: &[Tensor], learning_rate: f64) -> Result<()> {
         self.check_step(weights, gradients, learning_rate)?;
         let step = self.step + 1;
-        let scalars = state::Scalars { step, learning_rate, loss_scale: self.loss_scale };
+        let scalars = state::Scalars { step, learning_rate };
+        let (options, interval, parameters) = (&self.options, self.interval, &self.parameters);
         match (&mut self.state, &self.device) {
-            (State::Cpu(report), _) => {
-                cpu::step(report, scalars, &self.options, &self.parameters, weights, gradients, &mut self.moments)?;
+            (State::Cpu(report, moments), _) => {
+                cpu::step(report, scalars, (options, interval), parameters, weights, gradients, moments)?;
             }
             (State::Gpu(buffers), Device::Gpu(gpu)) => {
-                let tensors = gpu::Tensors { weights, gradients, moments: &self.moments };
-                gpu::step(gpu, buffers, scalars, &self.options, &self.parameters, &tensors)?;
+                let tensors = gpu::Tensors { weights, gradients };
+                gpu::step(gpu, buffers, scalars, (options, interval), parameters, &tensors)?;
             }
             (State::Gpu(_), Device::Cpu(_)) => return Err(Error::device(NAME, "its state is on another device")),
         }
@@ -209,19 +273,27 @@ impl Optimizer {
     /// A fault of the device.
     pub fn read_state(&self) -> Result<ReportReading> {
         match &self.state {
-            State::Cpu(report) => Ok(ReportReading::Ready(report.clone())),
+            State::Cpu(report, _) => Ok(ReportReading::Ready(report.clone())),
             State::Gpu(buffers) => buffers.read(),
         }
     }
 
-    /// Puts back what a checkpoint kept: steps taken, steps applied and the moments, in the order of the parameters.
-    /// Training goes on with the same bits.
+    /// Puts back what a checkpoint kept: where training stood and the moments, in the order of the parameters. Training goes
+    /// on with the same bits. Loss scaling is set before.
     ///
     /// # Errors
-    /// Moments of other shapes or types, more steps applied than taken, a fault of the device.
-    pub fn restore(&mut self, steps: u64, applied: u64, moments: Vec<Moments>) -> Result<()> {
-        if applied > steps || steps > u64::from(u32::MAX) {
-            return Err(Error::shape(NAME, format!("{applied} steps applied of {steps} taken cannot be")));
+    /// Moments of other shapes or types, more steps applied than taken, a loss scale that cannot be, a fault of the device.
+    pub fn restore(&mut self, standing: Standing, moments: Vec<Moments>) -> Result<()> {
+        let Standing { steps, applied, loss_scale, in_a_row } = standing;
+        if applied > steps || in_a_row > applied || steps > u64::from(u32::MAX) {
+            return Err(Error::shape(
+                NAME,
+                format!("{applied} steps applied of {steps} taken cannot be, or {standing:?}"),
+            ));
+        }
+        let possible = if self.interval > 0 { LEAST_SCALE..=MOST_SCALE } else { f64::MIN_POSITIVE..=f64::MAX };
+        if !possible.contains(&loss_scale) {
+            return Err(Error::shape(NAME, format!("a loss scale of {loss_scale} cannot be")));
         }
         if moments.len() != self.parameters.len() {
             return Err(Error::shape(
@@ -229,8 +301,7 @@ impl Optimizer {
                 format!("{} pairs of moments were given for {} parameters", moments.len(), self.parameters.len()),
             ));
         }
-        let mut restored = Vec::with_capacity(moments.len());
-        for (parameter, moments) in self.parameters.iter().zip(moments) {
+        for (parameter, moments) in self.parameters.iter().zip(&moments) {
             for tensor in [&moments.first, &moments.second] {
                 if tensor.spec() != parameter.spec {
                     return Err(Error::shape(
@@ -242,25 +313,26 @@ impl Optimizer {
                     ));
                 }
             }
-            // Copies, which nobody else holds: they change in place.
-            restored.push(Moments {
-                first: owned(&self.device, &moments.first)?,
-                second: owned(&self.device, &moments.second)?,
-            });
         }
-        let report = Report { step: steps, applied, ..Report::default() };
+        let report = Report::at(standing);
         match &mut self.state {
-            State::Cpu(state) => *state = report,
-            State::Gpu(buffers) => buffers.write(&report)?,
+            State::Cpu(state, kept) => {
+                // Copies, which nobody else holds: they change in place.
+                let copy = |moments: &Moments| {
+                    let owned = |tensor| owned(&self.device, tensor);
+                    Ok(Moments { first: owned(&moments.first)?, second: owned(&moments.second)? })
+                };
+                *kept = moments.iter().map(copy).collect::<Result<_>>()?;
+                *state = report;
+            }
+            State::Gpu(buffers) => buffers.restore(&report, &moments)?,
         }
-        self.moments = restored;
         self.step = steps;
         Ok(())
     }
 }
 
 fn check_parameter(device: &Device, parameter: &Parameter) -> Result<()> {
-    use crate::DType;
     let known = match device {
         Device::Cpu(_) => matches!(parameter.spec.dtype, DType::F32 | DType::F64),
         Device::Gpu(_) => parameter.spec.dtype == DType::F32,
@@ -286,7 +358,7 @@ fn check_parameter(device: &Device, parameter: &Parameter) -> Result<()> {
 /// A copy of `tensor` on `device` that shares no buffer.
 fn owned(device: &Device, tensor: &Tensor) -> Result<Tensor> {
     match tensor.dtype() {
-        crate::DType::F64 => Tensor::new(device, tensor.sizes(), &tensor.to_vec::<f64>()?),
+        DType::F64 => Tensor::new(device, tensor.sizes(), &tensor.to_vec::<f64>()?),
         _ => Tensor::new(device, tensor.sizes(), &tensor.to_vec::<f32>()?),
     }
 }

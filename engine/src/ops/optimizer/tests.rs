@@ -41,7 +41,7 @@ fn ten_clipped_steps_with_a_loss_scale_as_the_reference() {
         let parameters = names.map(|name| parameter(name, dtype, of_step(&vectors, name, 0).0, 0.1)).to_vec();
         let options = AdamW { max_norm: Some(most), ..AdamW::default() };
         let mut optimizer = Optimizer::new(&device, parameters, options).unwrap();
-        optimizer.set_loss_scale(loss_scale).unwrap();
+        optimizer.set_loss_scaling(LossScaling::Constant(loss_scale)).unwrap();
         let at = |name: &str, step: usize, scale: f64| {
             let (sizes, data) = of_step(&vectors, name, step);
             tensor(&device, dtype, sizes, &data.iter().map(|x| x * scale).collect::<Vec<_>>())
@@ -63,7 +63,8 @@ fn ten_clipped_steps_with_a_loss_scale_as_the_reference() {
             assert!((report.gradient_norm - norm).abs() <= tolerance * norm, "{report:?}, expected norm {norm}");
             assert!((report.clip - (most / (norm + 1e-6)).min(1.0)).abs() <= tolerance, "{report:?}");
         }
-        for (moments, name) in optimizer.moments().iter().zip(names) {
+        for (place, name) in names.into_iter().enumerate() {
+            let moments = optimizer.moments(place).unwrap();
             close(&moments.first, vectors.get(&format!("m_{name}")).1, &format!("m_{name}"));
             close(&moments.second, vectors.get(&format!("v_{name}")).1, &format!("v_{name}"));
         }
@@ -78,9 +79,12 @@ fn drawn(device: &Device, dtype: DType, seed: usize) -> Vec<Tensor> {
     SIZES.map(|count| tensor(device, dtype, &[count], &(0..count).map(value).collect::<Vec<_>>())).to_vec()
 }
 
+/// With a dynamic loss scale, which the gradients drawn do not come with: it only shrinks them.
 fn optimizer(device: &Device, dtype: DType) -> Optimizer {
     let parameters = SIZES.iter().map(|&count| parameter("w", dtype, &[count], 0.1)).collect();
-    Optimizer::new(device, parameters, AdamW::default()).unwrap()
+    let mut optimizer = Optimizer::new(device, parameters, AdamW::default()).unwrap();
+    optimizer.set_loss_scaling(LossScaling::Dynamic { initial: 1.0, interval: 1000 }).unwrap();
+    optimizer
 }
 
 fn bits(tensors: &[Tensor]) -> Vec<u64> {
@@ -135,10 +139,17 @@ fn restored_training_goes_on_with_the_same_bits() {
         run(&mut whole, &mut expected, 0..10);
         let (mut first, mut weights) = (optimizer(&device, dtype), drawn(&device, dtype, 1));
         run(&mut first, &mut weights, 0..6);
-        let applied = first.read_state().unwrap().wait().unwrap().applied;
-        assert_eq!(applied, 5);
+        let standing = first.read_state().unwrap().wait().unwrap().standing();
+        assert_eq!((standing.steps, standing.applied), (first.steps(), 5));
+        // As a checkpoint does, by way of the host.
+        let host = |tensor: &Tensor| tensor.to_device(&Device::cpu()).unwrap();
+        let moments = (0..SIZES.len()).map(|place| {
+            let Moments { first, second } = first.moments(place).unwrap();
+            Moments { first: host(&first), second: host(&second) }
+        });
+        let moments = moments.collect();
         let mut second = optimizer(&device, dtype);
-        second.restore(first.steps(), applied, first.moments().to_vec()).unwrap();
+        second.restore(standing, moments).unwrap();
         run(&mut second, &mut weights, 6..10);
         assert_eq!(bits(&weights), bits(&expected), "{device:?}");
         let report = |optimizer: &Optimizer| optimizer.read_state().unwrap().wait().unwrap();
@@ -179,8 +190,164 @@ fn what_does_not_fit_is_refused() {
     let held = weights[1].clone();
     refuse(&mut weights, &gradients, 0.1, "still in use");
     drop(held);
-    assert!(optimizer.set_loss_scale(0.0).is_err());
-    assert!(optimizer.restore(3, 4, Vec::new()).is_err());
+    for scaling in [
+        LossScaling::Constant(0.0),
+        LossScaling::Constant(f64::INFINITY),
+        LossScaling::Dynamic { initial: 0.5, interval: 1 },
+        LossScaling::Dynamic { initial: 2f64.powi(25), interval: 1 },
+        LossScaling::Dynamic { initial: 2.0, interval: 0 },
+    ] {
+        assert!(optimizer.set_loss_scaling(scaling).is_err(), "{scaling:?}");
+    }
+    assert!(optimizer.restore(Standing { steps: 3, applied: 4, ..Standing::default() }, Vec::new()).is_err());
+    assert!(optimizer.restore(Standing { loss_scale: 0.5, ..Standing::default() }, Vec::new()).is_err());
+    assert!(optimizer.moments(3).is_err());
     let bad = |options: AdamW| Optimizer::new(&device, Vec::new(), options).is_err();
     assert!(bad(AdamW { beta1: 1.0, ..AdamW::default() }) && bad(AdamW { max_norm: Some(0.0), ..AdamW::default() }));
+}
+
+/// Gradients of `scale` times a loss.
+fn scaled(device: &Device, dtype: DType, seed: usize, scale: f64) -> Vec<Tensor> {
+    let times = |gradient: Tensor| {
+        let data: Vec<f64> = gradient.to_f64().unwrap().into_iter().map(|x| x * scale).collect();
+        tensor(device, dtype, gradient.sizes(), &data)
+    };
+    drawn(device, dtype, seed).into_iter().map(times).collect()
+}
+
+#[test]
+fn a_dynamic_loss_scale_halves_after_a_bad_step_and_doubles_after_good_ones() {
+    for (device, dtype, _) in targets() {
+        let (mut scaled_one, mut plain) = (optimizer(&device, dtype), optimizer(&device, dtype));
+        let dynamic = LossScaling::Dynamic { initial: 8.0, interval: 3 };
+        scaled_one.set_loss_scaling(dynamic).unwrap();
+        plain.set_loss_scaling(LossScaling::Constant(1.0)).unwrap();
+        let (mut weights, mut expected) = (drawn(&device, dtype, 1), drawn(&device, dtype, 1));
+        let mut scales = Vec::new();
+        for step in 0..14 {
+            // From the tensor on the device, as a backward starts.
+            let scale = scaled_one.loss_scale().unwrap();
+            assert_eq!((scale.sizes(), scale.dtype()), ([1].as_slice(), dtype));
+            let scale = scale.to_f64().unwrap()[0];
+            scales.push(scale);
+            let mut gradients = scaled(&device, dtype, step, scale);
+            let bad = [3, 4, 5, 6, 7].contains(&step);
+            if bad {
+                let mut data = gradients[2].to_f64().unwrap();
+                data[30_000] = f64::INFINITY;
+                gradients[2] = tensor(&device, dtype, &[SIZES[2]], &data);
+            } else {
+                plain.step(&mut expected, &drawn(&device, dtype, step), 0.01).unwrap();
+            }
+            let before = bits(&weights);
+            scaled_one.step(&mut weights, &gradients, 0.01).unwrap();
+            let report = scaled_one.read_state().unwrap().wait().unwrap();
+            assert_eq!((report.finite, report.loss_scale), (!bad, scale), "{device:?} step {step}");
+            assert!(!bad || (bits(&weights) == before && report.first_bad == Some(2)), "{report:?}");
+            // A power of two leaves no rounding: the same bits as without a scale and without the bad steps.
+            assert_eq!(bits(&weights), bits(&expected), "{device:?} step {step}");
+        }
+        // Three good steps double; five bad ones halve, down to 1 and no further; the bad ones begin the count anew.
+        let as_said = [8.0, 8.0, 8.0, 16.0, 8.0, 4.0, 2.0, 1.0, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0];
+        assert_eq!(scales, as_said, "{device:?}");
+        let report = scaled_one.read_state().unwrap().wait().unwrap();
+        assert_eq!((report.skipped(), report.next_loss_scale, report.in_a_row), (5, 4.0, 0), "{device:?}");
+        // The other end.
+        scaled_one.set_loss_scaling(LossScaling::Dynamic { initial: MOST_SCALE, interval: 1 }).unwrap();
+        scaled_one.step(&mut weights, &scaled(&device, dtype, 20, MOST_SCALE), 0.01).unwrap();
+        assert_eq!(scaled_one.loss_scale().unwrap().to_f64().unwrap(), [MOST_SCALE], "{device:?}");
+    }
+}
+
+#[test]
+fn a_loss_scale_that_is_still_held_keeps_its_value() {
+    for (device, dtype, _) in targets() {
+        let mut optimizer = optimizer(&device, dtype);
+        optimizer.set_loss_scaling(LossScaling::Dynamic { initial: 4.0, interval: 1 }).unwrap();
+        let held = optimizer.loss_scale().unwrap();
+        optimizer.step(&mut drawn(&device, dtype, 1), &drawn(&device, dtype, 2), 0.01).unwrap();
+        assert_eq!(held.to_f64().unwrap(), [4.0], "{device:?}");
+        assert_eq!(optimizer.loss_scale().unwrap().to_f64().unwrap(), [8.0], "{device:?}");
+    }
+}
+
+#[test]
+fn a_restored_loss_scale_goes_on_with_the_same_bits() {
+    for (device, dtype, _) in targets() {
+        let dynamic = LossScaling::Dynamic { initial: 1024.0, interval: 2 };
+        let run = |optimizer: &mut Optimizer, weights: &mut [Tensor], steps: std::ops::Range<usize>| {
+            for step in steps {
+                let scale = optimizer.loss_scale().unwrap().to_f64().unwrap()[0];
+                let mut gradients = scaled(&device, dtype, step, scale);
+                if step == 1 {
+                    gradients[0] = tensor(&device, dtype, &[1], &[f64::NAN]);
+                }
+                optimizer.step(weights, &gradients, 0.01).unwrap();
+            }
+        };
+        let start = || {
+            let mut optimizer = optimizer(&device, dtype);
+            optimizer.set_loss_scaling(dynamic).unwrap();
+            (optimizer, drawn(&device, dtype, 1))
+        };
+        let (mut whole, mut expected) = start();
+        run(&mut whole, &mut expected, 0..9);
+        let (mut first, mut weights) = start();
+        run(&mut first, &mut weights, 0..5);
+        // In the middle of the interval.
+        let standing = first.read_state().unwrap().wait().unwrap().standing();
+        assert_eq!((standing.loss_scale, standing.in_a_row), (1024.0, 1), "{device:?}");
+        let (mut second, _) = start();
+        second.restore(standing, (0..SIZES.len()).map(|place| first.moments(place).unwrap()).collect()).unwrap();
+        run(&mut second, &mut weights, 5..9);
+        assert_eq!(bits(&weights), bits(&expected), "{device:?}");
+        let report = |optimizer: &Optimizer| optimizer.read_state().unwrap().wait().unwrap();
+        assert_eq!(report(&second), report(&whole), "{device:?}");
+    }
+}
+
+/// Large and small tensors, more of the small than any kernel takes, some of no whole block.
+#[test]
+fn many_tensors_that_share_dispatches() {
+    const COUNTS: [usize; 11] = [3, 8192, 1 << 20, 8193, 1, 1024, 1025, (1 << 20) + 7, 40_001, 5, 16_384];
+    let value = |at: usize, seed: usize| ((at * 2_654_435_761 + seed * 97) % 2003) as f64 / 1001.0 - 1.0;
+    let all = |device: &Device, seed: usize| -> Vec<Tensor> {
+        let of = |(place, &count): (usize, &usize)| {
+            let data: Vec<f64> = (0..count).map(|at| value(at, seed + 31 * place)).collect();
+            tensor(device, DType::F32, &[count], &data)
+        };
+        COUNTS.iter().enumerate().map(of).collect()
+    };
+    let new = |device: &Device| {
+        let decay = |place: usize| if place.is_multiple_of(2) { 0.1 } else { 0.0 };
+        let parameter = |(place, &count): (usize, &usize)| parameter("w", DType::F32, &[count], decay(place));
+        let parameters = COUNTS.iter().enumerate().map(parameter).collect();
+        Optimizer::new(device, parameters, AdamW::default()).unwrap()
+    };
+    let Some(gpu) = test_device::gpu() else { return };
+    let (mut here, mut there) = (new(&Device::cpu()), new(&gpu));
+    let (mut expected, mut weights) = (all(&Device::cpu(), 1), all(&gpu, 1));
+    for step in 2..4 {
+        here.step(&mut expected, &all(&Device::cpu(), step), 0.1).unwrap();
+        there.step(&mut weights, &all(&gpu, step), 0.1).unwrap();
+    }
+    for (place, (weight, expected)) in weights.iter().zip(&expected).enumerate() {
+        let error = relative_error(&weight.to_f64().unwrap(), &expected.to_f64().unwrap());
+        assert!(error < 1e-5, "tensor {place}: {error:e}");
+        let (got, kept) = (there.moments(place).unwrap(), here.moments(place).unwrap());
+        for (got, kept) in [(got.first, kept.first), (got.second, kept.second)] {
+            let error = relative_error(&got.to_f64().unwrap(), &kept.to_f64().unwrap());
+            assert!(error < 1e-5, "a moment of tensor {place}: {error:e}");
+        }
+    }
+    // The last element of each is seen, and found in its own tensor.
+    for (place, &count) in COUNTS.iter().enumerate() {
+        let mut gradients = all(&gpu, 5);
+        let mut data = gradients[place].to_f64().unwrap();
+        data[count - 1] = f64::NAN;
+        gradients[place] = tensor(&gpu, DType::F32, &[count], &data);
+        there.step(&mut weights, &gradients, 0.1).unwrap();
+        let report = there.read_state().unwrap().wait().unwrap();
+        assert_eq!((report.finite, report.first_bad), (false, Some(place)));
+    }
 }

@@ -1,7 +1,14 @@
 //! Cases for the checks: head sizes with and without whole vectors, positions that do not start at 0.
 
 use super::{Rotary, RotaryTables};
-use crate::check::{Case, Draw};
+use crate::check::{Case, Draw, Input};
+
+/// Cases in f16.
+pub(crate) fn draw_half(draw: &mut Draw) -> Case {
+    let mut case = self::draw(draw);
+    case.inputs = case.inputs.into_iter().map(Input::half).collect();
+    case
+}
 
 pub(crate) fn draw(draw: &mut Draw) -> Case {
     let head_dim = 2 * draw.size(16, (draw.elements / 2).min(128));

@@ -4,7 +4,6 @@ use bytemuck::{Pod, Zeroable};
 use gradus_shaders::rotary as shaders;
 
 use super::{Direction, Rotary};
-use crate::DType;
 use crate::device::Gpu;
 use crate::device::gpu::{Cost, Dispatch, Workgroups};
 use crate::error::Result;
@@ -26,7 +25,7 @@ struct Parameters {
 
 pub(super) fn rotate(rotary: &Rotary, gpu: &Gpu, x: &Tensor, direction: Direction) -> Result<Tensor> {
     let &[_, sequence, heads, head_dim] = x.sizes() else { return Err(super::wrong_rank(x.shape())) };
-    let y = Tensor::on_gpu(gpu, "rotary", x.sizes(), DType::F32)?;
+    let y = Tensor::on_gpu(gpu, "rotary", x.sizes(), x.dtype())?;
     let tables = rotary.tables.on_gpu(gpu)?;
     // A vector of four pairs an invocation where rows are made of such.
     let (kernel, width) = if (head_dim / 2).is_multiple_of(4) { (&shaders::VECTOR, 4) } else { (&shaders::SCALAR, 1) };
@@ -43,12 +42,12 @@ pub(super) fn rotate(rotary: &Rotary, gpu: &Gpu, x: &Tensor, direction: Directio
     gpu.dispatch(&Dispatch {
         operation: "rotary",
         kernel,
-        element: DType::F32,
+        element: x.dtype(),
         constants: &[],
         parameters: bytemuck::bytes_of(&parameters),
         buffers: &[x, &tables, &y],
         workgroups: Workgroups::Linear(count.div_ceil(LANES)),
-        cost: Cost { flops: 3.0 * x.elements() as f64, bytes: 8.0 * x.elements() as f64 },
+        cost: Cost { flops: 3.0 * x.elements() as f64, bytes: 2.0 * x.spec().bytes() as f64 },
     })?;
     Ok(y)
 }

@@ -5,7 +5,8 @@
 //! y[j] = x[j] · cos φ − x[j + D/2] · sin φ
 //! y[j + D/2] = x[j + D/2] · cos φ + x[j] · sin φ
 //!
-//! The gradient is the rotation back: dx is dy rotated by −φ.
+//! The gradient is the rotation back: dx is dy rotated by −φ. An f16 x, on a GPU that has it, gives an f16 y; tables and
+//! arithmetic are f32.
 
 pub(crate) mod cases;
 mod cpu;
@@ -29,7 +30,7 @@ use crate::tensor::{Spec, Tensor};
 /// this call alone; [`rotary_with`] uses tables that are made once.
 ///
 /// # Errors
-/// Another number of dimensions, an odd head_dim, a type other than f32 and f64, or what [`RotaryTables::new`] refuses.
+/// Another number of dimensions, an odd head_dim, a type other than a float's, f16 on the CPU, or what [`RotaryTables::new`] refuses.
 pub fn rotary(x: &Var, theta: f32, first_position: usize) -> Result<Var> {
     let &[_, sequence, _, head_dim] = x.sizes() else { return Err(wrong_rank(x.tensor().shape())) };
     rotary_with(x, &RotaryTables::new(theta, head_dim, first_position, sequence)?, first_position)
@@ -80,8 +81,8 @@ impl Forward for Rotary {
             return Err(Error::shape("rotary", format!("takes one input, got {}", inputs.len())));
         };
         let &[_, sequence, _, head_dim] = x.shape.sizes() else { return Err(wrong_rank(&x.shape)) };
-        if !matches!(x.dtype, DType::F32 | DType::F64) {
-            return Err(Error::dtype("rotary", format!("takes f32 or f64, got {}", x.dtype)));
+        if x.dtype == DType::U32 {
+            return Err(Error::dtype("rotary", format!("takes floats, got {}", x.dtype)));
         }
         let held = self.tables.positions();
         let end = self.first_position.saturating_add(sequence);

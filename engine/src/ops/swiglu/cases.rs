@@ -1,7 +1,14 @@
 //! Cases for the checks: rows of all sizes, by ones and by fours, gates far on both sides.
 
 use super::SwiGlu;
-use crate::check::{Case, Draw};
+use crate::check::{Case, Draw, Input};
+
+/// Cases with everything in f16.
+pub(crate) fn draw_half(layout: SwiGlu, draw: &mut Draw) -> Case {
+    let mut case = self::draw(layout, draw);
+    case.inputs = case.inputs.into_iter().map(Input::half).collect();
+    case
+}
 
 /// Cases of one layout.
 pub(crate) fn draw(layout: SwiGlu, draw: &mut Draw) -> Case {

@@ -3,7 +3,6 @@
 use gradus_shaders::{Kernel, swiglu as shaders};
 
 use super::SwiGlu;
-use crate::DType;
 use crate::device::Gpu;
 use crate::device::gpu::{Cost, Dispatch};
 use crate::error::Result;
@@ -26,12 +25,15 @@ fn dispatch(
     gpu.dispatch(&Dispatch {
         operation: layout.name(),
         kernel: packs.pick(kernels),
-        element: DType::F32,
+        element: buffers[0].dtype(),
         constants: &[],
         parameters: bytemuck::bytes_of(&[count as u32, packs.count as u32]),
         buffers,
         workgroups: Packs::elementwise(count),
-        cost: Cost { flops: 8.0 * (rows * columns) as f64, bytes: 4.0 * moved * (rows * columns) as f64 },
+        cost: Cost {
+            flops: 8.0 * (rows * columns) as f64,
+            bytes: moved * (rows * columns * buffers[0].dtype().bytes()) as f64,
+        },
     })
 }
 
@@ -45,7 +47,7 @@ fn extent(layout: SwiGlu, y: &Tensor) -> [usize; 2] {
 
 pub(super) fn forward(layout: SwiGlu, gpu: &Gpu, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
     let specs: Vec<_> = inputs.iter().map(|input| input.spec()).collect();
-    let y = Tensor::on_gpu(gpu, layout.name(), layout.outputs(&specs)?[0].shape.sizes(), DType::F32)?;
+    let y = Tensor::on_gpu(gpu, layout.name(), layout.outputs(&specs)?[0].shape.sizes(), inputs[0].dtype())?;
     let kernels = match layout {
         SwiGlu::Separate => &shaders::FORWARD,
         SwiGlu::Packed => &shaders::FORWARD_PACKED,
@@ -61,7 +63,7 @@ pub(super) fn backward(layout: SwiGlu, gpu: &Gpu, context: &Context) -> Result<V
     let inputs: Vec<&Tensor> = (0..context.input_specs.len()).map(|at| context.input(at)).collect::<Result<_>>()?;
     let gradients: Vec<Tensor> = inputs
         .iter()
-        .map(|input| Tensor::on_gpu(gpu, layout.name(), input.sizes(), DType::F32))
+        .map(|input| Tensor::on_gpu(gpu, layout.name(), input.sizes(), input.dtype()))
         .collect::<Result<_>>()?;
     let kernels = match layout {
         SwiGlu::Separate => &shaders::BACKWARD,

@@ -1,6 +1,7 @@
 //! SwiGLU, the gate of a feed-forward layer: y = silu(g) · u with silu(g) = g · σ(g) (Shazeer 2020).
 //!
-//! With s = σ(g): dg = dy · u · s · (1 + g · σ(−g)), du = dy · g · s; 1 − s would cancel for σ(−g).
+//! With s = σ(g): dg = dy · u · s · (1 + g · σ(−g)), du = dy · g · s; 1 − s would cancel for σ(−g). In f16, on a
+//! GPU that has it, everything is read and written as such and computed in f32.
 
 pub(crate) mod cases;
 mod cpu;
@@ -29,7 +30,7 @@ pub enum SwiGlu {
 /// silu(gate) · up, of equal shape.
 ///
 /// # Errors
-/// Shapes that differ; types other than two equal float types.
+/// Shapes that differ; types other than two equal float types; f16 on the CPU.
 pub fn swiglu(gate: &Var, up: &Var) -> Result<Var> {
     apply_one(SwiGlu::Separate, &[gate, up])
 }
@@ -37,7 +38,7 @@ pub fn swiglu(gate: &Var, up: &Var) -> Result<Var> {
 /// silu(x\[.., ..f\]) · x\[.., f..\]: \[.., 2f\] → \[.., f\].
 ///
 /// # Errors
-/// An odd last dimension; types other than a float type.
+/// An odd last dimension; types other than a float type; f16 on the CPU.
 pub fn swiglu_packed(x: &Var) -> Result<Var> {
     apply_one(SwiGlu::Packed, &[x])
 }
@@ -53,8 +54,8 @@ impl Forward for SwiGlu {
     fn outputs(&self, inputs: &[Spec]) -> Result<Vec<Spec>> {
         let shapes: Vec<_> = inputs.iter().map(|input| input.shape).collect();
         let types: Vec<_> = inputs.iter().map(|input| input.dtype).collect();
-        if types.iter().any(|&dtype| dtype != types[0] || !matches!(dtype, DType::F32 | DType::F64)) {
-            return Err(Error::dtype(self.name(), format!("takes f32 or f64 for all inputs, got {types:?}")));
+        if types.iter().any(|&dtype| dtype != types[0] || dtype == DType::U32) {
+            return Err(Error::dtype(self.name(), format!("takes one float type for all inputs, got {types:?}")));
         }
         match (self, inputs) {
             (Self::Separate, [gate, up]) if gate.shape == up.shape => Ok(vec![*gate]),

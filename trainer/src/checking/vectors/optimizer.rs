@@ -77,7 +77,8 @@ pub fn check(trial: &mut Trial) -> Result<()> {
         }
         norms.push(optimizer.read_state()?.wait()?.gradient_norm);
     }
-    for ((tensor, values), moments) in tensors.iter().zip(values).zip(optimizer.moments()) {
+    for (place, (tensor, values)) in tensors.iter().zip(values).enumerate() {
+        let moments = optimizer.moments(place)?;
         trial.compare(tensor.name, "", &Array { sizes: tensor.values.sizes.clone(), data: values })?;
         trial.compare(&format!("m_{}", tensor.name), "", &read(&moments.first)?)?;
         trial.compare(&format!("v_{}", tensor.name), "", &read(&moments.second)?)?;

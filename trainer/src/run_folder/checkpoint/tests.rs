@@ -66,7 +66,16 @@ impl Storage for Failing {
 }
 
 fn position(step: u64) -> Position {
-    Position { step, applied: step, tokens: step * 2048, window: step * 8, seed: 7, seconds: step as f64 * 0.25 }
+    Position {
+        step,
+        applied: step,
+        loss_scale: 2.0,
+        in_a_row: step,
+        tokens: step * 2048,
+        window: step * 8,
+        seed: 7,
+        seconds: step as f64 * 0.25,
+    }
 }
 
 /// Files whose content depends on the step.

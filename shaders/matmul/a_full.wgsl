@@ -1,0 +1,2 @@
+// Operand a is f32.
+alias AStored = f32;

@@ -1,0 +1,2 @@
+// Operand a is f16.
+alias AStored = Element;

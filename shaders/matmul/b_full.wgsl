@@ -1,0 +1,2 @@
+// Operand b is f32.
+alias BStored = f32;

@@ -1,0 +1,2 @@
+// Operand b is f16.
+alias BStored = Element;

@@ -1,0 +1,2 @@
+// The product is f32.
+alias CStored = f32;

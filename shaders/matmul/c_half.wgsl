@@ -1,0 +1,2 @@
+// The product is f16.
+alias CStored = Element;
