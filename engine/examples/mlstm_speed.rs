@@ -1,15 +1,23 @@
-//! Times the mLSTM: `cargo run --release -p gradus-engine --example mlstm_speed [cpu|GPU number] [tiny|small|large]`.
+//! Times the mLSTM: `cargo run --release -p gradus-engine --example mlstm_speed [cpu|GPU number] [tiny|small|large|long]`.
 //!
-//! Forward alone, forward and backward, and the single step; each figure is the median of several runs after a warm-up.
+//! Forward alone, forward and backward, and the single step; each figure is the median of several runs after a warm-up. On a
+//! GPU that has f16, also with query, key and value in f16.
 
 use std::time::Instant;
 
+use gradus_engine::ops::cast::cast;
 use gradus_engine::ops::mlstm::{Options, State, mlstm, mlstm_step};
-use gradus_engine::{Device, Result, Tape, Tensor, Var};
+use gradus_engine::{DType, Device, Result, Tape, Tensor, Var};
 
-/// Batch, sequence, heads, qk_dim, v_dim.
-const SIZES: [(&str, [usize; 5]); 3] =
-    [("tiny", [8, 256, 4, 16, 32]), ("small", [8, 1024, 4, 64, 128]), ("large", [1, 2048, 8, 256, 512])];
+/// A name, then batch, sequence, heads, qk_dim, v_dim, then chunk sizes.
+type Size = (&'static str, [usize; 5], &'static [usize]);
+
+const SIZES: [Size; 4] = [
+    ("tiny", [8, 256, 4, 16, 32], &[32, 64, 128, 256]),
+    ("small", [8, 1024, 4, 64, 128], &[32, 64, 128, 256]),
+    ("large", [1, 2048, 8, 256, 512], &[32, 64, 128, 256]),
+    ("long", [8, 8192, 4, 128, 256], &[64, 128, 256]),
+];
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -17,37 +25,49 @@ fn main() -> Result<()> {
         None | Some("cpu") => Device::cpu(),
         Some(index) => Device::gpu(index.parse().unwrap_or(0))?,
     };
-    println!("{}", device.name());
-    for (name, sizes) in SIZES {
-        if arguments.get(1).is_none_or(|only| only == name) {
-            time(&device, name, sizes)?;
+    let mut types = vec![DType::F32];
+    if let Device::Gpu(gpu) = &device
+        && gpu.report().shader_f16
+    {
+        types.push(DType::F16);
+        println!("{}, matrix units: {}", device.name(), gpu.uses_matrix_units());
+    } else {
+        println!("{}", device.name());
+    }
+    for size in SIZES {
+        // The long one is for GPUs: it takes minutes on a CPU unless asked for.
+        let wanted = arguments.get(1).map_or(size.0 != "long" || device.is_gpu(), |only| only == size.0);
+        for &dtype in types.iter().filter(|_| wanted) {
+            time(&device, dtype, size)?;
         }
     }
     Ok(())
 }
 
-fn time(device: &Device, name: &str, [batch, sequence, heads, qk_dim, v_dim]: [usize; 5]) -> Result<()> {
+fn time(device: &Device, dtype: DType, (name, sizes, chunk_sizes): Size) -> Result<()> {
+    let [batch, sequence, heads, qk_dim, v_dim] = sizes;
     let mut seed = 1u32;
-    let mut tensor = |sizes: &[usize], mean: f32| {
+    let mut tensor = |sizes: &[usize], mean: f32, dtype: DType| -> Result<Tensor> {
         let mut number = || {
             seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             mean + (seed >> 8) as f32 / (1 << 23) as f32 - 1.0
         };
         let data: Vec<f32> = (0..sizes.iter().product()).map(|_| number()).collect();
-        Tensor::new(device, sizes, &data)
+        let tensor = Tensor::new(device, sizes, &data)?;
+        if dtype == DType::F32 { Ok(tensor) } else { Ok(cast(&Var::constant(tensor), dtype)?.into_tensor()) }
     };
     let mut inputs = |sequence: usize| -> Result<Vec<Tensor>> {
         Ok(vec![
-            tensor(&[batch, sequence, heads, qk_dim], 0.3)?,
-            tensor(&[batch, sequence, heads, qk_dim], 0.3)?,
-            tensor(&[batch, sequence, heads, v_dim], 0.0)?,
-            tensor(&[batch, sequence, heads], 0.0)?,
-            tensor(&[batch, sequence, heads], 3.0)?,
+            tensor(&[batch, sequence, heads, qk_dim], 0.3, dtype)?,
+            tensor(&[batch, sequence, heads, qk_dim], 0.3, dtype)?,
+            tensor(&[batch, sequence, heads, v_dim], 0.0, dtype)?,
+            tensor(&[batch, sequence, heads], 0.0, DType::F32)?,
+            tensor(&[batch, sequence, heads], 3.0, DType::F32)?,
         ])
     };
     let (whole, one) = (inputs(sequence)?, inputs(1)?);
-    let d_h = tensor(&[batch, sequence, heads, v_dim], 0.0)?;
-    for chunk_size in [32, 64, 128, 256] {
+    let d_h = tensor(&[batch, sequence, heads, v_dim], 0.0, DType::F32)?;
+    for &chunk_size in chunk_sizes {
         let options = Options { chunk_size, ..Default::default() };
         let run = |backward: bool| -> Result<()> {
             let tape = Tape::new();
@@ -60,7 +80,7 @@ fn time(device: &Device, name: &str, [batch, sequence, heads, qk_dim, v_dim]: [u
         };
         let forward = median(device, || run(false))?;
         let both = median(device, || run(true))?;
-        println!("{name:6} chunk {chunk_size:3}: forward {forward:8.3} ms, with backward {both:8.3} ms");
+        println!("{name:6} {dtype} chunk {chunk_size:3}: forward {forward:8.3} ms, with backward {both:8.3} ms");
     }
     let inputs: Vec<Var> = one.into_iter().map(Var::constant).collect();
     let mut state = State::empty(device, batch, heads, qk_dim, v_dim)?;
@@ -69,7 +89,7 @@ fn time(device: &Device, name: &str, [batch, sequence, heads, qk_dim, v_dim]: [u
         state = next.1;
         Ok(())
     })?;
-    println!("{name:6} step: {step:.4} ms");
+    println!("{name:6} {dtype} step: {step:.4} ms");
     Ok(())
 }
 

@@ -66,7 +66,9 @@ impl Model {
                 Device::Gpu(_) => None,
             };
             if let Some(why) = why {
-                return Err(Error::Request(format!("mixed precision needs a GPU with SHADER_F16, and {why}; take f32")));
+                return Err(Error::Request(format!(
+                    "mixed precision needs a GPU with SHADER_F16, and {why}; take f32"
+                )));
             }
         }
         Ok(Self { precision, ..self })

@@ -5,7 +5,6 @@
 //!
 //! In mixed precision x stays f32; what the norms give, and all between there and the next sum with x, is f16.
 
-use gradus_engine::{Precision, Var};
 use gradus_engine::ops::attention::{AttentionOptions, attention, attention_with};
 use gradus_engine::ops::embedding::embedding;
 use gradus_engine::ops::matmul::{linear_add, linear_in};
@@ -13,6 +12,7 @@ use gradus_engine::ops::norm::rms_norm_to;
 use gradus_engine::ops::reshape::reshape;
 use gradus_engine::ops::rotary::{RotaryTables, rotary_with};
 use gradus_engine::ops::swiglu::swiglu;
+use gradus_engine::{Precision, Var};
 
 use crate::Result;
 use crate::configuration::ModelConfiguration;

@@ -9,7 +9,6 @@
 //! In mixed precision x, the gates, the cell's state and output stay f32; what the norms give, and else all between there and
 //! the next sum with x, is f16.
 
-use gradus_engine::{Precision, Var};
 use gradus_engine::ops::embedding::embedding;
 use gradus_engine::ops::matmul::{linear_add, linear_bias, linear_in};
 use gradus_engine::ops::mlstm::{self, mlstm, mlstm_step, mlstm_with_state};
@@ -17,6 +16,7 @@ use gradus_engine::ops::norm::{multi_head_norm_gated, rms_norm_to};
 use gradus_engine::ops::reshape::reshape;
 use gradus_engine::ops::swiglu::swiglu;
 use gradus_engine::ops::unary::soft_cap;
+use gradus_engine::{Precision, Var};
 
 use crate::Result;
 use crate::configuration::ModelConfiguration;

@@ -76,9 +76,17 @@ fn weigh(lane: u32, cell: u32, first: u32, count: u32, tile: u32, row_index: u32
     let own = row_index % TILE;
     let key_tile = select(row_index, tile, ROWS_ARE_QUERIES) / TILE;
     let query_tile = select(tile, row_index, ROWS_ARE_QUERIES) / TILE;
-    let edge = row.edge + between(cell, first, key_tile, query_tile);
+    if key_tile > query_tile {
+        for (var step = 0u; step < 4u; step++) {
+            narrow[lane / 2u * 10u + half / 4u + step] = vec4<f16>();
+        }
+        return 0.0;
+    }
+    var edge = 0.0;
     running = 0.0;
-    if ROWS_ARE_QUERIES {
+    if !is_near {
+        edge = row.edge + between(cell, first, key_tile, query_tile);
+    } else if ROWS_ARE_QUERIES {
         for (var at = TILE - 1u; at >= half + 16u; at--) {
             running += taken(at, own);
         }
@@ -95,7 +103,10 @@ fn weigh(lane: u32, cell: u32, first: u32, count: u32, tile: u32, row_index: u32
         let c1 = columns[at + 1u];
         let c2 = columns[at + 2u];
         let c3 = columns[at + 3u];
-        let sums = select(edge + vec4<f32>(c0.x, c1.x, c2.x, c3.x), near(at, own), is_near);
+        var sums = edge + vec4<f32>(c0.x, c1.x, c2.x, c3.x);
+        if is_near {
+            sums = near(at, own);
+        }
         let column = tile + at + vec4<u32>(0u, 1u, 2u, 3u);
         let reached = select(column >= vec4<u32>(row_index), column <= vec4<u32>(row_index), ROWS_ARE_QUERIES);
         let used = reached & (column < vec4<u32>(count)) & vec4<bool>(row_index < count);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use gradus_shaders::{ALL, File, Kernel};
+use gradus_shaders::{ALL, COOPERATIVE, File, Kernel};
 use gradus_tests::portability::{Rule, examine, text};
 
 /// What `Element` may stand for in a kernel: f16 too if its text says `Element`.
@@ -61,8 +61,10 @@ fn with_early_return(kernel: &Kernel) -> Option<Kernel> {
             Some(format!("{}{part}", name.trim()))
         })?;
     let text = format!("{} if {lane} == 1u {{ return; }} {}", &joined[..body], &joined[body..]);
-    let file = File { path: "planted/early_return", text: text.leak() };
-    Some(Kernel { files: vec![file].leak(), ..*kernel })
+    let mut files = vec![File { path: "planted/early_return", text: text.leak() }];
+    // By this file a kernel is known to need the matrix units; its text is in the other already.
+    files.extend(kernel.cooperative().then_some(File { text: "", ..COOPERATIVE }));
+    Some(Kernel { files: files.leak(), ..*kernel })
 }
 
 #[test]

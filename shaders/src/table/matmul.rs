@@ -205,7 +205,11 @@ const fn list() -> [&'static Kernel; 142] {
         while epilogue < 3 {
             let mut way = 0;
             while way < 6 {
-                all[at] = if way < 2 { &MIXED[types].tiled[way][epilogue] } else { &MIXED[types].on_units[way - 2][epilogue] };
+                all[at] = if way < 2 {
+                    &MIXED[types].tiled[way][epilogue]
+                } else {
+                    &MIXED[types].on_units[way - 2][epilogue]
+                };
                 at += 1;
                 way += 1;
             }

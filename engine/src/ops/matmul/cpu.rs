@@ -1,7 +1,7 @@
 //! Matrix products on the CPU.
 
-use super::{Addend, Side};
 use super::sizes::{Batch, places};
+use super::{Addend, Side};
 use crate::DType;
 use crate::device::Cpu;
 use crate::device::cpu::float::{Float, vectorized};

@@ -3,8 +3,8 @@
 use bytemuck::{Pod, Zeroable};
 use gradus_shaders::{Constant, matmul as shaders};
 
-use super::{Addend, Side};
 use super::sizes::Batch;
+use super::{Addend, Side};
 use crate::DType;
 use crate::device::gpu::{Cost, Dispatch, Workgroups};
 use crate::device::{Device, Gpu};

@@ -29,13 +29,13 @@ pub(crate) use gpu::{Operand, Output, product};
 
 use sizes::Batch;
 
-use crate::{DType, Precision, Shape};
 use crate::definition::{Array, Defined};
 use crate::device::{Device, Gpu};
 use crate::error::{Error, Result};
 use crate::operation::{Context, Forward, Operation, Saves};
 use crate::tape::{Var, apply_one};
 use crate::tensor::{Spec, Tensor};
+use crate::{DType, Precision, Shape};
 
 /// A matrix product, of two inputs or, with a bias or a residual, three; which operands are stored transposed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -133,7 +133,8 @@ impl Forward for MatMul {
         };
         let float = |dtype| matches!(dtype, DType::F32 | DType::F16);
         let wide = inputs.iter().all(|input| input.dtype == DType::F64);
-        let mixed = float(left.dtype) && float(right.dtype) && inputs.iter().skip(2).all(|third| third.dtype == DType::F32);
+        let mixed =
+            float(left.dtype) && float(right.dtype) && inputs.iter().skip(2).all(|third| third.dtype == DType::F32);
         if !wide && !mixed {
             let got: Vec<&str> = inputs.iter().map(|input| input.dtype.name()).collect();
             let takes = "takes f64 alone, or f32 and f16 with what is added in f32";

@@ -21,7 +21,7 @@ pub(crate) fn draw(kind: Kind, draw: &mut Draw) -> Case {
     draw_in(kind, draw, false)
 }
 
-/// A case whose query, key and value are f16. Three of four have head sizes that fit the matrix units.
+/// A case whose query, key and value are f16. Three of four have heads that fit the matrix units.
 pub(crate) fn draw_half(kind: Kind, draw: &mut Draw) -> Case {
     draw_in(kind, draw, true)
 }
@@ -29,14 +29,20 @@ pub(crate) fn draw_half(kind: Kind, draw: &mut Draw) -> Case {
 /// ε is 0: only then is it exact that the stabiliser's gradient is left out.
 fn draw_in(kind: Kind, draw: &mut Draw, half: bool) -> Case {
     let chunk_size = draw.choose(&[16, 17, 32, 64, 100, 256]);
-    let (batch, heads) = (draw.number(1..=2), draw.number(1..=2));
+    let (mut batch, heads) = (draw.number(1..=2), draw.number(1..=2));
     let most = ((draw.elements / (2 * batch * heads)) as f64).sqrt() as usize;
     // With one key dimension, or one position and no state, h does not depend on the query: its gradient is what rounding
     // leaves of 0, which no bound made from its size describes. They have a test of their own.
     let (mut qk_dim, mut v_dim) = (draw.size(16, most.min(70)).max(2), draw.size(16, most.min(70)));
     if half && draw.number(0..=3) > 0 {
-        (qk_dim, v_dim) =
-            (16 * draw.number(1..=most.clamp(16, 80) / 16), 16 * draw.number(1..=most.clamp(16, 144) / 16));
+        // Every other larger case has heads so wide that a workgroup does not compute all their columns.
+        let widest = if draw.elements >= 16_384 && draw.coin() {
+            batch = 1;
+            [144, 272]
+        } else {
+            [most.clamp(16, 80), most.clamp(16, 144)]
+        };
+        [qk_dim, v_dim] = widest.map(|widest| 16 * draw.number(1..=widest / 16));
     }
     let sequence = draw.size(32, draw.elements / (batch * heads * qk_dim.max(v_dim))).max(2);
     let input_gate = match kind {

@@ -5,12 +5,14 @@
 //! by a power of two at least its largest number (shaders/mlstm/units_layout.wgsl). The states themselves stay f32 from the
 //! first chunk to the last, in the sums of the matrix units, and are stored at the borders of chunks.
 //!
-//! The chunk. A position costs 2·dqk·dv operations for reading the state before its chunk and as many for writing it, and for a
-//! chunk of L, in tiles of 64 x 32, (L + 80)·(dqk + dv) for its scores; and 4·dqk·dv / L bytes to store the state and, for each
-//! tile of 64 rows, dqk·dv / 16 to read it. With dqk = 128 and dv = 256 that is for L = 64, 128, 256 in operations 186,000,
-//! 211,000 and 260,000, and in bytes written 2,048, 1,024 and 512 beside the 1,800 of inputs and output; the chain of chunks
-//! takes the same time at all. A card of 400 operations a byte between what is reached of both would like 256 best, but the
-//! scores cost, beyond operations, plain code: an exponential each, and L + 80 of them a position. Hence 128, as for f32.
+//! The chunk. A position costs 2·dqk·dv operations to read the state before its chunk and as many to write it, and (L + 64)·(dqk
+//! + dv) for the scores of a chunk of L in tiles of 64 rows. It costs 4·dqk·dv / L bytes to store the state at the border, and
+//! dqk·dv / 16 to read it for each 64 rows. With dqk = 128 and dv = 256 these are, for L = 64, 128 and 256, 180,000, 205,000 and
+//! 254,000 operations, and 2,048, 1,024 and 512 bytes beside 4,096 of the inputs, the output and the reading: at 150 TFLOP/s
+//! and 2.5 TB/s 1.2, 1.4 and 1.7 ns beside 2.5, 2.0 and 1.8 ns. The sum changes little; but each of the (L + 64) / 2 scores of a
+//! position costs plain code as well, an exponential and two roundings through workgroup memory, in each of four kernels.
+//! Hence 128 for large heads, as without matrix units ([`super::chunk_size_for`]). The chain over the chunks has the same
+//! length at all sizes: the kernel of the states goes on in panels of 64.
 
 use gradus_shaders::mlstm as shaders;
 
@@ -22,8 +24,6 @@ use crate::tensor::Tensor;
 
 /// Rows of the output of a workgroup of the tile kernels, and columns for each of its BLOCKS.
 const TILE: usize = 64;
-/// Positions on the other axis that they take at once.
-const COLUMNS: usize = 32;
 /// Workgroups that fill a large card: where there are fewer, tiles of the state are smaller.
 const MANY: usize = 128;
 /// Planes of `rows`, and numbers of each chunk behind them, as in mlstm/units_layout.wgsl.
@@ -66,7 +66,7 @@ impl Call<'_> {
     fn units_flops(&self, depth: usize, width: usize, blocks: usize) -> f64 {
         let sizes = self.sizes;
         let positions = (sizes.cells() * sizes.sequence) as f64;
-        let scores = (sizes.chunk_size + TILE + COLUMNS / 2) * (depth * width.div_ceil(TILE * blocks) + width);
+        let scores = (sizes.chunk_size + TILE) * (depth * width.div_ceil(TILE * blocks) + width);
         positions * (scores + 2 * sizes.state()) as f64
     }
 

@@ -293,8 +293,8 @@ fn update(session: &Session, configuration: &Configuration) -> Result<Launch> {
     let refused = |error: String| gradus_engine::Error::shape("adamw", error);
     let mut model =
         Model::new(configuration.model.clone(), &session.device, 0).map_err(|error| refused(error.to_string()))?;
-    let mut optimizer =
-        step::optimizer(&model, &configuration.optimizer, &configuration.precision).map_err(|error| refused(error.to_string()))?;
+    let mut optimizer = step::optimizer(&model, &configuration.optimizer, &configuration.precision)
+        .map_err(|error| refused(error.to_string()))?;
     let gradient = |(seed, weight): (u32, &Tensor)| {
         Tensor::new(&session.device, weight.sizes(), &floats(seed, weight.elements(), 0.0))
     };

@@ -63,7 +63,8 @@ fn plain(inputs: &[Var], mask: &Var) -> Result<Var> {
     let [query, key, value] = [0, 1, 2].map(|place| transpose(&inputs[place], 1, 2));
     let (query, key, value) = (query?, key?, value?);
     let head_dim = *query.sizes().last().unwrap_or(&1) as f64;
-    let scores = apply_one(MatMul { transpose_left: false, transpose_right: true, ..Default::default() }, &[&query, &key])?;
+    let scores =
+        apply_one(MatMul { transpose_left: false, transpose_right: true, ..Default::default() }, &[&query, &key])?;
     let weights = softmax(&add(&scale(&scores, 1.0 / head_dim.sqrt())?, mask)?)?;
     transpose(&matmul(&weights, &value)?, 1, 2)
 }

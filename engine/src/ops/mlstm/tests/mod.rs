@@ -4,6 +4,7 @@
 mod documents;
 mod forms;
 mod naive;
+mod units;
 mod vectors;
 
 use super::*;
