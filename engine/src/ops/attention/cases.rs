@@ -16,8 +16,7 @@ pub(crate) fn draw(draw: &mut Draw) -> Case {
 }
 
 /// Cases in mixed precision. On the matrix units, which take a multiple of 16 as head_dim from 64 queries on, weights and
-/// gradients of scores are rounded to f16 between the products; everywhere the output is, before δ is made from it. The
-/// gradients' bounds were measured with the output's rounding alone.
+/// gradients of scores are rounded to f16 between the products; everywhere the output is, before δ is made from it.
 pub(crate) fn draw_half(draw: &mut Draw) -> Case {
     let head_dim = draw.choose(&[16, 31, 48, 64, 64, 64, 80, 128, 128, 256]).min((draw.elements / 4).max(1));
     // Few heads, so that some sequences are long.
@@ -27,7 +26,9 @@ pub(crate) fn draw_half(draw: &mut Draw) -> Case {
     Case::new(Attention { options, documents: inputs.len() == 4 }, inputs).with_half_rounding(HALF_ROUNDING)
 }
 
-const HALF_ROUNDING: f64 = 2.0;
+/// In rounding units of f16 times the l2 magnitude. Measured on lavapipe: 0.72 of the bound with 2.0, for the kernels of the
+/// matrix units with the matrices by plain code on 70 to 131 queries; 0.46 for the plain ones.
+pub(super) const HALF_ROUNDING: f64 = 4.0;
 
 /// Options and inputs, the fourth for documents. Sequences are drawn around tiles of `tile`; of the deviations of query and
 /// key the first two are for short ones.

@@ -82,12 +82,16 @@ impl Sizes {
     /// and a head_dim that is a multiple of 16 up to 128, where the adapter has matrix units and enough workgroup memory.
     /// Up to a head_dim of 64 registers hold 32 rows.
     fn units(&self, gpu: &Gpu) -> Option<usize> {
+        #[cfg(test)]
+        if let Some(each) = super::tests::matrices::emulated_units() {
+            return Some(each);
+        }
         let &Self { element, queries, head_dim, .. } = self;
         let takes = element == DType::F16
             && queries >= LEAST_UNITS
             && head_dim.is_multiple_of(16)
             && head_dim <= MOST_UNITS
-            && uses_units(gpu);
+            && gpu.uses_matrix_units();
         let memory = gpu.report().limits.max_compute_workgroup_storage_size;
         let [most, least] = UNITS_BYTES;
         match head_dim {
@@ -125,11 +129,6 @@ struct Variant {
     rows: usize,
 }
 
-/// Whether the matrix units are there to be used.
-fn uses_units(gpu: &Gpu) -> bool {
-    gpu.uses_matrix_units()
-}
-
 fn dispatch(
     (sizes, gpu): (&Sizes, &Gpu),
     kernel: &'static Kernel,
@@ -138,6 +137,8 @@ fn dispatch(
     buffers: &[&Tensor],
     (workgroups, cost): (usize, Cost),
 ) -> Result<()> {
+    #[cfg(test)]
+    let kernel = super::tests::matrices::emulated(kernel);
     gpu.dispatch(&Dispatch {
         operation: "attention",
         kernel,

@@ -47,10 +47,11 @@ pub(crate) fn draw(draw: &mut Draw) -> Case {
     terms.into_iter().enumerate().fold(case, |case, (place, terms)| case.with_terms(place, terms))
 }
 
-/// The product's own sizes.
+/// The product's own sizes, if they are those of a matrix.
 fn residual(operation: MatMul, left: &[usize], right: &[usize]) -> Option<Vec<usize>> {
     let (left, right) = (Shape::new(left).ok()?, Shape::new(right).ok()?);
-    of(operation, &left, &right).ok().map(|(_, output)| output.sizes().to_vec())
+    let (_, output) = of(operation, &left, &right).ok()?;
+    (output.sizes().len() > 1).then(|| output.sizes().to_vec())
 }
 
 /// Cases of mixed precision: f16 on the left, f16 or f32 on the right, an f16 or f32 result, and sizes that matrix units take

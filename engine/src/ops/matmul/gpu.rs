@@ -150,7 +150,7 @@ struct Cut<const N: usize> {
 /// Workgroups that keep a large GPU busy.
 const BUSY: usize = 256;
 /// The least depth of a part, and the most parts: below, adding the parts up costs more than it brings.
-const LEAST_PART: usize = 512;
+const LEAST_PART: usize = 1024;
 const MOST_PARTS: usize = 8;
 
 fn tiles<const N: usize>(batch: &Batch, tile: &[u32; N]) -> usize {
@@ -168,10 +168,7 @@ fn parts<const N: usize>(batch: &Batch, tile: &[u32; N]) -> usize {
 fn cut<const N: usize>(batch: &Batch, from: &[[u32; N]]) -> Cut<N> {
     let filled = |tile: &&[u32; N]| 2 * batch.rows > tile[0] as usize && 2 * batch.columns > tile[1] as usize;
     let busy = |tile: &&[u32; N]| tiles(batch, tile) * parts(batch, tile) >= BUSY;
-    let whole = |tile: &&[u32; N]| tiles(batch, tile) >= BUSY;
-    let fitting = || from.iter().filter(filled);
-    let tile = fitting().find(whole).or_else(|| fitting().find(busy)).or(from.last());
-    let tile = tile.copied().unwrap_or([1; N]);
+    let tile = from.iter().filter(filled).find(busy).or(from.last()).copied().unwrap_or([1; N]);
     Cut { tile, parts: parts(batch, &tile) }
 }
 

@@ -4,6 +4,7 @@
 mod documents;
 mod lengths;
 mod logits;
+pub(super) mod matrices;
 mod sizes;
 mod steps;
 
