@@ -6,11 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use gradus_shaders::{ALL, COOPERATIVE, File, Kernel};
-<<<<<<< HEAD
-use gradus_tests::portability::{Rule, examine, text};
-=======
 use gradus_tests::portability::{Finding, Rule, examine, text};
->>>>>>> attention
 
 /// What `Element` may stand for in a kernel: f16 too if its text says `Element`.
 fn elements(kernel: &Kernel) -> &'static [&'static str] {
@@ -65,14 +61,9 @@ fn with_early_return(kernel: &Kernel) -> Option<Kernel> {
             Some(format!("{}{part}", name.trim()))
         })?;
     let text = format!("{} if {lane} == 1u {{ return; }} {}", &joined[..body], &joined[body..]);
-<<<<<<< HEAD
-    let mut files = vec![File { path: "planted/early_return", text: text.leak() }];
-    // By this file a kernel is known to need the matrix units; its text is in the other already.
-=======
     let file = File { path: "planted/early_return", text: text.leak() };
     // What a kernel is allowed follows from its files.
     let mut files = vec![file];
->>>>>>> attention
     files.extend(kernel.cooperative().then_some(File { text: "", ..COOPERATIVE }));
     Some(Kernel { files: files.leak(), ..*kernel })
 }
