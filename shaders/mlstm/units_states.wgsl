@@ -26,8 +26,6 @@ var<workgroup> left_panel: array<vec4<f16>, STEP * PITCH>;   // [position][row o
 var<workgroup> right_panel: array<vec4<f16>, STEP * PITCH>;  // [position][column of the state]
 var<workgroup> weights: array<vec2<f32>, 256>;
 var<workgroup> partial: array<vec4<f32>, LANES>;
-// All of a workgroup do the same work, which the language only believes of what is shared.
-var<workgroup> tile_here: u32;
 
 // Where a matrix at `part` of the tile begins in it: those beyond the state's `size` are its last one again.
 fn inside(first: u32, part: u32, size: u32) -> u32 {
@@ -47,10 +45,8 @@ fn main(
 ) {
     let across = (parameters.v_dim + SIDE - 1u) / SIDE;
     let down = (parameters.qk_dim + SIDE - 1u) / SIDE;
-    if lane == 0u {
-        tile_here = flat_workgroup(group, groups);
-    }
-    let flat = workgroupUniformLoad(&tile_here);
+    // In sight here, and not in a function: else the language does not believe that all invocations agree.
+    let flat = part_of_dispatch.first + group.x + groups.x * group.y;
     let cell = flat / (across * down);
     if cell >= parameters.cells {
         return;

@@ -22,44 +22,27 @@ const STORES: u32 = STORE_QUADS / 2u;           // vectors of an invocation
 const SHARES: u32 = STORE_QUADS * 4u;           // partial sums of a row's dot product
 
 var<workgroup> row_results: array<vec2<f32>, ROWS>;
-// All of a workgroup do the same work, which the language only believes of what is shared.
-var<workgroup> work_here: Work;
-
-struct Work {
-    cell: u32,
-    chunk: u32,
-    count: u32,        // positions of the chunk; 0 where there is no such cell
-    first_row: u32,
-    first_width: u32,
-}
-
-fn work_of(flat: u32) -> Work {
-    let across = (width_size() + WIDTH - 1u) / WIDTH;
-    let down = (parameters.chunk_size + ROWS - 1u) / ROWS;
-    let chunk = flat / (across * down) % parameters.chunks;
-    let cell = flat / (across * down) / parameters.chunks;
-    let count = select(0u, chunk_rows(chunk), cell < parameters.cells);
-    return Work(cell, chunk, count, flat / across % down * ROWS, flat % across * WIDTH);
-}
-
 @compute @workgroup_size(128)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    if lane == 0u {
-        work_here = work_of(flat_workgroup(group, groups));
-    }
-    let work = workgroupUniformLoad(&work_here);
-    if work.first_row >= work.count {
+    // In sight here, and not in functions: else the language does not believe that all invocations agree. (Shared through
+    // workgroup memory they did, and results were wrong on an NVIDIA card.)
+    let flat = part_of_dispatch.first + group.x + groups.x * group.y;
+    let across = (width_size() + WIDTH - 1u) / WIDTH;
+    let down = (parameters.chunk_size + ROWS - 1u) / ROWS;
+    let chunk = flat / (across * down) % parameters.chunks;
+    let cell = flat / (across * down) / parameters.chunks;
+    // 0 where there is no such cell.
+    let positions = min(parameters.chunk_size, parameters.sequence - chunk * parameters.chunk_size);
+    let count = select(0u, positions, cell < parameters.cells);
+    let first_row = flat / across % down * ROWS;
+    let first_width = flat % across * WIDTH;
+    if first_row >= count {
         return;
     }
-    let cell = work.cell;
-    let chunk = work.chunk;
-    let count = work.count;
-    let first_row = work.first_row;
-    let first_width = work.first_width;
     let first = chunk * parameters.chunk_size;
     let subgroup = lane / SUBGROUP;
     let my_column = subgroup * 16u * BLOCKS;

@@ -5,9 +5,9 @@
 //! by a power of two at least its largest number (shaders/mlstm/units_layout.wgsl). The states themselves stay f32 from the
 //! first chunk to the last, in the sums of the matrix units, and are stored at the borders of chunks.
 //!
-//! The chunk. A position costs 2·dqk·dv operations to read the state before its chunk and as many to write it, and (L + 64)·(dqk
-//! + dv) for the scores of a chunk of L in tiles of 64 rows. It costs 4·dqk·dv / L bytes to store the state at the border, and
-//! dqk·dv / 16 to read it for each 64 rows. With dqk = 128 and dv = 256 these are, for L = 64, 128 and 256, 180,000, 205,000 and
+//! The chunk. A position costs 2·dqk·dv operations to read the state before its chunk and as many to write it, and for the
+//! scores of a chunk of L in tiles of 64 rows (L + 64)·(dqk + dv). It costs 4·dqk·dv / L bytes to store the state at the border,
+//! and dqk·dv / 16 to read it for each 64 rows. With dqk = 128 and dv = 256 these are, for L = 64, 128 and 256, 180,000, 205,000 and
 //! 254,000 operations, and 2,048, 1,024 and 512 bytes beside 4,096 of the inputs, the output and the reading: at 150 TFLOP/s
 //! and 2.5 TB/s 1.2, 1.4 and 1.7 ns beside 2.5, 2.0 and 1.8 ns. The sum changes little; but each of the (L + 64) / 2 scores of a
 //! position costs plain code as well, an exponential and two roundings through workgroup memory, in each of four kernels.
@@ -40,7 +40,7 @@ pub(super) fn fits_heads(qk_dim: usize, v_dim: usize) -> bool {
 fn blocks(width: usize, most: usize) -> usize {
     match width {
         ..=64 => 1,
-        ..=128 => 2,
+        65..=128 => 2,
         _ => most,
     }
 }
