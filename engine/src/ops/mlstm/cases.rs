@@ -95,7 +95,7 @@ fn draw_in(kind: Kind, draw: &mut Draw, half: bool) -> Case {
     if half && units::fits_heads(qk_dim, v_dim) {
         // Where the matrix units compute, X, scores and states are rounded as operands: see units.rs. Measured over 360 cases
         // with the matrices computed by plain code on lavapipe: 0.28 of the bound forward; backward 0.50, as without them.
-        case = case.with_half_rounding(4.0);
+        case = case.with_half_rounding(6.0);
     }
     if operation.input_gate.is_sigmoid() || !operation.final_state {
         return case;
