@@ -229,7 +229,10 @@ pub(super) fn expect_indexable(sizes: Sizes) -> Result<()> {
         ("value", positions * v_dim),
         ("the gates", positions * GATE_PLANES as u128 + CHUNK_NUMBERS as u128 * cells * chunks),
         ("what the backward needs of the positions", units::row_elements(sizes)),
-        ("the states at the borders of chunks", (chunks + 1) * cells * (qk_dim * v_dim + qk_dim + 2) + 3),
+        (
+            "the states at the borders of chunks",
+            ((chunks + 1) * cells * (qk_dim * v_dim + qk_dim + 2)).next_multiple_of(4),
+        ),
     ];
     match buffers.into_iter().find(|&(_, elements)| elements > u128::from(u32::MAX)) {
         None => Ok(()),

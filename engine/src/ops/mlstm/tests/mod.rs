@@ -133,7 +133,7 @@ fn what_32_bits_do_not_reach_is_refused() {
             assert!(message.contains(part), "{message}");
         }
     };
-    refused(sizes(64, 4096, 256), "the states at the borders of chunks would have 4370629120 elements");
+    refused(sizes(64, 4096, 256), "the states at the borders of chunks would have 4370662400 elements");
     refused(sizes(1 << 20, 2, 1), "value would have 8589934592 elements");
     refused(sizes(1, 1 << 27, 1), "value");
 }
