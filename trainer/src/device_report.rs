@@ -80,13 +80,19 @@ fn features(report: &AdapterReport) -> Vec<String> {
 }
 
 /// The kernels that run, and why these.
-fn variants() -> [(&'static str, &'static str); 2] {
+fn variants() -> [(&'static str, &'static str); 4] {
     [
-        ("f32, without subgroups and cooperative matrices", "the only variants so far; they run on every adapter"),
+        ("f32, without subgroups and matrix units", "all of --precision f32; they run on every adapter"),
         (
             "matrix products in tiles of 128x64, 64x64 or 32x32",
-            "the largest of which a product has 256 or more, which keeps a large GPU busy",
+            "the largest of which a product has 256 or more, counting up to 8 parts of a depth over 1024",
         ),
+        (
+            "products, attention and mLSTM of f16 on matrix units",
+            "--precision mixed, where an adapter has cooperative 16x16x16 f16 to f32 and subgroups of 32 alone; heads and rows \
+             must divide by 16 and by 4",
+        ),
+        ("f16 loaded and stored, computed in f32", "--precision mixed on other adapters with f16, and other sizes"),
     ]
 }
 

@@ -110,7 +110,7 @@ mod tests {
             for step in 1..=2 {
                 learner.step(step, &batch, 0, 1e-3).unwrap().wait().unwrap();
             }
-            let planned = Plan::new(&configuration.model, batch.batch).total() as f64;
+            let planned = Plan::new(&configuration.model, batch.batch, Mode::F32).total() as f64;
             let measured = device.memory().1 as f64;
             println!("{name} {context}: planned / measured = {:.4}", planned / measured);
             assert!((planned / measured - 1.0).abs() < 0.1, "{name}: {planned} planned, {measured} measured");
