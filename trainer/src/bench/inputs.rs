@@ -5,6 +5,7 @@ use std::cell::Cell;
 
 use gradus_engine::ops::dropout::philox;
 use gradus_engine::{Device, Result, Tensor, Var};
+use half::f16;
 
 /// Sets of inputs together reach this, in bytes, where a GPU is timed: several times the cache of a large card.
 const WORKING_SET: usize = 256 << 20;
@@ -26,6 +27,7 @@ pub fn floats(seed: u32, count: usize, mean: f32) -> Vec<f32> {
 pub struct Input {
     sizes: Vec<usize>,
     mean: f32,
+    half: bool,
 }
 
 impl Input {
@@ -36,7 +38,24 @@ impl Input {
 
     /// One of random numbers from mean − 1 to mean + 1.
     pub fn around(mean: f32, sizes: &[usize]) -> Self {
-        Self { sizes: sizes.to_vec(), mean }
+        Self { sizes: sizes.to_vec(), mean, half: false }
+    }
+
+    /// The same in f16, if `half`.
+    pub fn in_half(self, half: bool) -> Self {
+        Self { half, ..self }
+    }
+
+    fn bytes(&self) -> usize {
+        self.elements() * if self.half { 2 } else { 4 }
+    }
+
+    fn tensor(&self, device: &Device, content: &[f32]) -> Result<Tensor> {
+        if self.half {
+            let content: Vec<f16> = content.iter().map(|&x| f16::from_f32(x)).collect();
+            return Tensor::new(device, &self.sizes, &content);
+        }
+        Tensor::new(device, &self.sizes, content)
     }
 
     fn elements(&self) -> usize {
@@ -56,13 +75,12 @@ impl Rotation {
     /// # Errors
     /// An allocation that the device refuses.
     pub fn new(device: &Device, is_processor: bool, inputs: &[Input]) -> Result<Self> {
-        let bytes: usize = inputs.iter().map(|input| 4 * input.elements()).sum();
+        let bytes: usize = inputs.iter().map(Input::bytes).sum();
         let count = if is_processor { 1 } else { WORKING_SET.div_ceil(bytes.max(1)) };
         let contents: Vec<Vec<f32>> =
             (0..).zip(inputs).map(|(seed, input)| floats(seed, input.elements(), input.mean)).collect();
         let set = |_| {
-            let tensors =
-                inputs.iter().zip(&contents).map(|(input, content)| Tensor::new(device, &input.sizes, content));
+            let tensors = inputs.iter().zip(&contents).map(|(input, content)| input.tensor(device, content));
             tensors.collect::<Result<Vec<_>>>()
         };
         Ok(Self { sets: (0..count).map(set).collect::<Result<_>>()?, next: Cell::new(0) })

@@ -17,7 +17,7 @@ use crate::error::{Result, TrainerError};
 use crate::verbs::bench::KernelsArguments;
 
 const COLUMNS: [Column; 8] = [
-    Column::Text("name", 26),
+    Column::Text("name", 27),
     Column::Text("sizes", 28),
     Column::Number("µs", 9),
     Column::Number("lowest", 9),
@@ -32,8 +32,10 @@ const COLUMNS: [Column; 8] = [
 pub enum Bound {
     /// The device's memory: the ceiling is the copy.
     Memory,
-    /// Its arithmetic: the ceiling is the fastest matrix product.
+    /// Its arithmetic in f32: the ceiling is the fastest matrix product.
     Arithmetic,
+    /// Its arithmetic on f16: the ceiling is the fastest matrix product of f16.
+    HalfArithmetic,
 }
 
 /// One operation at one size.
@@ -58,6 +60,7 @@ pub struct Row {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Ceilings {
     flops: Option<f64>,
+    half_flops: Option<f64>,
     bytes: Option<f64>,
 }
 
@@ -66,6 +69,7 @@ impl Ceilings {
         let (ceiling, rate) = match row.bound {
             Bound::Memory => (&mut self.bytes, row.bytes / spread.median),
             Bound::Arithmetic => (&mut self.flops, row.flops / spread.median),
+            Bound::HalfArithmetic => (&mut self.half_flops, row.flops / spread.median),
         };
         *ceiling = Some(ceiling.unwrap_or(0.0).max(rate));
     }
@@ -74,6 +78,7 @@ impl Ceilings {
         match row.bound {
             Bound::Memory => self.bytes.map(|ceiling| row.bytes / spread.median / ceiling),
             Bound::Arithmetic => self.flops.map(|ceiling| row.flops / spread.median / ceiling),
+            Bound::HalfArithmetic => self.half_flops.map(|ceiling| row.flops / spread.median / ceiling),
         }
     }
 }
@@ -89,7 +94,8 @@ pub fn run(arguments: &KernelsArguments, out: &mut dyn Write) -> Result<()> {
         expect_match(only)?;
     }
     let session = Session::open(arguments.device, true)?;
-    let rows = rows::list(if session.is_processor() { rows::PROCESSOR_PART } else { 1 });
+    let half = session.gpu().is_some_and(|gpu| gpu.report().shader_f16);
+    let rows = rows::list(if session.is_processor() { rows::PROCESSOR_PART } else { 1 }, half);
     let is_needed = |bound| rows.iter().any(|row| asked(row) && row.bound == bound);
     // Shares are of ceilings: those come first, also where nobody asked for their rows.
     let mut ceilings = Ceilings::default();
@@ -118,7 +124,7 @@ pub fn run(arguments: &KernelsArguments, out: &mut dyn Write) -> Result<()> {
 }
 
 fn expect_match(only: &str) -> Result<()> {
-    let rows = rows::list(1);
+    let rows = rows::list(1, true);
     if rows.iter().any(|row| row.name.contains(only)) {
         return Ok(());
     }
@@ -146,9 +152,10 @@ impl Report<'_> {
         print(
             out,
             &self.session.head(&format!(
-                "{small}ceilings: the copy's {} GB/s and the fastest product's {} TFLOP/s",
+                "{small}ceilings: the copy's {} GB/s and the fastest product's {} TFLOP/s, in f16 {}",
                 ceiling(ceilings.bytes, 1e9),
-                ceiling(ceilings.flops, 1e12)
+                ceiling(ceilings.flops, 1e12),
+                ceiling(ceilings.half_flops, 1e12)
             )),
         );
         print(out, &table::head(&COLUMNS));

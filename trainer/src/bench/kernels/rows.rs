@@ -5,17 +5,19 @@
 //! positions has, a position and head, L·(dqk + dv) inside the chunk and 4·dqk·dv from state to state in the forward; the
 //! backward L·(3·dqk + 2·dv) and 10·dqk·dv, which counts what it computes again, as that of attention does.
 //!
-//! Bytes: each input and output of the forward once, and of the backward likewise, all f32.
+//! Bytes: each input and output of the forward once, and of the backward likewise. Rows that end with f16 are those of mixed
+//! precision: f16 for the operands of products and their gradients, f32 for gates, the mLSTM's output, a linear layer's weight
+//! and its gradient, and the squares' results.
 
 use gradus_engine::ops::arithmetic::add;
 use gradus_engine::ops::attention::attention;
-use gradus_engine::ops::matmul::{MatMul, linear, matmul};
+use gradus_engine::ops::matmul::{MatMul, linear_in, matmul};
 use gradus_engine::ops::mlstm::{Options, State, chunk_size_for, mlstm, mlstm_step};
 use gradus_engine::ops::norm::rms_norm;
 use gradus_engine::ops::softmax::softmax;
 use gradus_engine::ops::unary::scale;
 use gradus_engine::tape::apply_one;
-use gradus_engine::{Result, Tape, Tensor, Var};
+use gradus_engine::{Precision, Result, Tape, Tensor, Var};
 use gradus_models::Model;
 use gradus_models::configuration::{ModelConfiguration, presets};
 
@@ -34,37 +36,56 @@ const FLOAT: f64 = 4.0;
 const VOCABULARY: usize = 8192;
 
 /// All rows, with lengths divided by `part`: 1, or [`PROCESSOR_PART`] with fewer and narrower sequences too.
-pub fn list(part: usize) -> Vec<Row> {
+/// With `half` those of mixed precision too.
+pub fn list(part: usize, half: bool) -> Vec<Row> {
     let is_small = part > 1;
     let (batch, narrower) = if is_small { (1, 4) } else { (8, 1) };
     let [tokens, width, wide] = [8192 / part, 512 / part, 2048 / part];
     let cell =
         |sequence: usize, qk: usize, v: usize| Cell { batch, sequence, heads: 4, qk: qk / narrower, v: v / narrower };
     let [short, long] = [cell(2048 / part, 64, 128), cell(8192 / part, 128, 256)];
-    vec![
+    let mut rows = vec![
         copy((96 << 20) / (part * part)),
-        square("matmul_1024", 1024 / part),
-        square("matmul_2048", 2048 / part),
-        square("matmul_4096", 4096 / part),
-        linear_layer(tokens, width, wide),
-        weight_gradient(tokens, width, wide),
+        square("matmul_1024", 1024 / part, false),
+        square("matmul_2048", 2048 / part, false),
+        square("matmul_4096", 4096 / part, false),
+        linear_layer("linear", [tokens, width, wide], false),
+        weight_gradient("linear_weight_gradient", [tokens, width, wide], false),
         addition((64 << 20) / (part * part)),
         softmax_rows("softmax", tokens, 1024 / part, false),
         softmax_rows("softmax_backward", tokens, 1024 / part, true),
         norm_rows("rms_norm", tokens, 1024 / part, false),
         norm_rows("rms_norm_backward", tokens, 1024 / part, true),
-        causal("attention_1024", batch, 1024 / part, false),
-        causal("attention_1024_backward", batch, 1024 / part, true),
-        causal("attention_4096", batch, 4096 / part, false),
-        causal("attention_4096_backward", batch, 4096 / part, true),
+        causal("attention_1024", [batch, 1024 / part], false, false),
+        causal("attention_1024_backward", [batch, 1024 / part], true, false),
+        causal("attention_4096", [batch, 4096 / part], false, false),
+        causal("attention_4096_backward", [batch, 4096 / part], true, false),
         attention_step(batch, 4096 / part),
-        recurrence("mlstm_2048", short, false),
-        recurrence("mlstm_2048_backward", short, true),
-        recurrence("mlstm_8192", long, false),
-        recurrence("mlstm_8192_backward", long, true),
+        recurrence("mlstm_2048", short, false, false),
+        recurrence("mlstm_2048_backward", short, true, false),
+        recurrence("mlstm_8192", long, false, false),
+        recurrence("mlstm_8192_backward", long, true, false),
         recurrent_step(long),
         optimizer(if is_small { "xlstm-tiny" } else { "xlstm-small" }),
-    ]
+    ];
+    if half {
+        rows.extend([
+            square("matmul_1024_f16", 1024 / part, true),
+            square("matmul_2048_f16", 2048 / part, true),
+            square("matmul_4096_f16", 4096 / part, true),
+            linear_layer("linear_f16", [tokens, width, wide], true),
+            weight_gradient("linear_weight_gradient_f16", [tokens, width, wide], true),
+            causal("attention_1024_f16", [batch, 1024 / part], false, true),
+            causal("attention_1024_backward_f16", [batch, 1024 / part], true, true),
+            causal("attention_4096_f16", [batch, 4096 / part], false, true),
+            causal("attention_4096_backward_f16", [batch, 4096 / part], true, true),
+            recurrence("mlstm_2048_f16", short, false, true),
+            recurrence("mlstm_2048_backward_f16", short, true, true),
+            recurrence("mlstm_8192_f16", long, false, true),
+            recurrence("mlstm_8192_backward_f16", long, true, true),
+        ]);
+    }
+    rows
 }
 
 /// A row that memory bounds: no FLOPs are counted.
@@ -73,10 +94,19 @@ fn in_memory(name: &'static str, sizes: String, floats: usize, prepare: Prepare)
     Row { name, sizes, flops: 0.0, bytes, bound: Bound::Memory, is_ceiling: false, prepare }
 }
 
+/// What a row reads and writes: numbers that are f16 in mixed precision, and those that are f32 always.
+#[derive(Clone, Copy)]
+struct Moved {
+    narrow: usize,
+    wide: usize,
+    half: bool,
+}
+
 /// A row that arithmetic bounds.
-fn in_arithmetic(name: &'static str, sizes: String, flops: f64, floats: usize, prepare: Prepare) -> Row {
-    let bytes = FLOAT * floats as f64;
-    Row { name, sizes, flops, bytes, bound: Bound::Arithmetic, is_ceiling: false, prepare }
+fn in_arithmetic(name: &'static str, sizes: String, flops: f64, moved: Moved, prepare: Prepare) -> Row {
+    let (bound, narrow) = if moved.half { (Bound::HalfArithmetic, FLOAT / 2.0) } else { (Bound::Arithmetic, FLOAT) };
+    let bytes = narrow * moved.narrow as f64 + FLOAT * moved.wide as f64;
+    Row { name, sizes, flops, bytes, bound, is_ceiling: false, prepare }
 }
 
 /// Records the forward alone, or, given the gradient of the output, forward and backward.
@@ -124,29 +154,33 @@ fn addition(count: usize) -> Row {
 }
 
 /// A product of [m, k] and [k, n].
-fn product(name: &'static str, [m, k, n]: [usize; 3], prepare: Prepare) -> Row {
+fn product(name: &'static str, [m, k, n]: [usize; 3], moved: Moved, prepare: Prepare) -> Row {
     let flops = 2.0 * m as f64 * k as f64 * n as f64;
-    let row = in_arithmetic(name, format!("{m} x {k} x {n}"), flops, m * k + k * n + m * n, prepare);
-    Row { is_ceiling: true, ..row }
+    Row { is_ceiling: true, ..in_arithmetic(name, format!("{m} x {k} x {n}"), flops, moved, prepare) }
 }
 
-fn square(name: &'static str, n: usize) -> Row {
-    let input = || Input::new(&[n, n]);
-    product(name, [n, n, n], call(vec![input(), input()], None, |inputs| matmul(&inputs[0], &inputs[1])))
+fn square(name: &'static str, n: usize, half: bool) -> Row {
+    let input = || Input::new(&[n, n]).in_half(half);
+    let moved = Moved { narrow: 2 * n * n, wide: n * n, half };
+    product(name, [n, n, n], moved, call(vec![input(), input()], None, |inputs| matmul(&inputs[0], &inputs[1])))
 }
 
 /// x [tokens, width] · Wᵀ with W [wide, width].
-fn linear_layer(tokens: usize, width: usize, wide: usize) -> Row {
-    let inputs = vec![Input::new(&[tokens, width]), Input::new(&[wide, width])];
-    product("linear", [tokens, width, wide], call(inputs, None, |inputs| linear(&inputs[0], &inputs[1])))
+fn linear_layer(name: &'static str, [tokens, width, wide]: [usize; 3], half: bool) -> Row {
+    let inputs = vec![Input::new(&[tokens, width]).in_half(half), Input::new(&[wide, width])];
+    let moved = Moved { narrow: tokens * (width + wide), wide: wide * width, half };
+    let precision = if half { Precision::Half } else { Precision::Full };
+    let run = move |inputs: &[Var]| linear_in(&inputs[0], &inputs[1], precision);
+    product(name, [tokens, width, wide], moved, call(inputs, None, run))
 }
 
 /// dW = dYᵀ · x with dY [tokens, wide], as the backward of [`linear_layer`] computes it.
-fn weight_gradient(tokens: usize, width: usize, wide: usize) -> Row {
-    let inputs = vec![Input::new(&[tokens, wide]), Input::new(&[tokens, width])];
+fn weight_gradient(name: &'static str, [tokens, width, wide]: [usize; 3], half: bool) -> Row {
+    let inputs = [[tokens, wide], [tokens, width]].map(|sizes| Input::new(&sizes).in_half(half)).into();
+    let moved = Moved { narrow: tokens * (width + wide), wide: wide * width, half };
     let transposed = MatMul { transpose_left: true, transpose_right: false, ..Default::default() };
     let run = move |inputs: &[Var]| apply_one(transposed, &[&inputs[0], &inputs[1]]);
-    product("linear_weight_gradient", [wide, tokens, width], call(inputs, None, run))
+    product(name, [wide, tokens, width], moved, call(inputs, None, run))
 }
 
 fn softmax_rows(name: &'static str, rows: usize, columns: usize, backward: bool) -> Row {
@@ -172,15 +206,16 @@ const HEADS: usize = 8;
 const HEAD_DIM: usize = 64;
 
 /// Causal attention [batch, sequence, 8, 64].
-fn causal(name: &'static str, batch: usize, sequence: usize, backward: bool) -> Row {
+fn causal(name: &'static str, [batch, sequence]: [usize; 2], backward: bool, half: bool) -> Row {
     let sizes = [batch, sequence, HEADS, HEAD_DIM];
     let forward = attention_flops(batch, HEADS, sequence, HEAD_DIM);
     // query, key, value, output; these and the gradients of the four.
     let (flops, tensors) = if backward { (3.5 * forward, 4 + 8) } else { (forward, 4) };
-    let input = || Input::new(&sizes);
+    let input = || Input::new(&sizes).in_half(half);
     let d_output = backward.then(input);
     let prepare = call(vec![input(), input(), input()], d_output, |i| attention(&i[0], &i[1], &i[2]));
-    in_arithmetic(name, format!("{sizes:?}"), flops, tensors * sizes.iter().product::<usize>(), prepare)
+    let moved = Moved { narrow: tensors * sizes.iter().product::<usize>(), wide: 0, half };
+    in_arithmetic(name, format!("{sizes:?}"), flops, moved, prepare)
 }
 
 /// Of the forward of causal attention.
@@ -219,10 +254,10 @@ impl Cell {
         Options { chunk_size, ..Options::default() }
     }
 
-    /// Query, key, value and both gates; the forget gate is around 3, as in a trained model.
-    pub fn inputs(self) -> Vec<Input> {
+    /// Query, key, value, in f16 if `half`, and both gates; the forget gate is around 3, as in a trained model.
+    pub fn inputs(self, half: bool) -> Vec<Input> {
         let Self { batch, sequence, heads, qk, v } = self;
-        let vectors = |width| Input::new(&[batch, sequence, heads, width]);
+        let vectors = |width| Input::new(&[batch, sequence, heads, width]).in_half(half);
         let gate = |mean| Input::around(mean, &[batch, sequence, heads]);
         vec![vectors(qk), vectors(qk), vectors(v), gate(0.0), gate(3.0)]
     }
@@ -235,12 +270,12 @@ impl Cell {
         (self.batch * self.sequence * self.heads) as f64 * (forward + behind)
     }
 
-    fn floats(self, backward: bool) -> usize {
+    fn moved(self, backward: bool, half: bool) -> Moved {
         let Self { qk, v, .. } = self;
-        // Query, key, value, gates, h, denominator; these with the gradient of h, and the gradients of the inputs.
-        let forward = 2 * qk + 2 * v + 3;
-        let behind = if backward { (2 * qk + 3 * v + 3) + (2 * qk + v + 2) } else { 0 };
-        self.batch * self.sequence * self.heads * (forward + behind)
+        // Query, key, value; gates, h, denominator. With the backward these again, the gradient of h, and those of the inputs.
+        let (narrow, wide) = if backward { (3 * (2 * qk + v), 2 * (v + 3) + v + 2) } else { (2 * qk + v, v + 3) };
+        let positions = self.batch * self.sequence * self.heads;
+        Moved { narrow: positions * narrow, wide: positions * wide, half }
     }
 
     /// The sizes in their order.
@@ -250,18 +285,18 @@ impl Cell {
     }
 }
 
-fn recurrence(name: &'static str, cell: Cell, backward: bool) -> Row {
+fn recurrence(name: &'static str, cell: Cell, backward: bool, half: bool) -> Row {
     let options = cell.options();
     let d_h = backward.then(|| Input::new(&[cell.batch, cell.sequence, cell.heads, cell.v]));
-    let prepare = call(cell.inputs(), d_h, move |i| mlstm(&i[0], &i[1], &i[2], &i[3], &i[4], options));
-    in_arithmetic(name, cell.name(), cell.flops(backward), cell.floats(backward), prepare)
+    let prepare = call(cell.inputs(half), d_h, move |i| mlstm(&i[0], &i[1], &i[2], &i[3], &i[4], options));
+    in_arithmetic(name, cell.name(), cell.flops(backward), cell.moved(backward, half), prepare)
 }
 
 /// One position from a state to the next.
 fn recurrent_step(cell: Cell) -> Row {
     let cell = Cell { sequence: 1, ..cell };
     let Cell { batch, heads, qk, v, .. } = cell;
-    let mut inputs = cell.inputs();
+    let mut inputs = cell.inputs(false);
     inputs.extend([Input::new(&[batch, heads, qk, v]), Input::new(&[batch, heads, qk]), Input::new(&[batch, heads])]);
     // The state is read and written; query, key, value, gates, h.
     let floats = batch * heads * (2 * (qk * v + qk + 1) + 2 * qk + 2 * v + 2);
@@ -311,7 +346,7 @@ mod tests {
     use super::*;
 
     fn counted(name: &str) -> (f64, f64) {
-        let row = list(1).into_iter().find(|row| row.name == name).unwrap();
+        let row = list(1, true).into_iter().find(|row| row.name == name).unwrap();
         (row.flops, row.bytes)
     }
 
@@ -321,6 +356,7 @@ mod tests {
         assert_eq!(counted("copy"), (0.0, 768.0 * MIB));
         assert_eq!(counted("add"), (0.0, 768.0 * MIB));
         assert_eq!(counted("matmul_1024"), (2f64.powi(31), 12.0 * MIB));
+        assert_eq!(counted("matmul_1024_f16"), (2f64.powi(31), 8.0 * MIB));
         assert_eq!(counted("linear"), (2f64.powi(34), (16.0 + 4.0 + 64.0) * MIB));
         assert_eq!(counted("linear_weight_gradient"), counted("linear"));
         assert_eq!(counted("softmax"), (0.0, 64.0 * MIB));
@@ -328,6 +364,7 @@ mod tests {
         assert_eq!(counted("rms_norm_backward"), (0.0, 160.0 * MIB + 3.0 * 4096.0));
         // 2 · 8 · 8 · 1024² · 64, and tensors of 16 MiB.
         assert_eq!(counted("attention_1024"), (2f64.powi(33), 64.0 * MIB));
+        assert_eq!(counted("attention_1024_f16"), (2f64.powi(33), 32.0 * MIB));
         assert_eq!(counted("attention_1024_backward"), (3.5 * 2f64.powi(33), 192.0 * MIB));
         // 8 · 2048 · 4 positions and heads in chunks of 64.
         let positions = 65_536.0;
@@ -343,7 +380,7 @@ mod tests {
     #[test]
     fn names_are_unique_and_sizes_divide() {
         for part in [1, PROCESSOR_PART] {
-            let rows = list(part);
+            let rows = list(part, true);
             let names: std::collections::BTreeSet<_> = rows.iter().map(|row| row.name).collect();
             assert_eq!(names.len(), rows.len());
             assert!(rows.iter().all(|row| row.bytes > 0.0 && (row.flops > 0.0 || row.bound == Bound::Memory)));

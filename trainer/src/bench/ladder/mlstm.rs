@@ -23,7 +23,7 @@ pub fn subject(part: usize) -> Subject {
             name: "chunkwise".into(),
             lesson: "matrix products inside chunks of positions; the state is written once a chunk",
             prepare: Box::new(move |session| {
-                let inputs = Rotation::new(&session.device, session.is_processor(), &cell.inputs())?;
+                let inputs = Rotation::new(&session.device, session.is_processor(), &cell.inputs(false))?;
                 Ok(Box::new(move || {
                     let i = inputs.constants();
                     Ok(mlstm(&i[0], &i[1], &i[2], &i[3], &i[4], cell.options())?.into_tensor())
@@ -38,7 +38,7 @@ pub fn subject(part: usize) -> Subject {
 fn steps(session: &Session, cell: Cell) -> Result<Launch> {
     let Cell { batch, sequence, heads, qk, v } = cell;
     // One set: by the next launch all positions have been read.
-    let whole = Rotation::new(&session.device, true, &cell.inputs())?;
+    let whole = Rotation::new(&session.device, true, &cell.inputs(false))?;
     let positions = (0..sequence).map(|at| whole.tensors().iter().map(|input| position(input, at)).collect());
     let positions: Vec<Vec<Var>> = positions.collect::<Result<_>>()?;
     let device = session.device.clone();
