@@ -213,7 +213,7 @@ mod tests {
     use super::*;
 
     fn row(name: &'static str) -> Row {
-        rows::list(1).into_iter().find(|row| row.name == name).unwrap()
+        rows::list(1, true).into_iter().find(|row| row.name == name).unwrap()
     }
 
     #[test]
@@ -225,7 +225,7 @@ mod tests {
         ceilings.raise(&copy, second);
         ceilings.raise(&product, second);
         ceilings.raise(&product, second.times(2.0));
-        assert_eq!(ceilings, Ceilings { flops: Some(product.flops), bytes: Some(copy.bytes) });
+        assert_eq!(ceilings, Ceilings { flops: Some(product.flops), half_flops: None, bytes: Some(copy.bytes) });
         assert_eq!(ceilings.share(&add, second.times(2.0)), Some(add.bytes / copy.bytes / 2.0));
         assert_eq!(ceilings.share(&attention, second), Some(attention.flops / product.flops));
     }

@@ -202,10 +202,15 @@ fn shapes_that_do_not_fit_are_refused() {
     );
     assert!(refused(transposed, &[&[3], &[4, 3]]).contains("a vector has no transpose"));
     assert!(refused(plain, &[&[], &[4, 3]]).contains("a scalar has no product"));
-    assert!(refused(plain, &[&[2, 3], &[3, 4], &[3]]).contains("has 4 columns, a bias of [3] does not fit"));
-    assert!(refused(plain, &[&[2, 3], &[3, 4], &[1, 4]]).contains("it must be [4]"));
+    assert_eq!(
+        refused(plain, &[&[2, 3], &[3, 4], &[3]]),
+        "matmul: [2, 3] · [3, 4] is [2, 4], [3] cannot be added: it must be a bias [4] or a residual of the product's shape"
+    );
+    assert!(refused(plain, &[&[2, 3], &[3, 4], &[1, 4]]).contains("it must be a bias [4]"));
+    let half = MatMul { output: Precision::Half, ..plain };
+    assert!(refused(half, &[&[2, 3], &[3, 4], &[4]]).contains("a product with a bias or a residual is f32"));
     assert!(refused(plain, &[&[2, 3]]).contains("takes two inputs and perhaps a bias, got 1"));
     let wide = Var::from(Tensor::new(&device, &[3, 4], &[0f64; 12]).unwrap());
     let message = matmul(&var(&device, &[2, 3], 0), &wide).unwrap_err().to_string();
-    assert_eq!(message, "matmul: takes f32 alone or f64 alone, got f32, f64");
+    assert_eq!(message, "matmul: takes f64 alone, or f32 and f16 with what is added in f32, got f32, f64");
 }
