@@ -6,6 +6,7 @@ use gradus_engine::device::gpu::Options;
 use gradus_engine::device::gpu::plan::Rates;
 use gradus_engine::ops::matmul::{matmul, matmul_in_tiles};
 use gradus_engine::{Device, Tensor};
+use gradus_shaders::matmul::TILES;
 
 fn matrix(device: &Device, n: usize) -> Tensor {
     let values: Vec<f32> = (0..n * n).map(|at| (at * 7919 % 1021) as f32 / 1021.0 - 0.5).collect();
@@ -26,8 +27,8 @@ fn parts_of_a_dispatch_tell_what_they_are_part_of() {
     assert_eq!(timings.iter().filter(|timing| timing.first_workgroup == 0).count(), 1);
     assert!(timings.is_sorted_by_key(|timing| timing.first_workgroup));
     for timing in &timings {
-        assert_eq!((timing.operation, timing.kernel, timing.element), ("matmul", "matmul/tiled_vv", "f32"));
-        assert!(timing.constants.contains(&("TILE_K", 16)), "{timing:?}");
+        assert_eq!((timing.operation, timing.kernel, timing.element), ("matmul", "matmul/tiled_vvv_fff", "f32"));
+        assert!(timing.constants.contains(&("A_TRANSPOSED", 0)), "{timing:?}");
         assert!(timing.seconds > 0.0 && timing.planned > 0.0, "{timing:?}");
     }
     let [flops, bytes] = [
@@ -43,13 +44,13 @@ fn products_in_any_tiles_are_the_same_and_others_are_refused() {
     let Some(device) = device::open(Options::default()) else { return };
     let a = matrix(&device, 40);
     let expected: Vec<f32> = matmul(&a.clone().into(), &a.clone().into()).unwrap().tensor().to_vec().unwrap();
-    for tile in [[128, 64, 16, 8], [64, 64, 16, 4], [32, 32, 16, 4]] {
+    for tile in TILES {
         // Every tile adds along the depth in the same order.
         assert_eq!(matmul_in_tiles(&a, &a, tile).unwrap().to_vec::<f32>().unwrap(), expected, "{tile:?}");
     }
-    let error = matmul_in_tiles(&a, &a, [48, 48, 16, 4]).unwrap_err().to_string();
-    assert!(error.contains("tiles of [48, 48, 16, 4]"), "{error}");
-    assert!(matmul_in_tiles(&a, &matrix(&device, 39), [32, 32, 16, 4]).is_err());
+    let error = matmul_in_tiles(&a, &a, [48, 48, 1, 1]).unwrap_err().to_string();
+    assert!(error.contains("tiles of [48, 48, 1, 1]"), "{error}");
+    assert!(matmul_in_tiles(&a, &matrix(&device, 39), TILES[2]).is_err());
     let on_cpu = matrix(&Device::cpu(), 40);
-    assert!(matmul_in_tiles(&on_cpu, &on_cpu, [32, 32, 16, 4]).unwrap_err().to_string().contains("on a GPU"));
+    assert!(matmul_in_tiles(&on_cpu, &on_cpu, TILES[2]).unwrap_err().to_string().contains("on a GPU"));
 }

@@ -19,6 +19,7 @@ use crate::error::{Result, TrainerError};
 use crate::figures;
 use crate::model_source::ModelSource;
 use crate::training::memory::Plan;
+use crate::training::setup::check_precision;
 use crate::training::setup::{DEFAULT_ON_CPU, DEFAULT_ON_GPU};
 use crate::training::step::{self, Learner, Taken};
 use crate::verbs::bench::TrainArguments;
@@ -161,6 +162,7 @@ pub struct Bench {
 impl Bench {
     fn new(configuration: &Configuration, device: &Device) -> Result<Self> {
         let (model, batch) = (&configuration.model, configuration.train.batch);
+        check_precision(configuration.precision.mode, device)?;
         Plan::new(model, batch, configuration.precision.mode).check(device)?;
         let model = Model::new(model.clone(), device, configuration.train.seed)?;
         let model = model.in_precision(configuration.precision.mode.into())?;

@@ -135,7 +135,7 @@ pub(super) struct Prepared {
 
 impl Prepared {
     pub(super) fn new(configuration: &Configuration, device: &Device) -> Result<Self> {
-        refuse_unsupported(configuration)?;
+        refuse_unsupported(configuration, device)?;
         let model = &configuration.model;
         let plan = Plan::new(model, configuration.train.batch, configuration.precision.mode);
         plan.check(device)?;
@@ -177,22 +177,36 @@ impl Prepared {
 }
 
 /// Values that the configuration's language has and this trainer cannot do.
-fn refuse_unsupported(configuration: &Configuration) -> Result<()> {
-    let refuse = |message: String, hint: &str| {
-        Err(TrainerError::Configuration { place: "[precision]".into(), message, hint: Some(hint.into()) })
-    };
+fn refuse_unsupported(configuration: &Configuration, device: &Device) -> Result<()> {
+    check_precision(configuration.precision.mode, device)?;
     let precision = &configuration.precision;
     let default = Configuration::for_model(configuration.model.clone()).precision;
     if precision.mode == Mode::F32
         && (precision.initial_loss_scale, precision.loss_scale_interval)
             != (default.initial_loss_scale, default.loss_scale_interval)
     {
-        return refuse(
-            "initial_loss_scale and loss_scale_interval have no meaning in mode \"f32\"".into(),
-            "remove these keys",
-        );
+        return Err(TrainerError::Configuration {
+            place: "[precision]".into(),
+            message: "initial_loss_scale and loss_scale_interval have no meaning in mode \"f32\"".into(),
+            hint: Some("remove these keys".into()),
+        });
     }
     byte_vocabulary(&configuration.model)
+}
+
+/// Refuses mixed precision on a device that does not compute in f16.
+pub(crate) fn check_precision(mode: Mode, device: &Device) -> Result<()> {
+    let has_half = matches!(device, Device::Gpu(gpu) if gpu.report().shader_f16);
+    if mode == Mode::F32 || has_half {
+        return Ok(());
+    }
+    Err(TrainerError::Configuration {
+        place: "[precision]".into(),
+        message: format!("mode \"mixed\" needs a GPU with f16, and {} does not compute in it", device.name()),
+        hint: Some(
+            "set mode = \"f32\" (--precision f32), or name a GPU that has SHADER_F16: see `gradus devices`".into(),
+        ),
+    })
 }
 
 /// Refuses a model that has not a token for every byte.
