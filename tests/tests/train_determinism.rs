@@ -1,4 +1,5 @@
-//! The same device, seed and build give the same bits, whatever the number of threads; devices agree closely.
+//! The same device, seed and build give the same bits, whatever the number of threads; devices agree closely, and so does mixed
+//! precision with f32.
 
 mod program;
 
@@ -57,5 +58,34 @@ fn the_cpu_and_the_gpu_agree() {
         let worst = cpu.iter().zip(&gpu).map(|(a, b)| ((a - b) / a).abs()).fold(0.0, f64::max);
         println!("{model}: losses differ by at most {worst:.2e}, relative");
         assert!(worst < 1e-3, "{model}: losses differ by {worst:.2e}, relative");
+    }
+}
+
+#[test]
+fn mixed_precision_learns_as_f32_does() {
+    let folder = folder_with_text();
+    let devices = succeed(folder.path(), "devices --json");
+    let devices: serde_json::Value = serde_json::from_slice(&devices.stdout).unwrap();
+    if devices["adapters"][0]["features"]["f16"] != true {
+        println!("skipped: no GPU adapter that computes in f16");
+        return;
+    }
+    for model in ["xlstm-tiny", "llama-tiny"] {
+        for (out, flags) in [("f32", "--device cpu"), ("mixed", "--device gpu:0 --precision mixed")] {
+            let line = format!(
+                "train --data text.txt --steps 3 --batch 2 --context 32 --model {model} --out {model}-{out} {flags}"
+            );
+            succeed(folder.path(), &line);
+        }
+        let at = |out: &str| folder.path().join(format!("{model}-{out}"));
+        let (full, mixed) = (losses(&at("f32")), losses(&at("mixed")));
+        assert_eq!((full.len(), mixed.len()), (3, 3));
+        let worst = full.iter().zip(&mixed).map(|(a, b)| ((a - b) / a).abs()).fold(0.0, f64::max);
+        println!("{model}: losses differ by at most {worst:.2e}, relative");
+        assert!(worst < 1e-2, "{model}: losses differ by {worst:.2e}, relative");
+        assert!(worst > 1e-7, "{model}: the same losses, so f16 was not used");
+        for row in metrics(&at("mixed")).iter().filter(|row| row["loss"].is_number()) {
+            assert_eq!((&row["loss_scale"], &row["skipped"]), (&65_536.0.into(), &false.into()), "{row}");
+        }
     }
 }
