@@ -6,22 +6,6 @@
 
 @group(0) @binding(1) var<storage, read> a: array<vec4<AStored>>;
 
-fn start_a(lane: u32, first: u32, depth: u32, base: u32) -> Walk {
-    if A_TRANSPOSED == 0u {
-        let line = first + lane / (TILE_K / 4u);
-        let k = depth + lane % (TILE_K / 4u) * 4u;
-        return Walk(line, k, base + line * parameters.depth + k);
-    }
-    let line = first + lane % (TILE_M / 4u) * 4u;
-    let k = depth + lane / (TILE_M / 4u);
-    return Walk(line, k, base + k * parameters.rows + line);
-}
-
-fn advance_a(walk: Walk) -> Walk {
-    let further = select(TILE_K * parameters.rows, TILE_K, A_TRANSPOSED == 0u);
-    return Walk(walk.line, walk.k + TILE_K, walk.place + further);
-}
-
 // The vector that is loaded as number `load`: LANES vectors further for each.
 fn fetch_a(walk: Walk, load: u32, end: u32) -> vec4<Panel> {
     let lines = select(0u, LANES / (TILE_K / 4u), A_TRANSPOSED == 0u);

@@ -6,22 +6,6 @@
 
 @group(0) @binding(2) var<storage, read> b: array<vec4<BStored>>;
 
-fn start_b(lane: u32, first: u32, depth: u32, base: u32) -> Walk {
-    if B_TRANSPOSED == 1u {
-        let line = first + lane / (TILE_K / 4u);
-        let k = depth + lane % (TILE_K / 4u) * 4u;
-        return Walk(line, k, base + line * parameters.depth + k);
-    }
-    let line = first + lane % (TILE_N / 4u) * 4u;
-    let k = depth + lane / (TILE_N / 4u);
-    return Walk(line, k, base + k * parameters.columns + line);
-}
-
-fn advance_b(walk: Walk) -> Walk {
-    let further = select(TILE_K * parameters.columns, TILE_K, B_TRANSPOSED == 1u);
-    return Walk(walk.line, walk.k + TILE_K, walk.place + further);
-}
-
 // The vector that is loaded as number `load`: LANES vectors further for each.
 fn fetch_b(walk: Walk, load: u32, end: u32) -> vec4<Panel> {
     let lines = select(0u, LANES / (TILE_K / 4u), B_TRANSPOSED == 1u);

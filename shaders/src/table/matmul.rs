@@ -9,6 +9,8 @@ const BATCH: File = file!("matmul/batch.wgsl");
 const WALK: File = file!("matmul/walk.wgsl");
 const TILED: File = file!("matmul/tiled.wgsl");
 const ON_UNITS: File = file!("matmul/cooperative.wgsl");
+const A_WALK: File = file!("matmul/a_walk.wgsl");
+const B_WALK: File = file!("matmul/b_walk.wgsl");
 const A_VECTOR: File = file!("matmul/a_vector.wgsl");
 const A_SCALAR: File = file!("matmul/a_scalar.wgsl");
 const B_VECTOR: File = file!("matmul/b_vector.wgsl");
@@ -29,8 +31,8 @@ const B_HALF: File = file!("matmul/b_half.wgsl");
 const C_FULL: File = file!("matmul/c_full.wgsl");
 const C_HALF: File = file!("matmul/c_half.wgsl");
 
-/// A kernel with each epilogue: none, a bias, the residual stream.
-pub type Epilogues = [Kernel; 3];
+/// A kernel with each epilogue: none, a bias, the residual stream; with a result in f16 only the first.
+pub type Epilogues = &'static [Kernel];
 
 /// Tile sizes as `TILE_M`, `TILE_N`, `ROW_QUADS`, `COLUMN_QUADS`, from large outputs to small.
 pub const TILES: [[u32; 4]; 3] = [[128, 64, 2, 2], [64, 64, 2, 1], [32, 32, 1, 1]];
@@ -90,8 +92,11 @@ const ALL_TILES: &[&[Constant]] = &[
 const SOME_TILES: &[&[Constant]] = &[ALL_TILES[0], ALL_TILES[5], ALL_TILES[10], ALL_TILES[11]];
 
 macro_rules! tiled {
-    ($kind:literal, $loads:expr, $types:literal, $typed:expr, $variants:expr) => {
-        [
+    (plain $kind:literal, $loads:expr, $types:literal, $typed:expr, $variants:expr) => {
+        &[tiled!(@ $kind, "", $loads, $types, $typed, PLAIN, &[Read, Read, ReadWrite], $variants)]
+    };
+    (all $kind:literal, $loads:expr, $types:literal, $typed:expr, $variants:expr) => {
+        &[
             tiled!(@ $kind, "", $loads, $types, $typed, PLAIN, &[Read, Read, ReadWrite], $variants),
             tiled!(@ $kind, "_bias", $loads, $types, $typed, BIAS, &[Read, Read, ReadWrite, Read], $variants),
             tiled!(@ $kind, "_residual", $loads, $types, $typed, RESIDUAL, &[Read, Read, ReadWrite, Read], $variants),
@@ -101,7 +106,7 @@ macro_rules! tiled {
         Kernel {
             name: concat!("matmul/tiled_", $kind, "_", $types, $more),
             files: &[
-                INDEX, BATCH, WALK, $typed[0], $typed[1], $typed[2], $loads[0], $loads[1], $epilogue, $loads[2], TILED,
+                INDEX, BATCH, WALK, A_WALK, B_WALK, $typed[0], $typed[1], $typed[2], $loads[0], $loads[1], $epilogue, $loads[2], TILED,
             ],
             bindings: $bindings,
             variants: $variants,
@@ -110,8 +115,11 @@ macro_rules! tiled {
 }
 
 macro_rules! on_units {
-    ($kind:literal, $places:expr, $a:literal, $b:literal, $types:literal, $typed:expr) => {
-        [
+    (plain $kind:literal, $places:expr, $a:literal, $b:literal, $types:literal, $typed:expr) => {
+        &[on_units!(@ $kind, "", $places, $a, $b, $types, $typed, PLAIN, &[Read, Read, ReadWrite])]
+    };
+    (all $kind:literal, $places:expr, $a:literal, $b:literal, $types:literal, $typed:expr) => {
+        &[
             on_units!(@ $kind, "", $places, $a, $b, $types, $typed, PLAIN, &[Read, Read, ReadWrite]),
             on_units!(@ $kind, "_bias", $places, $a, $b, $types, $typed, BIAS, &[Read, Read, ReadWrite, Read]),
             on_units!(@ $kind, "_residual", $places, $a, $b, $types, $typed, RESIDUAL, &[Read, Read, ReadWrite, Read]),
@@ -121,7 +129,7 @@ macro_rules! on_units {
         Kernel {
             name: concat!("matmul/units_", $kind, "_", $types, $more),
             files: &[
-                INDEX, BATCH, WALK, $typed[0], $typed[1], $typed[2], A_VECTOR, B_VECTOR, $epilogue, C_VECTOR, COOPERATIVE,
+                INDEX, BATCH, WALK, A_WALK, B_WALK, $typed[0], $typed[1], $typed[2], A_VECTOR, B_VECTOR, $epilogue, C_VECTOR, COOPERATIVE,
                 $places[0], $places[1], ON_UNITS,
             ],
             bindings: $bindings,
@@ -135,11 +143,11 @@ const FULL_TYPES: [File; 3] = [A_FULL, B_FULL, C_FULL];
 /// Products of f32 alone, by how A, B and C are read and written: all in vectors; and with C element by element, A and B in
 /// vectors, B not, A not, neither.
 pub static FULL: [Epilogues; 5] = [
-    tiled!("vvv", [A_VECTOR, B_VECTOR, C_VECTOR], "fff", FULL_TYPES, ALL_TILES),
-    tiled!("vvs", [A_VECTOR, B_VECTOR, C_SCALAR], "fff", FULL_TYPES, ALL_TILES),
-    tiled!("vss", [A_VECTOR, B_SCALAR, C_SCALAR], "fff", FULL_TYPES, ALL_TILES),
-    tiled!("svs", [A_SCALAR, B_VECTOR, C_SCALAR], "fff", FULL_TYPES, ALL_TILES),
-    tiled!("sss", [A_SCALAR, B_SCALAR, C_SCALAR], "fff", FULL_TYPES, ALL_TILES),
+    tiled!(all "vvv", [A_VECTOR, B_VECTOR, C_VECTOR], "fff", FULL_TYPES, ALL_TILES),
+    tiled!(all "vvs", [A_VECTOR, B_VECTOR, C_SCALAR], "fff", FULL_TYPES, ALL_TILES),
+    tiled!(all "vss", [A_VECTOR, B_SCALAR, C_SCALAR], "fff", FULL_TYPES, ALL_TILES),
+    tiled!(all "svs", [A_SCALAR, B_VECTOR, C_SCALAR], "fff", FULL_TYPES, ALL_TILES),
+    tiled!(all "sss", [A_SCALAR, B_SCALAR, C_SCALAR], "fff", FULL_TYPES, ALL_TILES),
 ];
 
 /// Products with f16 among their types.
@@ -151,17 +159,17 @@ pub struct Mixed {
 }
 
 macro_rules! mixed {
-    ($types:literal, $typed:expr) => {
+    ($epilogues:ident $types:literal, $typed:expr) => {
         Mixed {
             tiled: [
-                tiled!("vvv", [A_VECTOR, B_VECTOR, C_VECTOR], $types, $typed, SOME_TILES),
-                tiled!("sss", [A_SCALAR, B_SCALAR, C_SCALAR], $types, $typed, SOME_TILES),
+                tiled!($epilogues "vvv", [A_VECTOR, B_VECTOR, C_VECTOR], $types, $typed, SOME_TILES),
+                tiled!($epilogues "sss", [A_SCALAR, B_SCALAR, C_SCALAR], $types, $typed, SOME_TILES),
             ],
             on_units: [
-                on_units!("rr", [LEFT_ROWS, RIGHT_ROWS], 0, 0, $types, $typed),
-                on_units!("rc", [LEFT_ROWS, RIGHT_COLUMNS], 0, 1, $types, $typed),
-                on_units!("cr", [LEFT_COLUMNS, RIGHT_ROWS], 1, 0, $types, $typed),
-                on_units!("cc", [LEFT_COLUMNS, RIGHT_COLUMNS], 1, 1, $types, $typed),
+                on_units!($epilogues "rr", [LEFT_ROWS, RIGHT_ROWS], 0, 0, $types, $typed),
+                on_units!($epilogues "rc", [LEFT_ROWS, RIGHT_COLUMNS], 0, 1, $types, $typed),
+                on_units!($epilogues "cr", [LEFT_COLUMNS, RIGHT_ROWS], 1, 0, $types, $typed),
+                on_units!($epilogues "cc", [LEFT_COLUMNS, RIGHT_COLUMNS], 1, 1, $types, $typed),
             ],
         }
     };
@@ -169,13 +177,13 @@ macro_rules! mixed {
 
 /// By the types of A, B and C: 4 if A is f16, and 2 if B is, and 1 if C is, less one, since one at least is.
 pub static MIXED: [Mixed; 7] = [
-    mixed!("ffh", [A_FULL, B_FULL, C_HALF]),
-    mixed!("fhf", [A_FULL, B_HALF, C_FULL]),
-    mixed!("fhh", [A_FULL, B_HALF, C_HALF]),
-    mixed!("hff", [A_HALF, B_FULL, C_FULL]),
-    mixed!("hfh", [A_HALF, B_FULL, C_HALF]),
-    mixed!("hhf", [A_HALF, B_HALF, C_FULL]),
-    mixed!("hhh", [A_HALF, B_HALF, C_HALF]),
+    mixed!(plain "ffh", [A_FULL, B_FULL, C_HALF]),
+    mixed!(all "fhf", [A_FULL, B_HALF, C_FULL]),
+    mixed!(plain "fhh", [A_FULL, B_HALF, C_HALF]),
+    mixed!(all "hff", [A_HALF, B_FULL, C_FULL]),
+    mixed!(plain "hfh", [A_HALF, B_FULL, C_HALF]),
+    mixed!(all "hhf", [A_HALF, B_HALF, C_FULL]),
+    mixed!(plain "hhh", [A_HALF, B_HALF, C_HALF]),
 ];
 
 /// Adds up the sums over the parts of the depth.
@@ -186,37 +194,28 @@ pub static SUM_PARTS: Kernel = Kernel {
     variants: &[&[]],
 };
 
-const fn list() -> [&'static Kernel; 142] {
-    let mut all = [&SUM_PARTS; 142];
+/// How many kernels there are, beside the sum of parts.
+const COUNT: usize = 5 * 3 + 6 * (3 * 3 + 4);
+
+const fn list() -> [&'static Kernel; 1 + COUNT] {
+    let mut all = [&SUM_PARTS; 1 + COUNT];
     let mut at = 1;
-    let mut way = 0;
-    while way < 5 {
+    let mut place = 0;
+    while place < FULL.len() + 6 * MIXED.len() {
+        let kernels = match place.checked_sub(FULL.len()) {
+            None => FULL[place],
+            Some(place) if place % 6 < 2 => MIXED[place / 6].tiled[place % 6],
+            Some(place) => MIXED[place / 6].on_units[place % 6 - 2],
+        };
         let mut epilogue = 0;
-        while epilogue < 3 {
-            all[at] = &FULL[way][epilogue];
+        while epilogue < kernels.len() {
+            all[at] = &kernels[epilogue];
             at += 1;
             epilogue += 1;
         }
-        way += 1;
+        place += 1;
     }
-    let mut types = 0;
-    while types < 7 {
-        let mut epilogue = 0;
-        while epilogue < 3 {
-            let mut way = 0;
-            while way < 6 {
-                all[at] = if way < 2 {
-                    &MIXED[types].tiled[way][epilogue]
-                } else {
-                    &MIXED[types].on_units[way - 2][epilogue]
-                };
-                at += 1;
-                way += 1;
-            }
-            epilogue += 1;
-        }
-        types += 1;
-    }
+    assert!(at == 1 + COUNT);
     all
 }
 

@@ -59,10 +59,15 @@ pub struct Cooperative {
 
 impl AdapterReport {
     /// Whether kernels may use the matrix units: products of 16 x 16 x 16 of f16 with sums of f32, in subgroups that all
-    /// have 32 invocations.
+    /// have 32 invocations, with 32 KiB of workgroup memory.
     pub fn has_matrix_units(&self) -> bool {
+        const WORKGROUP_MEMORY: u32 = 32 << 10;
+
         let fits = |one: &Cooperative| one.size == [16; 3] && one.f16_operands && one.f32_result;
-        self.shader_f16 && self.subgroups == Some((32, 32)) && self.cooperative.iter().any(fits)
+        self.shader_f16
+            && self.subgroups == Some((32, 32))
+            && self.limits.max_compute_workgroup_storage_size >= WORKGROUP_MEMORY
+            && self.cooperative.iter().any(fits)
     }
 }
 

@@ -148,8 +148,8 @@ impl Gpu {
     /// Records a kernel.
     ///
     /// # Errors
-    /// A kernel that does not compile, f16 on an adapter without it, tensors of another device, a grid over the device's limits, and whatever fault the
-    /// driver reported before.
+    /// A kernel that does not compile, f16 on an adapter without it, tensors of another device, a grid over the device's
+    /// limits, and whatever fault the driver reported before.
     pub fn dispatch(&self, dispatch: &Dispatch) -> Result<()> {
         let most = self.0.report.limits.max_compute_workgroups_per_dimension as usize;
         if dispatch.element == DType::F16 && !self.0.report.shader_f16 {

@@ -157,19 +157,19 @@ fn tiles<const N: usize>(batch: &Batch, tile: &[u32; N]) -> usize {
     batch.matrices() * batch.rows.div_ceil(tile[0] as usize) * batch.columns.div_ceil(tile[1] as usize)
 }
 
-/// Parts of the depth so that there are enough workgroups, if the depth allows. A sum of several products is not cut.
-fn parts<const N: usize>(batch: &Batch, tile: &[u32; N]) -> usize {
-    let allowed = if batch.summed() == 1 { (batch.depth / LEAST_PART).clamp(1, MOST_PARTS) } else { 1 };
+/// Parts of the depth, at most `most`, so that there are enough workgroups, if the depth allows.
+fn parts<const N: usize>(batch: &Batch, tile: &[u32; N], most: usize) -> usize {
+    let allowed = (batch.depth / LEAST_PART).clamp(1, most);
     BUSY.div_ceil(tiles(batch, tile).max(1)).next_power_of_two().min(allowed)
 }
 
 /// The largest tile of which there are enough to keep a large GPU busy, with the depth in parts if need be, and that a matrix
 /// fills by more than half either way; else the smallest, likewise in parts.
-fn cut<const N: usize>(batch: &Batch, from: &[[u32; N]]) -> Cut<N> {
+fn cut<const N: usize>(batch: &Batch, from: &[[u32; N]], most_parts: usize) -> Cut<N> {
     let filled = |tile: &&[u32; N]| 2 * batch.rows > tile[0] as usize && 2 * batch.columns > tile[1] as usize;
-    let busy = |tile: &&[u32; N]| tiles(batch, tile) * parts(batch, tile) >= BUSY;
+    let busy = |tile: &&[u32; N]| tiles(batch, tile) * parts(batch, tile, most_parts) >= BUSY;
     let tile = from.iter().filter(filled).find(busy).or(from.last()).copied().unwrap_or([1; N]);
-    Cut { tile, parts: parts(batch, &tile) }
+    Cut { tile, parts: parts(batch, &tile, most_parts) }
 }
 
 fn batched(
@@ -182,10 +182,11 @@ fn batched(
     epilogue: Epilogue,
 ) -> Result<()> {
     let Some(product) = Product::new(gpu, operation, batch, left, right, output, epilogue)? else { return Ok(()) };
-    if product.on_units() {
-        return product.run_on_units(cut(&batch, &shaders::UNIT_TILES));
+    let most_parts = product.most_parts();
+    match product.on_units() {
+        Some(kernels) => product.run_on_units(kernels, cut(&batch, &shaders::UNIT_TILES, most_parts)),
+        None => product.run_tiled(cut(&batch, &shaders::TILES, most_parts)),
     }
-    product.run_tiled(cut(&batch, &shaders::TILES))
 }
 
 /// A product that was checked and is not empty.
@@ -243,14 +244,21 @@ impl<'a> Product<'a> {
         (4 * a + 2 * b + c).checked_sub(1).map(|place| &shaders::MIXED[place])
     }
 
-    /// Whether the product runs on matrix units: f16 is among its types, the adapter has them, all is read in vectors, and
-    /// no products are summed.
-    fn on_units(&self) -> bool {
-        self.mixed().is_some()
-            && self.gpu.uses_matrix_units()
+    /// The kernels on matrix units, if the product runs there: f16 is among its types, the adapter has them, all is read in
+    /// vectors, and no products are summed.
+    fn on_units(&self) -> Option<&'static shaders::Mixed> {
+        let fits = self.gpu.uses_matrix_units()
             && self.vectors == [true; 3]
             && self.batch.summed() == 1
-            && self.batch.depth > 0
+            && self.batch.depth > 0;
+        self.mixed().filter(|_| fits)
+    }
+
+    /// In how many parts the depth may be cut: several only where sums in f32 come out, with nothing added to them but what
+    /// the output holds, and none are sums of several products already.
+    fn most_parts(&self) -> usize {
+        let alone = matches!(self.epilogue, Epilogue::Plain | Epilogue::Accumulate);
+        if alone && !self.halves()[2] && self.batch.summed() == 1 { MOST_PARTS } else { 1 }
     }
 
     fn run_tiled(&self, cut: Cut<4>) -> Result<()> {
@@ -262,43 +270,42 @@ impl<'a> Product<'a> {
             [false, false, _] => 4,
         };
         let kernels = match self.mixed() {
-            None => &shaders::FULL[place],
-            Some(mixed) => &mixed.tiled[usize::from(place != 0)],
+            None => shaders::FULL[place],
+            Some(mixed) => mixed.tiled[usize::from(place != 0)],
         };
         let summed = self.batch.summed() != 1;
         let constants = shaders::constants(cut.tile, self.left.transposed, self.right.transposed, summed);
         self.run(kernels, &constants, [cut.tile[0], cut.tile[1]], cut.parts, 8)
     }
 
-    fn run_on_units(&self, cut: Cut<5>) -> Result<()> {
-        let Some(mixed) = self.mixed() else { return self.run_tiled(self::cut(&self.batch, &shaders::TILES)) };
+    fn run_on_units(&self, mixed: &shaders::Mixed, cut: Cut<5>) -> Result<()> {
         let place = 2 * usize::from(self.left.transposed) + usize::from(self.right.transposed);
         let constants = shaders::unit_constants(cut.tile, self.left.transposed, self.right.transposed);
-        self.run(&mixed.on_units[place], &constants, [cut.tile[0], cut.tile[1]], cut.parts, cut.tile[2] as usize)
+        let tile = [cut.tile[0], cut.tile[1]];
+        self.run(mixed.on_units[place], &constants, tile, cut.parts, cut.tile[2] as usize)
     }
 
     /// `step`: how much of the depth a kernel multiplies at a time.
     fn run(
         &self,
-        kernels: &'static shaders::Epilogues,
+        kernels: shaders::Epilogues,
         constants: &[Constant],
         [tile_rows, tile_columns]: [u32; 2],
         parts: usize,
         step: usize,
     ) -> Result<()> {
-        // Only sums in f32 that nothing but what is there is added to are cut.
-        let whole = matches!(self.epilogue, Epilogue::Plain | Epilogue::Accumulate) && !self.halves()[2];
-        let parts = if whole { parts } else { 1 };
         let part_depth = self.batch.depth.div_ceil(parts).next_multiple_of(step).max(step);
         let elements = self.batch.elements();
         let sums = (parts > 1)
             .then(|| Tensor::on_gpu(self.gpu, self.operation, &[parts, elements[2]], DType::F32))
             .transpose()?;
-        let [plain, with_bias, with_residual] = kernels;
-        let (kernel, added) = match self.epilogue {
-            Epilogue::Bias(bias) => (with_bias, Some(bias)),
-            Epilogue::Residual(residual) => (with_residual, Some(residual)),
-            Epilogue::Plain | Epilogue::Accumulate => (plain, None),
+        let (place, added) = match self.epilogue {
+            Epilogue::Plain | Epilogue::Accumulate => (0, None),
+            Epilogue::Bias(bias) => (1, Some(bias)),
+            Epilogue::Residual(residual) => (2, Some(residual)),
+        };
+        let Some(kernel) = kernels.get(place) else {
+            return Err(Error::dtype(self.operation, "a product with a bias or a residual is f32"));
         };
         let mut buffers = vec![self.left.tensor, self.right.tensor, sums.as_ref().unwrap_or(self.output.tensor)];
         buffers.extend(added);
@@ -368,5 +375,34 @@ fn parameters(batch: &Batch, [a_offset, b_offset, c_offset]: [usize; 3]) -> Para
         a_strides: walks.map(|walk| walk.left as u32),
         b_strides: walks.map(|walk| walk.right as u32),
         ..Parameters::zeroed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tiled(sizes: [usize; 3], most_parts: usize) -> ([u32; 2], usize) {
+        let [rows, columns, depth] = sizes;
+        let Cut { tile, parts } = cut(&Batch::one(rows, columns, depth), &shaders::TILES, most_parts);
+        ([tile[0], tile[1]], parts)
+    }
+
+    #[test]
+    fn products_are_cut_so_that_a_large_gpu_is_busy() {
+        // Enough large tiles; enough with the depth in parts; enough small ones only.
+        assert_eq!(tiled([8192, 512, 512], MOST_PARTS), ([128, 64], 1));
+        assert_eq!(tiled([512, 512, 8192], MOST_PARTS), ([128, 64], 8));
+        assert_eq!(tiled([1024, 1024, 1024], MOST_PARTS), ([64, 64], 1));
+        // What may not be cut along the depth takes smaller tiles instead.
+        assert_eq!(tiled([512, 512, 8192], 1), ([32, 32], 1));
+        assert_eq!(tiled([2048, 512, 8192], 1), ([64, 64], 1));
+        // Never more parts than the depth is worth, nor tiles that a matrix does not fill.
+        assert_eq!(tiled([64, 64, 2048], MOST_PARTS), ([32, 32], 2));
+        assert_eq!(tiled([8192, 4, 512], MOST_PARTS), ([32, 32], 1));
+        let units = cut(&Batch::one(2048, 512, 8192), &shaders::UNIT_TILES, 1);
+        assert_eq!((units.tile[0], units.parts), (64, 1));
+        let units = cut(&Batch::one(512, 2048, 8192), &shaders::UNIT_TILES, MOST_PARTS);
+        assert_eq!((units.tile[0], units.parts), (128, 4));
     }
 }

@@ -32,10 +32,15 @@ fn matrices_inside_larger_tensors_are_read_and_written_alone() {
     let Device::Gpu(gpu) = &device else { return };
     const MARK: f32 = 7.5;
     let behind = 70;
-    // Offsets and rows that vectors of four suit, and such that they do not.
-    for ([rows, columns, depth], firsts) in
-        [([33, 36, 20], [64, 128, 32]), ([31, 5, 17], [37, 41, 43]), ([4, 64, 8], [4, 6, 1]), ([1, 3, 1], [1, 2, 3])]
-    {
+    // Offsets and rows that vectors of four suit, and such that they do not; depths that are cut into parts.
+    for ([rows, columns, depth], firsts) in [
+        ([33, 36, 20], [64, 128, 32]),
+        ([31, 5, 17], [37, 41, 43]),
+        ([4, 64, 8], [4, 6, 1]),
+        ([1, 3, 1], [1, 2, 3]),
+        ([5, 12, 4116], [4, 8, 16]),
+        ([5, 3, 2051], [1, 2, 3]),
+    ] {
         for (at, transposed) in [[false, false], [false, true], [true, false], [true, true]].into_iter().enumerate() {
             let (a, b) = (integers(rows * depth, at), integers(depth * columns, at + 1));
             let within = |first: usize, data: &[f32], around: f32| {
@@ -119,7 +124,7 @@ fn sums_of_no_terms_are_zero() {
 
 #[test]
 fn leading_dimensions_broadcast_as_elsewhere() {
-    let shapes: [(&[usize], &[usize], &[usize]); 9] = [
+    let shapes: [(&[usize], &[usize], &[usize]); 10] = [
         (&[5, 2, 4], &[4, 3], &[5, 2, 3]),
         (&[2, 4], &[5, 4, 3], &[5, 2, 3]),
         (&[2, 1, 3, 2, 4], &[3, 1, 4, 3], &[2, 3, 3, 2, 3]),
@@ -129,6 +134,8 @@ fn leading_dimensions_broadcast_as_elsewhere() {
         (&[5, 2, 4], &[4], &[5, 2]),
         (&[4], &[4, 3], &[3]),
         (&[4], &[4], &[]),
+        // Matrices whose depth is cut into parts on a GPU.
+        (&[3, 2, 2100], &[3, 2100, 4], &[3, 2, 4]),
     ];
     for device in devices() {
         for (left, right, output) in shapes {
