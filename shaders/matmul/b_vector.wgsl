@@ -2,7 +2,8 @@
 // a length that is a multiple of four, and it starts at one.
 //
 // Stored along the depth ([columns, depth], B_TRANSPOSED), the four of a vector follow each other along it; else along the columns. What lies
-// outside the matrix, or from the depth `end` on, is 0.
+// outside the matrix, or from the depth `end` on, is 0. The load has no condition, which would be waited for: the first vector
+// is read instead. If all tiles are WHOLE, there is nothing to check.
 
 @group(0) @binding(2) var<storage, read> b: array<vec4<BStored>>;
 
@@ -13,9 +14,9 @@ fn fetch_b(walk: Walk, load: u32, end: u32) -> vec4<Panel> {
     let line = walk.line + load * lines;
     let k = walk.k + load * depths;
     let place = walk.place + load * select(depths * parameters.columns, lines * parameters.depth, B_TRANSPOSED == 1u);
-    var value = vec4<Panel>();
-    if (line < parameters.columns) & (k < end) {
-        value = vec4<Panel>(b[place / 4u]);
+    if WHOLE == 1u {
+        return vec4<Panel>(b[place / 4u]);
     }
-    return value;
+    let exists = (line < parameters.columns) & (k < end);
+    return select(vec4<Panel>(), vec4<Panel>(b[select(0u, place / 4u, exists)]), exists);
 }

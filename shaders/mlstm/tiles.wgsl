@@ -20,48 +20,49 @@ var<workgroup> wide_panel: array<vec4<f32>, 272>;    // [16][64]: A transposed, 
 var<workgroup> narrow_panel: array<f32, 528>;        // [16][32], rows of 33: B transposed
 var<workgroup> scores: array<vec4<f32>, 544>;        // [32][64]: scores transposed; or [16][64]: the state
 
+var<workgroup> normalizers: array<f32, 16>;          // n in the rows of a panel of the state
+
 var<private> cell: u32;
 var<private> chunk: u32;
 var<private> first: u32;  // the chunk's first position
 var<private> count: u32;  // and its positions
 
+// Loads have no conditions: what does not exist is read from the last place that does, and put away as 0. A load with a
+// condition of its own is waited for before the next one starts.
+
 fn load_row_panel(lane: u32, first_row: u32, depth: u32) {
-    let at = lane % DEPTH;
+    let at = depth + lane % DEPTH;
+    let place = min(at, depth_size() - 1u);
     var values = vec4<f32>(0.0);
-    if depth + at < depth_size() {
-        for (var part = 0u; part < 4u; part++) {
-            let row = first_row + lane / DEPTH * 4u + part;
-            if row < count {
-                values[part] = row_operand(row_start(cell, first + row, depth_size()) + depth + at, cell, first + row);
-            }
-        }
+    for (var part = 0u; part < 4u; part++) {  // unrolled
+        let row = first_row + lane / DEPTH * 4u + part;
+        let t = first + min(row, count - 1u);
+        let loaded = row_operand(row_start(cell, t, depth_size()) + place, cell, t);
+        values[part] = select(0.0, loaded, (at < depth_size()) & (row < count));
     }
-    wide_panel[at * PAD + lane / DEPTH] = values;
+    wide_panel[lane % DEPTH * PAD + lane / DEPTH] = values;
 }
 
 fn load_column_panel(lane: u32, first_column: u32, depth: u32) {
-    let at = lane % DEPTH;
-    for (var part = 0u; part < 2u; part++) {
+    let at = depth + lane % DEPTH;
+    let place = min(at, depth_size() - 1u);
+    for (var part = 0u; part < 2u; part++) {  // unrolled
         let index = lane / DEPTH + part * 16u;
         let column = first_column + index;
-        var loaded = 0.0;
-        if column < count && depth + at < depth_size() {
-            loaded = column_operand(row_start(cell, first + column, depth_size()) + depth + at, cell, first + column);
-        }
-        narrow_panel[at * 33u + index] = loaded;
+        let t = first + min(column, count - 1u);
+        let loaded = column_operand(row_start(cell, t, depth_size()) + place, cell, t);
+        narrow_panel[lane % DEPTH * 33u + index] = select(0.0, loaded, (at < depth_size()) & (column < count));
     }
 }
 
 fn load_summed_panel(lane: u32, first_column: u32, first_width: u32) {
     let column = first_column + lane / 16u;
+    let t = first + min(column, count - 1u);
     var values = vec4<f32>(0.0);
-    if column < count {
-        for (var part = 0u; part < 4u; part++) {
-            let at = first_width + lane % 16u * 4u + part;
-            if at < width_size() {
-                values[part] = summed_operand(row_start(cell, first + column, width_size()) + at, cell, first + column);
-            }
-        }
+    for (var part = 0u; part < 4u; part++) {  // unrolled
+        let at = first_width + lane % 16u * 4u + part;
+        let loaded = summed_operand(row_start(cell, t, width_size()) + min(at, width_size() - 1u), cell, t);
+        values[part] = select(0.0, loaded, (at < width_size()) & (column < count));
     }
     wide_panel[lane / 16u * PAD + lane % 16u] = values;
 }
@@ -71,21 +72,19 @@ fn load_state_panel(lane: u32, depth: u32, first_width: u32) {
     // Neighbouring invocations read neighbouring elements: along the depth where the state is read transposed.
     let at = select(lane / 16u, lane % 16u, STATE_TRANSPOSED);
     let quad = select(lane % 16u, lane / 16u, STATE_TRANSPOSED);
+    let row = min(depth + at, depth_size() - 1u);
     var values = vec4<f32>(0.0);
-    if depth + at < depth_size() {
-        for (var part = 0u; part < 4u; part++) {
-            let width = first_width + quad * 4u + part;
-            if width < width_size() {
-                let place = select(
-                    (depth + at) * parameters.v_dim + width,
-                    width * parameters.v_dim + depth + at,
-                    STATE_TRANSPOSED,
-                );
-                values[part] = states[memory + place];
-            }
-        }
+    for (var part = 0u; part < 4u; part++) {  // unrolled
+        let width = first_width + quad * 4u + part;
+        let column = min(width, width_size() - 1u);
+        let place = select(row * parameters.v_dim + column, column * parameters.v_dim + row, STATE_TRANSPOSED);
+        values[part] = select(0.0, states[memory + place], (depth + at < depth_size()) & (width < width_size()));
     }
     scores[at * PAD + quad] = values;
+    if HAS_DEN && lane < DEPTH {
+        let loaded = states[normalizer_start(state_slot(chunk), cell) + min(depth + lane, depth_size() - 1u)];
+        normalizers[lane] = select(0.0, loaded, depth + lane < depth_size());
+    }
 }
 
 // Four scores, rows `row` to `row + 3` and one column: times s decay, 0 where masked.
@@ -163,15 +162,15 @@ fn main(
         load_row_panel(lane, first_row, depth);
         load_state_panel(lane, depth, first_width);
         workgroupBarrier();
-        for (var at = 0u; at < DEPTH; at++) {
+        for (var at = 0u; at < DEPTH; at++) {  // unrolled
             let a = wide_panel[at * PAD + lane / 16u];
             let g = scores[at * PAD + quad];
             sums[0] += a.x * g;
             sums[1] += a.y * g;
             sums[2] += a.z * g;
             sums[3] += a.w * g;
-            if HAS_DEN && depth + at < depth_size() {
-                row_sum += a * states[normalizer + depth + at];
+            if HAS_DEN {
+                row_sum += a * normalizers[at];
             }
         }
         workgroupBarrier();
@@ -200,7 +199,7 @@ fn main(
             load_row_panel(lane, first_row, depth);
             load_column_panel(lane, tile, depth);
             workgroupBarrier();
-            for (var at = 0u; at < DEPTH; at++) {
+            for (var at = 0u; at < DEPTH; at++) {  // unrolled
                 let a = wide_panel[at * PAD + lane / 16u];
                 left_scores += a * narrow_panel[at * 33u + quad];
                 right_scores += a * narrow_panel[at * 33u + quad + 16u];
@@ -213,7 +212,7 @@ fn main(
         for (var half = 0u; half < COLUMNS; half += 16u) {
             load_summed_panel(lane, tile + half, first_width);
             workgroupBarrier();
-            for (var at = 0u; at < 16u; at++) {
+            for (var at = 0u; at < 16u; at++) {  // unrolled
                 let score = scores[(half + at) * PAD + lane / 16u];
                 let e = wide_panel[at * PAD + quad];
                 sums[0] += score.x * e;

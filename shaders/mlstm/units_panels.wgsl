@@ -29,59 +29,57 @@ fn state_matrix(k: u32, column: u32) -> Right {
     return coopLoadT<Right>(&wide[at], WIDE_PITCH);
 }
 
+// Loads have no conditions: what does not exist is read from the last place that does, and put away as 0. A load with a
+// condition of its own is waited for before the next one starts.
+
 fn stage_state(lane: u32, cell: u32, chunk: u32, depth: u32, first_width: u32, inverse: f32) {
-    let memory = memory_start(state_slot(chunk), cell);
-    for (var part = 0u; part < WIDTH / 16u; part++) {
+    let memory = memory_start(state_slot(chunk), cell) / 4u;
+    let row_pitch = parameters.v_dim / 4u;
+    for (var part = 0u; part < WIDTH / 16u; part++) {  // unrolled
         let index = lane + part * LANES;
-        var loaded = vec4<f16>();
         if STATE_TRANSPOSED {
             let a = first_width + index / 8u;
-            let v = depth + index % 8u * 4u;
-            if a < width_size() && v < depth_size() {
-                loaded = vec4<f16>(states[(memory + a * parameters.v_dim + v) / 4u] * inverse);
-            }
-            wide[index / 8u * NARROW_PITCH + index % 8u] = loaded;
+            let v = depth / 4u + index % 8u;
+            let exists = (a < width_size()) & (v < depth_size() / 4u);
+            let loaded = states[memory + min(a, width_size() - 1u) * row_pitch + min(v, depth_size() / 4u - 1u)];
+            wide[index / 8u * NARROW_PITCH + index % 8u] = select(vec4<f16>(), vec4<f16>(loaded * inverse), exists);
         } else {
             let a = depth + index / QUADS;
-            let v = first_width + index % QUADS * 4u;
-            if a < depth_size() && v < width_size() {
-                loaded = vec4<f16>(states[(memory + a * parameters.v_dim + v) / 4u] * inverse);
-            }
-            wide[index / QUADS * WIDE_PITCH + index % QUADS] = loaded;
+            let v = first_width / 4u + index % QUADS;
+            let exists = (a < depth_size()) & (v < width_size() / 4u);
+            let loaded = states[memory + min(a, depth_size() - 1u) * row_pitch + min(v, width_size() / 4u - 1u)];
+            wide[index / QUADS * WIDE_PITCH + index % QUADS] = select(vec4<f16>(), vec4<f16>(loaded * inverse), exists);
         }
     }
 }
 
 // Panels of A and, below it, of B.
 fn stage_operands(lane: u32, cell: u32, first: u32, count: u32, first_row: u32, tile: u32, depth: u32) {
-    let column = depth + lane % 16u * 4u;
-    for (var part = 0u; part < 8u; part++) {
+    let column = depth / 4u + lane % 16u;
+    let inside = column < depth_size() / 4u;
+    let place = min(column, depth_size() / 4u - 1u);
+    for (var part = 0u; part < 8u; part++) {  // unrolled
         let at = part * 8u + lane / 16u;
-        var loaded = vec4<f16>();
-        if first_row + at < count && column < depth_size() {
-            loaded = row_quad((row_start(cell, first + first_row + at, depth_size()) + column) / 4u);
-        }
-        wide[at * DEEP_PITCH + lane % 16u] = loaded;
+        let t = first + min(first_row + at, count - 1u);
+        let loaded = row_quad(row_start(cell, t, depth_size()) / 4u + place);
+        wide[at * DEEP_PITCH + lane % 16u] = select(vec4<f16>(), loaded, inside & (first_row + at < count));
     }
-    for (var part = 0u; part < 4u; part++) {
+    for (var part = 0u; part < 4u; part++) {  // unrolled
         let at = part * 8u + lane / 16u;
-        var loaded = vec4<f16>();
-        if tile + at < count && column < depth_size() {
-            loaded = column_quad((row_start(cell, first + tile + at, depth_size()) + column) / 4u);
-        }
-        wide[(ROWS + at) * DEEP_PITCH + lane % 16u] = loaded;
+        let t = first + min(tile + at, count - 1u);
+        let loaded = column_quad(row_start(cell, t, depth_size()) / 4u + place);
+        wide[(ROWS + at) * DEEP_PITCH + lane % 16u] = select(vec4<f16>(), loaded, inside & (tile + at < count));
     }
 }
 
 fn stage_summed(lane: u32, cell: u32, first: u32, count: u32, tile: u32, first_width: u32) {
-    for (var part = 0u; part < WIDTH / 16u; part++) {
+    for (var part = 0u; part < WIDTH / 16u; part++) {  // unrolled
         let index = lane + part * LANES;
         let at = tile + index / QUADS;
-        let column = first_width + index % QUADS * 4u;
-        var loaded = vec4<f16>();
-        if at < count && column < width_size() {
-            loaded = summed_quad((row_start(cell, first + at, width_size()) + column) / 4u);
-        }
-        wide[index / QUADS * WIDE_PITCH + index % QUADS] = loaded;
+        let column = first_width / 4u + index % QUADS;
+        let exists = (at < count) & (column < width_size() / 4u);
+        let t = first + min(at, count - 1u);
+        let loaded = summed_quad(row_start(cell, t, width_size()) / 4u + min(column, width_size() / 4u - 1u));
+        wide[index / QUADS * WIDE_PITCH + index % QUADS] = select(vec4<f16>(), loaded, exists);
     }
 }

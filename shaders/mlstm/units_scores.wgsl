@@ -69,8 +69,19 @@ fn weighted(product: f32, sum: f32, row: Row, column: vec4<f32>, used: bool) -> 
     return select(0.0, weight * (product + row.term + column.z), used);
 }
 
+// The sum of ln f between the row and the border of the tile `tile`, for a tile before the row's own where rows are queries,
+// behind it where they are keys; for others 0.
+fn edge_of(cell: u32, first: u32, tile: u32, row_index: u32, row: Row) -> f32 {
+    let key_tile = select(row_index, tile, ROWS_ARE_QUERIES) / TILE;
+    let query_tile = select(tile, row_index, ROWS_ARE_QUERIES) / TILE;
+    if key_tile >= query_tile {
+        return 0.0;
+    }
+    return row.edge + between(cell, first, key_tile, query_tile);
+}
+
 // Half a row of scores; their sum is given back. `tile` and `row_index` are places in the chunk of `count` positions.
-fn weigh(lane: u32, cell: u32, first: u32, count: u32, tile: u32, row_index: u32, row: Row) -> f32 {
+fn weigh(lane: u32, count: u32, tile: u32, row_index: u32, row: Row, edge: f32) -> f32 {
     let half = lane % 2u * 16u;
     let is_near = tile / TILE == row_index / TILE;
     let own = row_index % TILE;
@@ -82,15 +93,12 @@ fn weigh(lane: u32, cell: u32, first: u32, count: u32, tile: u32, row_index: u32
         }
         return 0.0;
     }
-    var edge = 0.0;
     running = 0.0;
-    if !is_near {
-        edge = row.edge + between(cell, first, key_tile, query_tile);
-    } else if ROWS_ARE_QUERIES {
+    if is_near && ROWS_ARE_QUERIES {
         for (var at = TILE - 1u; at >= half + 16u; at--) {
             running += taken(at, own);
         }
-    } else {
+    } else if is_near {
         for (var at = 0u; at < half; at++) {
             running += taken(at, own);
         }

@@ -57,36 +57,35 @@ fn main(
     }
     var row_sum = 0.0;
     var sums: array<Sum, 4u * BLOCKS>;
-    for (var i = 0u; i < 4u * BLOCKS; i++) {
+    for (var i = 0u; i < 4u * BLOCKS; i++) {  // unrolled
         sums[i] = Sum();
     }
 
     let normalizer = normalizer_start(state_slot(chunk), cell);
     for (var depth = 0u; depth < depth_size(); depth += 32u) {
-        for (var part = 0u; part < 4u; part++) {
+        for (var part = 0u; part < 4u; part++) {  // unrolled
             let quad = lane % 2u + part * 2u;
-            let column = depth + quad * 4u;
-            var loaded = vec4<f16>();
-            if has_row && column < depth_size() {
-                let place = (row_start(cell, first + row_index, depth_size()) + column) / 4u;
-                loaded = vec4<f16>(vec4<f32>(row_quad(place)) * row.pull);
-                if HAS_DEN {
-                    row_sum += dot(vec4<f32>(row_quad(place)) * (row.pull / scale), states[(normalizer + column) / 4u]);
-                }
+            let column = depth / 4u + quad;
+            let exists = has_row & (column < depth_size() / 4u);
+            let place = min(column, depth_size() / 4u - 1u);
+            let loaded = vec4<f32>(row_quad(row_start(cell, first + min(row_index, count - 1u), depth_size()) / 4u + place));
+            if HAS_DEN {
+                let term = dot(loaded * (row.pull / scale), states[normalizer / 4u + place]);
+                row_sum += select(0.0, term, exists);
             }
-            narrow[lane / 2u * NARROW_PITCH + quad] = loaded;
+            narrow[lane / 2u * NARROW_PITCH + quad] = select(vec4<f16>(), vec4<f16>(loaded * row.pull), exists);
         }
         stage_state(lane, cell, chunk, depth, first_width, 1.0 / scale);
         workgroupBarrier();
-        for (var k = 0u; k < 32u; k += 16u) {
+        for (var k = 0u; k < 32u; k += 16u) {  // unrolled
             var left: array<Left, 4>;
-            for (var i = 0u; i < 4u; i++) {
+            for (var i = 0u; i < 4u; i++) {  // unrolled
                 let at = i * 16u * NARROW_PITCH + k / 4u;
                 left[i] = coopLoadT<Left>(&narrow[at], NARROW_PITCH);
             }
-            for (var j = 0u; j < BLOCKS; j++) {
+            for (var j = 0u; j < BLOCKS; j++) {  // unrolled
                 let right = state_matrix(k, my_column + j * 16u);
-                for (var i = 0u; i < 4u; i++) {
+                for (var i = 0u; i < 4u; i++) {  // unrolled
                     sums[i * BLOCKS + j] = coopMultiplyAdd(left[i], right, sums[i * BLOCKS + j]);
                 }
             }
@@ -105,6 +104,7 @@ fn main(
                 column_forget[lane] = gate(LOG_FORGET, cell, first + tile + lane);
             }
         }
+        let edge = edge_of(cell, first, tile, row_index, row);
         var left_products = Sum();
         var right_products = Sum();
         for (var depth = 0u; depth < depth_size(); depth += 64u) {
@@ -113,7 +113,7 @@ fn main(
             }
             stage_operands(lane, cell, first, count, first_row, tile, depth);
             workgroupBarrier();
-            for (var k = 0u; k < 64u; k += 16u) {
+            for (var k = 0u; k < 64u; k += 16u) {  // unrolled
                 let at = subgroup * 16u * DEEP_PITCH + k / 4u;
                 let left = coopLoadT<Left>(&wide[at], DEEP_PITCH);
                 let near_at = ROWS * DEEP_PITCH + k / 4u;
@@ -132,18 +132,18 @@ fn main(
         coopStoreT(right_half, &products[right_at], STORE_PITCH);
         workgroupBarrier();
         stage_summed(lane, cell, first, count, tile, first_width);
-        row_sum += weigh(lane, cell, first, count, tile, row_index, row);
+        row_sum += weigh(lane, count, tile, row_index, row, edge);
         workgroupBarrier();
-        for (var k = 0u; k < COLUMNS; k += 16u) {
+        for (var k = 0u; k < COLUMNS; k += 16u) {  // unrolled
             var left: array<Left, 4>;
-            for (var i = 0u; i < 4u; i++) {
+            for (var i = 0u; i < 4u; i++) {  // unrolled
                 let at = i * 16u * NARROW_PITCH + k / 4u;
                 left[i] = coopLoadT<Left>(&narrow[at], NARROW_PITCH);
             }
-            for (var j = 0u; j < BLOCKS; j++) {
+            for (var j = 0u; j < BLOCKS; j++) {  // unrolled
                 let at = k * WIDE_PITCH + (my_column + j * 16u) / 4u;
                 let right = coopLoadT<Right>(&wide[at], WIDE_PITCH);
-                for (var i = 0u; i < 4u; i++) {
+                for (var i = 0u; i < 4u; i++) {  // unrolled
                     sums[i * BLOCKS + j] = coopMultiplyAdd(left[i], right, sums[i * BLOCKS + j]);
                 }
             }
@@ -165,18 +165,31 @@ fn main(
     let within = lane % SUBGROUP;
     let quad = within % STORE_QUADS;
     let mine = subgroup * 16u * STORE_PITCH;
-    for (var i = 0u; i < 4u; i++) {
-        for (var j = 0u; j < BLOCKS; j += 2u) {
+    for (var i = 0u; i < 4u; i++) {  // unrolled
+        for (var j = 0u; j < BLOCKS; j += 2u) {  // unrolled
+            // Loaded first, and without conditions, so that they need not be waited for one by one.
+            var others: array<vec4<f32>, STORES>;
+            var normalizers: array<vec4<f32>, STORES>;
+            for (var part = 0u; part < STORES; part++) {  // unrolled
+                let t = min(first_row + i * 16u + within / STORE_QUADS + part * (SUBGROUP / STORE_QUADS), count - 1u);
+                let column = min(first_width + my_column + j * 16u + quad * 4u, width_size() - 4u);
+                if HAS_DOTS {
+                    others[part] = dot_quad((row_start(cell, first + t, width_size()) + column) / 4u);
+                }
+                if STATE_TRANSPOSED {
+                    normalizers[part] = states[(normalizer + column) / 4u];
+                }
+            }
             let one = sums[i * BLOCKS + j];
             coopStoreT(one, &products[mine], STORE_PITCH);
             if BLOCKS > 1u {
-                let two = sums[i * BLOCKS + j + 1u];
+                let two = sums[(i * BLOCKS + j + 1u) % (4u * BLOCKS)];
                 let two_at = mine + 16u;
                 coopStoreT(two, &products[two_at], STORE_PITCH);
             }
             workgroupBarrier();
             var dots: array<vec2<f32>, STORES>;
-            for (var part = 0u; part < STORES; part++) {
+            for (var part = 0u; part < STORES; part++) {  // unrolled
                 let down_here = within / STORE_QUADS + part * (SUBGROUP / STORE_QUADS);
                 let t = first_row + i * 16u + down_here;
                 let column = first_width + my_column + j * 16u + quad * 4u;
@@ -187,12 +200,12 @@ fn main(
                     var four = vec4<f32>(products[at], products[at + 1u], products[at + 2u], products[at + 3u]) * result.x;
                     if STATE_TRANSPOSED {
                         // n belongs to the width where the state is read transposed.
-                        four += result.y * states[(normalizer + column) / 4u];
+                        four += result.y * normalizers[part];
                     }
                     let place = (row_start(cell, first + t, width_size()) + column) / 4u;
                     write(place, four);
                     if HAS_DOTS {
-                        let terms = four * dot_quad(place);
+                        let terms = four * others[part];
                         let sizes = abs(terms);
                         dots[part] =
                             vec2<f32>(terms.x + terms.y + terms.z + terms.w, sizes.x + sizes.y + sizes.z + sizes.w);
@@ -201,7 +214,7 @@ fn main(
             }
             workgroupBarrier();
             if HAS_DOTS {
-                for (var part = 0u; part < STORES; part++) {
+                for (var part = 0u; part < STORES; part++) {  // unrolled
                     let down_here = within / STORE_QUADS + part * (SUBGROUP / STORE_QUADS);
                     let at = (down_here * SHARES + subgroup * STORE_QUADS + quad) * 2u;
                     products[at] = dots[part].x;

@@ -1,9 +1,11 @@
 //! The WGSL kernels of gradus: plain text files and the table of programs made from them.
 //!
 //! A program is a list of files joined in order. The engine puts a generated head before them: `enable` lines, the alias
-//! `Element` and the constants of the variant. Files hold no `enable`, since it must come first.
+//! `Element` and the constants of the variant. Files hold no `enable`, since it must come first. A loop marked `// unrolled` is
+//! written out on the way, so that arrays that it indexes stay in registers.
 
 mod table;
+mod unroll;
 
 pub use table::*;
 
@@ -95,7 +97,7 @@ impl Kernel {
         text
     }
 
-    /// The whole text of a variant. `element` is `f32` or `f16`.
+    /// The whole text of a variant, its marked loops written out (`unroll`). `element` is `f32` or `f16`.
     pub fn source(&self, element: &str, constants: &[Constant]) -> String {
         let mut text = self.head(element, constants);
         for file in self.files {
@@ -105,6 +107,6 @@ impl Kernel {
                 text.push('\n');
             }
         }
-        text
+        unroll::unroll(text)
     }
 }

@@ -130,8 +130,8 @@ fn main(
     }
     workgroupBarrier();  // keys and values are complete before they are loaded
     var kept: array<Left, HIGH * DEPTH>;
-    for (var h = 0u; h < HIGH; h++) {
-        for (var d = 0u; d < DEPTH; d++) {
+    for (var h = 0u; h < HIGH; h++) {  // unrolled
+        for (var d = 0u; d < DEPTH; d++) {  // unrolled
             let place = (role * ROWS + base + 16u * h) * PITCH + 4u * d;
             kept[h * DEPTH + d] = coopLoadT<Left>(&halves[place], PITCH);
         }
@@ -157,26 +157,24 @@ fn main(
         let count = min(COLUMNS, parameters.queries - first);
         var of_queries: array<vec4<u32>, 4>;
         for (var i = 0u; i < 4u; i++) {
-            if column + i < count {
-                of_queries[i] = terms[tile_terms(tiles, tile) + column + i];
-            } else {
-                of_queries[i] = vec4<u32>(0u);
-            }
+            let exists = column + i < count;
+            let loaded = terms[tile_terms(tiles, tile) + select(0u, column + i, exists)];
+            of_queries[i] = select(vec4<u32>(0u), loaded, exists);
         }
-        for (var i = 0u; i < HIGH * WIDE; i++) {
+        for (var i = 0u; i < HIGH * WIDE; i++) {  // unrolled
             products[i] = Sum();
         }
-        for (var d = 0u; d < DEPTH; d++) {
-            for (var w = 0u; w < WIDE; w++) {
+        for (var d = 0u; d < DEPTH; d++) {  // unrolled
+            for (var w = 0u; w < WIDE; w++) {  // unrolled
                 let place = place_of_tile + role * TILE + 16u * w * PITCH + 4u * d;
                 let right = coopLoad<Right>(&halves[place], PITCH);
-                for (var h = 0u; h < HIGH; h++) {
+                for (var h = 0u; h < HIGH; h++) {  // unrolled
                     products[h * WIDE + w] = coopMultiplyAdd(kept[h * DEPTH + d], right, products[h * WIDE + w]);
                 }
             }
         }
-        for (var h = 0u; h < HIGH; h++) {
-            for (var w = 0u; w < WIDE; w++) {
+        for (var h = 0u; h < HIGH; h++) {  // unrolled
+            for (var w = 0u; w < WIDE; w++) {  // unrolled
                 let place = role * SCORES + (base + 16u * h) * SCORE_PITCH + 4u * w;
                 let pitch = SCORE_PITCH;
                 let matrix = products[h * WIDE + w];
@@ -217,16 +215,16 @@ fn main(
             halves[target_place + WEIGHTS] = vec4<f16>(select(vec4<f32>(0.0), d_score, seen & several));
         }
         workgroupBarrier();  // weights and the next tile are complete, products are read
-        for (var w = 0u; w < WIDE; w++) {
-            for (var h = 0u; h < HIGH; h++) {
+        for (var w = 0u; w < WIDE; w++) {  // unrolled
+            for (var h = 0u; h < HIGH; h++) {  // unrolled
                 let place = WEIGHTS_AT + role * WEIGHTS + (base + 16u * h) * WEIGHT_PITCH + 4u * w;
                 left[h] = coopLoadT<Left>(&halves[place], WEIGHT_PITCH);
             }
-            for (var d = 0u; d < DEPTH; d++) {
+            for (var d = 0u; d < DEPTH; d++) {  // unrolled
                 // p with do, ds with the queries
                 let place = place_of_tile + (1u - role) * TILE + 16u * w * PITCH + 4u * d;
                 let right = coopLoadT<Right>(&halves[place], PITCH);
-                for (var h = 0u; h < HIGH; h++) {
+                for (var h = 0u; h < HIGH; h++) {  // unrolled
                     sums[h * DEPTH + d] = coopMultiplyAdd(left[h], right, sums[h * DEPTH + d]);
                 }
             }
@@ -236,8 +234,8 @@ fn main(
     }
 
     let result = key_rows(batch, first_row, kv_head, ROWS, parameters.capacity);
-    for (var d = 0u; d < DEPTH; d++) {
-        for (var h = 0u; h < HIGH; h++) {
+    for (var d = 0u; d < DEPTH; d++) {  // unrolled
+        for (var h = 0u; h < HIGH; h++) {  // unrolled
             let place = role * SCORES + (base + 16u * h) * SCORE_PITCH + 4u * (d % 2u);
             let pitch = SCORE_PITCH;
             let matrix = sums[h * DEPTH + d];

@@ -73,8 +73,8 @@ fn main(
     }
     workgroupBarrier();  // queries and do are complete before they are loaded
     var kept: array<Left, HIGH * DEPTH>;
-    for (var h = 0u; h < HIGH; h++) {
-        for (var d = 0u; d < DEPTH; d++) {
+    for (var h = 0u; h < HIGH; h++) {  // unrolled
+        for (var d = 0u; d < DEPTH; d++) {  // unrolled
             let place = (role * ROWS + base + 16u * h) * PITCH + 4u * d;
             kept[h * DEPTH + d] = coopLoadT<Left>(&halves[place], PITCH);
         }
@@ -110,20 +110,20 @@ fn main(
     for (var first_key = start; first_key < end; first_key += COLUMNS) {
         next_keys = fetch_tile(2u, key_rows(batch, first_key + COLUMNS, kv_head, COLUMNS, end), lane);
         next_values = fetch_tile(3u, key_rows(batch, first_key + COLUMNS, kv_head, COLUMNS, end), lane);
-        for (var i = 0u; i < HIGH * WIDE; i++) {
+        for (var i = 0u; i < HIGH * WIDE; i++) {  // unrolled
             products[i] = Sum();
         }
         let right_at = select(VALUES_AT, keys_at, role == 0u);
-        for (var d = 0u; d < DEPTH; d++) {
-            for (var w = 0u; w < WIDE; w++) {
+        for (var d = 0u; d < DEPTH; d++) {  // unrolled
+            for (var w = 0u; w < WIDE; w++) {  // unrolled
                 let right = coopLoad<Right>(&halves[right_at + 16u * w * PITCH + 4u * d], PITCH);
-                for (var h = 0u; h < HIGH; h++) {
+                for (var h = 0u; h < HIGH; h++) {  // unrolled
                     products[h * WIDE + w] = coopMultiplyAdd(kept[h * DEPTH + d], right, products[h * WIDE + w]);
                 }
             }
         }
-        for (var h = 0u; h < HIGH; h++) {
-            for (var w = 0u; w < WIDE; w++) {
+        for (var h = 0u; h < HIGH; h++) {  // unrolled
+            for (var w = 0u; w < WIDE; w++) {  // unrolled
                 let place = role * SCORES + (base + 16u * h) * SCORE_PITCH + 4u * w;
                 let pitch = SCORE_PITCH;
                 let matrix = products[h * WIDE + w];
@@ -151,15 +151,15 @@ fn main(
             halves[WEIGHTS_AT + row * WEIGHT_PITCH + lane % 8u] = vec4<f16>(select(vec4<f32>(0.0), d_score, counts));
         }
         workgroupBarrier();  // ds and the next tile are complete, products are read
-        for (var w = 0u; w < WIDE; w++) {
-            for (var h = 0u; h < HIGH; h++) {
+        for (var w = 0u; w < WIDE; w++) {  // unrolled
+            for (var h = 0u; h < HIGH; h++) {  // unrolled
                 let place = WEIGHTS_AT + (base + 16u * h) * WEIGHT_PITCH + 4u * w;
                 left[h] = coopLoadT<Left>(&halves[place], WEIGHT_PITCH);
             }
-            for (var i = 0u; i < HALF; i++) {
+            for (var i = 0u; i < HALF; i++) {  // unrolled
                 // Of an odd number of matrices the last one here is not one: what it gives of the padding is not stored.
                 let right = coopLoadT<Right>(&halves[keys_at + 16u * w * PITCH + 4u * (role * HALF + i)], PITCH);
-                for (var h = 0u; h < HIGH; h++) {
+                for (var h = 0u; h < HIGH; h++) {  // unrolled
                     sums[h * HALF + i] = coopMultiplyAdd(left[h], right, sums[h * HALF + i]);
                 }
             }
@@ -167,8 +167,8 @@ fn main(
         keys_at = TILE - keys_at;
     }
 
-    for (var i = 0u; i < HALF; i++) {
-        for (var h = 0u; h < HIGH; h++) {
+    for (var i = 0u; i < HALF; i++) {  // unrolled
+        for (var h = 0u; h < HIGH; h++) {  // unrolled
             let place = role * SCORES + (base + 16u * h) * SCORE_PITCH + 4u * (i % 2u);
             let pitch = SCORE_PITCH;
             let matrix = sums[h * HALF + i];

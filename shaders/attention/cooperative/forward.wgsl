@@ -76,8 +76,8 @@ fn main(
     }
     workgroupBarrier();  // the queries are complete before they are loaded
     var q: array<Left, HIGH * DEPTH>;
-    for (var h = 0u; h < HIGH; h++) {
-        for (var d = 0u; d < DEPTH; d++) {
+    for (var h = 0u; h < HIGH; h++) {  // unrolled
+        for (var d = 0u; d < DEPTH; d++) {  // unrolled
             q[h * DEPTH + d] = coopLoadT<Left>(&halves[(base + 16u * h) * PITCH + 4u * d], PITCH);
         }
     }
@@ -93,19 +93,19 @@ fn main(
     for (var first_key = start; first_key < end; first_key += COLUMNS) {
         next_keys = fetch_tile(1u, key_rows(batch, first_key + COLUMNS, kv_head, COLUMNS, end), lane);
         var values = fetch_tile(2u, key_rows(batch, first_key, kv_head, COLUMNS, end), lane);
-        for (var i = 0u; i < HIGH * WIDE; i++) {
+        for (var i = 0u; i < HIGH * WIDE; i++) {  // unrolled
             products[i] = Sum();
         }
-        for (var d = 0u; d < DEPTH; d++) {
-            for (var w = 0u; w < WIDE; w++) {
+        for (var d = 0u; d < DEPTH; d++) {  // unrolled
+            for (var w = 0u; w < WIDE; w++) {  // unrolled
                 let right = coopLoad<Right>(&halves[KEYS_AT + 16u * w * PITCH + 4u * d], PITCH);
-                for (var h = 0u; h < HIGH; h++) {
+                for (var h = 0u; h < HIGH; h++) {  // unrolled
                     products[h * WIDE + w] = coopMultiplyAdd(q[h * DEPTH + d], right, products[h * WIDE + w]);
                 }
             }
         }
-        for (var h = 0u; h < HIGH; h++) {
-            for (var w = 0u; w < WIDE; w++) {
+        for (var h = 0u; h < HIGH; h++) {  // unrolled
+            for (var w = 0u; w < WIDE; w++) {  // unrolled
                 let place = (base + 16u * h) * SCORE_PITCH + 4u * w;
                 let pitch = SCORE_PITCH;
                 let matrix = products[h * WIDE + w];
@@ -123,9 +123,9 @@ fn main(
                 atomicStore(&grown, 0u);
             }
             // Some reference moved: the sums pass through the place of the scores, of which two columns of matrices fit.
-            for (var d = 0u; d < DEPTH; d++) {
+            for (var d = 0u; d < DEPTH; d++) {  // unrolled
                 let pitch = SCORE_PITCH;
-                for (var h = 0u; h < HIGH; h++) {
+                for (var h = 0u; h < HIGH; h++) {  // unrolled
                     let place = (base + 16u * h) * SCORE_PITCH + 4u * (d % 2u);
                     let matrix = sums[h * DEPTH + d];
                     coopStoreT(matrix, &scores[place], pitch);
@@ -135,21 +135,21 @@ fn main(
                     scores[row * SCORE_PITCH + 4u * (d % 2u) + i] *= state.factor;
                 }
                 workgroupBarrier();  // the sums are scaled before they are loaded
-                for (var h = 0u; h < HIGH; h++) {
+                for (var h = 0u; h < HIGH; h++) {  // unrolled
                     let place = (base + 16u * h) * SCORE_PITCH + 4u * (d % 2u);
                     sums[h * DEPTH + d] = coopLoadT<Sum>(&scores[place], pitch);
                 }
             }
             workgroupBarrier();  // the sums are loaded before the next tile's scores overwrite them
         }
-        for (var w = 0u; w < WIDE; w++) {
-            for (var h = 0u; h < HIGH; h++) {
+        for (var w = 0u; w < WIDE; w++) {  // unrolled
+            for (var h = 0u; h < HIGH; h++) {  // unrolled
                 let place = WEIGHTS_AT + (base + 16u * h) * WEIGHT_PITCH + 4u * w;
                 left[h] = coopLoadT<Left>(&halves[place], WEIGHT_PITCH);
             }
-            for (var d = 0u; d < DEPTH; d++) {
+            for (var d = 0u; d < DEPTH; d++) {  // unrolled
                 let right = coopLoadT<Right>(&halves[VALUES_AT + 16u * w * PITCH + 4u * d], PITCH);
-                for (var h = 0u; h < HIGH; h++) {
+                for (var h = 0u; h < HIGH; h++) {  // unrolled
                     sums[h * DEPTH + d] = coopMultiplyAdd(left[h], right, sums[h * DEPTH + d]);
                 }
             }
@@ -161,8 +161,8 @@ fn main(
         report_first_key(first_seen, last_seen + 1u);
     }
     totals[lane] = state.total;
-    for (var d = 0u; d < DEPTH; d++) {
-        for (var h = 0u; h < HIGH; h++) {
+    for (var d = 0u; d < DEPTH; d++) {  // unrolled
+        for (var h = 0u; h < HIGH; h++) {  // unrolled
             let place = (base + 16u * h) * SCORE_PITCH + 4u * (d % 2u);
             let pitch = SCORE_PITCH;
             let matrix = sums[h * DEPTH + d];

@@ -2,8 +2,8 @@
 // operands in registers; tiles of 32 rows of the other operand pass by in workgroup memory.
 //
 // Matrices are opaque, so scores go through workgroup memory: a subgroup multiplies and stores them (f32), plain code turns
-// them into weights (f16), and a subgroup loads these as left operands of the next product. EACH is 32 for D <= 64 and 16
-// above: a subgroup's sums, operands and scores stay in registers then. Rows in workgroup memory are padded by 8 halves or
+// them into weights (f16), and a subgroup loads these as left operands of the next product. EACH is 16, or in the gradients up to
+// D = 64 32: a subgroup's sums, operands and scores stay in registers then, all loops over them being written out. Rows in workgroup memory are padded by 8 halves or
 // 4 floats; without, matrices are loaded at half the speed.
 //
 // The kernel that includes this file defines `read_operand`, which reads four columns of the operand that `which` says, and
@@ -43,13 +43,13 @@ fn key_rows(batch: u32, first: u32, kv_head: u32, most: u32, end: u32) -> Rows {
     return Rows(key_place(batch, first, kv_head) / 4u, parameters.kv_heads * PACKS, count);
 }
 
-// Vector `index` of some rows, counted row by row.
+// Vector `index` of some rows, counted row by row. The load has no condition, which would be waited for: for what does not
+// exist the operand's first vector is read, and 0 taken.
 fn fetch(which: u32, rows: Rows, index: u32) -> vec4<f16> {
     let row = index / PACKS;
-    if row < rows.count {
-        return read_operand(which, rows.place + row * rows.stride + index % PACKS);
-    }
-    return vec4<f16>(0.0h);
+    let exists = row < rows.count;
+    let place = rows.place + row * rows.stride + index % PACKS;
+    return select(vec4<f16>(), read_operand(which, select(0u, place, exists)), exists);
 }
 
 // This invocation's share of a tile of 32 rows: 32 · PACKS vectors are DEPTH for each of the 128 invocations.

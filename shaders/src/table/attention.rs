@@ -4,8 +4,8 @@
 //! What reads the first keys of documents comes in two kernels, without and with them, the latter with their binding as
 //! the constant `FIRST_KEYS`; the kernels of the gradients find them in the terms and have the constant `DOCUMENTS`.
 //! Operands are read in two ways: by vectors for a head_dim that is a multiple of 4, by single elements for any. The kernels
-//! on matrix units have `HEAD_DIM`, a multiple of 16 up to 128, and `EACH`, the rows a subgroup keeps: 16 or 32, the latter
-//! up to a head_dim of 64.
+//! on matrix units have `HEAD_DIM`, a multiple of 16 up to 128, and `EACH`, the rows a subgroup keeps: 16, or in the gradients'
+//! up to a head_dim of 64 also 32.
 
 use super::*;
 
@@ -52,6 +52,14 @@ macro_rules! steps {
 }
 
 macro_rules! units {
+    (forward $constant:expr) => {
+        &[
+            &[("HEAD_DIM", 16), ("EACH", 16), $constant],
+            &[("HEAD_DIM", 64), ("EACH", 16), $constant],
+            &[("HEAD_DIM", 80), ("EACH", 16), $constant],
+            &[("HEAD_DIM", 128), ("EACH", 16), $constant],
+        ]
+    };
     ($($constant:expr),*) => {
         &[
             $(&[("HEAD_DIM", 16), ("EACH", 32), $constant],
@@ -165,7 +173,7 @@ pub static FORWARD_UNITS: [Kernel; 2] = [
         name: "attention/units_forward",
         files: &[INDEX, FLOAT, ROUGH, COOPERATIVE, SIZES, WHOLE, UNITS_TILE, UNITS_WEIGH, UNITS_FORWARD],
         bindings: &[Read, Read, Read, ReadWrite, ReadWrite],
-        variants: units!(("FIRST_KEYS", 0)),
+        variants: units!(forward("FIRST_KEYS", 0)),
     },
     Kernel {
         name: "attention/units_forward_documents",
@@ -183,7 +191,7 @@ pub static FORWARD_UNITS: [Kernel; 2] = [
             UNITS_FORWARD,
         ],
         bindings: &[Read, Read, Read, ReadWrite, ReadWrite, Read, ReadWrite],
-        variants: units!(("FIRST_KEYS", 6)),
+        variants: units!(forward("FIRST_KEYS", 6)),
     },
 ];
 /// The gradient of the query on matrix units.

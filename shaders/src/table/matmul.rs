@@ -9,6 +9,7 @@ const BATCH: File = file!("matmul/batch.wgsl");
 const WALK: File = file!("matmul/walk.wgsl");
 const TILED: File = file!("matmul/tiled.wgsl");
 const ON_UNITS: File = file!("matmul/cooperative.wgsl");
+const UNITS_PANELS: File = file!("matmul/units_panels.wgsl");
 const A_WALK: File = file!("matmul/a_walk.wgsl");
 const B_WALK: File = file!("matmul/b_walk.wgsl");
 const A_VECTOR: File = file!("matmul/a_vector.wgsl");
@@ -37,7 +38,7 @@ pub type Epilogues = &'static [Kernel];
 /// Tile sizes as `TILE_M`, `TILE_N`, `ROW_QUADS`, `COLUMN_QUADS`, from large outputs to small.
 pub const TILES: [[u32; 4]; 3] = [[128, 64, 2, 2], [64, 64, 2, 1], [32, 32, 1, 1]];
 
-const fn variant(tile: [u32; 4], a: u32, b: u32, summed: u32) -> [Constant; 7] {
+const fn variant(tile: [u32; 4], a: u32, b: u32, summed: u32, whole: u32) -> [Constant; 8] {
     [
         ("TILE_M", tile[0]),
         ("TILE_N", tile[1]),
@@ -46,19 +47,21 @@ const fn variant(tile: [u32; 4], a: u32, b: u32, summed: u32) -> [Constant; 7] {
         ("A_TRANSPOSED", a),
         ("B_TRANSPOSED", b),
         ("SUMMED", summed),
+        ("WHOLE", whole),
     ]
 }
 
-/// The constants of a tile size, of how the operands are stored, and of whether several products are added up.
-pub fn constants(tile: [u32; 4], a_transposed: bool, b_transposed: bool, summed: bool) -> [Constant; 7] {
-    variant(tile, a_transposed as u32, b_transposed as u32, summed as u32)
+/// The constants of a tile size, of how the operands are stored, of whether several products are added up, and of whether the
+/// tiles fill the matrices.
+pub fn constants(tile: [u32; 4], [a_transposed, b_transposed]: [bool; 2], summed: bool, whole: bool) -> [Constant; 8] {
+    variant(tile, a_transposed as u32, b_transposed as u32, summed as u32, whole as u32)
 }
 
 /// Tile sizes on matrix units as `TILE_M`, `TILE_N`, `TILE_K`, and a subgroup's `SHARE_M`, `SHARE_N`: of large outputs, of
 /// small ones.
 pub const UNIT_TILES: [[u32; 5]; 2] = [[128, 128, 32, 64, 64], [64, 64, 64, 32, 32]];
 
-const fn unit_variant(tile: [u32; 5], a: u32, b: u32) -> [Constant; 7] {
+const fn unit_variant(tile: [u32; 5], a: u32, b: u32, whole: u32) -> [Constant; 8] {
     [
         ("TILE_M", tile[0]),
         ("TILE_N", tile[1]),
@@ -67,27 +70,43 @@ const fn unit_variant(tile: [u32; 5], a: u32, b: u32) -> [Constant; 7] {
         ("SHARE_N", tile[4]),
         ("A_TRANSPOSED", a),
         ("B_TRANSPOSED", b),
+        ("WHOLE", whole),
     ]
 }
 
-/// The constants of a tile size on matrix units and of how the operands are stored.
-pub fn unit_constants(tile: [u32; 5], a_transposed: bool, b_transposed: bool) -> [Constant; 7] {
-    unit_variant(tile, a_transposed as u32, b_transposed as u32)
+/// The constants of a tile size on matrix units, of how the operands are stored, and of whether the tiles fill the matrices.
+pub fn unit_constants(tile: [u32; 5], [a_transposed, b_transposed]: [bool; 2], whole: bool) -> [Constant; 8] {
+    unit_variant(tile, a_transposed as u32, b_transposed as u32, whole as u32)
 }
 
 const ALL_TILES: &[&[Constant]] = &[
-    &variant(TILES[0], 0, 0, 0),
-    &variant(TILES[0], 0, 1, 0),
-    &variant(TILES[0], 1, 0, 0),
-    &variant(TILES[0], 1, 1, 1),
-    &variant(TILES[1], 0, 0, 0),
-    &variant(TILES[1], 0, 1, 0),
-    &variant(TILES[1], 1, 0, 0),
-    &variant(TILES[1], 1, 1, 1),
-    &variant(TILES[2], 0, 0, 0),
-    &variant(TILES[2], 0, 1, 1),
-    &variant(TILES[2], 1, 0, 1),
-    &variant(TILES[2], 1, 1, 1),
+    &variant(TILES[0], 0, 0, 0, 0),
+    &variant(TILES[0], 0, 1, 0, 0),
+    &variant(TILES[0], 1, 0, 0, 0),
+    &variant(TILES[0], 1, 1, 1, 0),
+    &variant(TILES[1], 0, 0, 0, 0),
+    &variant(TILES[1], 0, 1, 0, 0),
+    &variant(TILES[1], 1, 0, 0, 0),
+    &variant(TILES[1], 1, 1, 1, 0),
+    &variant(TILES[2], 0, 0, 0, 0),
+    &variant(TILES[2], 0, 1, 1, 0),
+    &variant(TILES[2], 1, 0, 1, 0),
+    &variant(TILES[2], 1, 1, 1, 0),
+];
+/// What runs where all is read and written in vectors.
+const VECTOR_TILES: &[&[Constant]] = &[
+    ALL_TILES[0],
+    ALL_TILES[1],
+    ALL_TILES[2],
+    ALL_TILES[3],
+    ALL_TILES[4],
+    ALL_TILES[8],
+    &variant(TILES[0], 0, 0, 0, 1),
+    &variant(TILES[0], 0, 1, 0, 1),
+    &variant(TILES[0], 1, 0, 0, 1),
+    &variant(TILES[1], 0, 1, 0, 1),
+    &variant(TILES[1], 1, 1, 1, 1),
+    &variant(TILES[2], 0, 0, 0, 1),
 ];
 const SOME_TILES: &[&[Constant]] = &[ALL_TILES[0], ALL_TILES[5], ALL_TILES[10], ALL_TILES[11]];
 
@@ -129,11 +148,16 @@ macro_rules! on_units {
         Kernel {
             name: concat!("matmul/units_", $kind, "_", $types, $more),
             files: &[
-                INDEX, BATCH, WALK, A_WALK, B_WALK, $typed[0], $typed[1], $typed[2], A_VECTOR, B_VECTOR, $epilogue, C_VECTOR, COOPERATIVE,
-                $places[0], $places[1], ON_UNITS,
+                INDEX, BATCH, COOPERATIVE, $typed[0], $typed[1], $typed[2], UNITS_PANELS, $places[0], $places[1], $epilogue, C_VECTOR,
+                ON_UNITS,
             ],
             bindings: $bindings,
-            variants: &[&unit_variant(UNIT_TILES[0], $a, $b), &unit_variant(UNIT_TILES[1], $a, $b)],
+            variants: &[
+                &unit_variant(UNIT_TILES[0], $a, $b, 0),
+                &unit_variant(UNIT_TILES[0], $a, $b, 1),
+                &unit_variant(UNIT_TILES[1], $a, $b, 0),
+                &unit_variant(UNIT_TILES[1], $a, $b, 1),
+            ],
         }
     };
 }
@@ -143,7 +167,7 @@ const FULL_TYPES: [File; 3] = [A_FULL, B_FULL, C_FULL];
 /// Products of f32 alone, by how A, B and C are read and written: all in vectors; and with C element by element, A and B in
 /// vectors, B not, A not, neither.
 pub static FULL: [Epilogues; 5] = [
-    tiled!(all "vvv", [A_VECTOR, B_VECTOR, C_VECTOR], "fff", FULL_TYPES, ALL_TILES),
+    tiled!(all "vvv", [A_VECTOR, B_VECTOR, C_VECTOR], "fff", FULL_TYPES, VECTOR_TILES),
     tiled!(all "vvs", [A_VECTOR, B_VECTOR, C_SCALAR], "fff", FULL_TYPES, ALL_TILES),
     tiled!(all "vss", [A_VECTOR, B_SCALAR, C_SCALAR], "fff", FULL_TYPES, ALL_TILES),
     tiled!(all "svs", [A_SCALAR, B_VECTOR, C_SCALAR], "fff", FULL_TYPES, ALL_TILES),

@@ -26,17 +26,19 @@ const fn of_output(name: &'static str, files: &'static [File], bindings: &'stati
 pub static GATES: Kernel =
     of_gate("mlstm/gates", &[INDEX, FLOAT, LAYOUT, file!("mlstm/gates.wgsl")], &[Read, Read, Read, ReadWrite]);
 /// The states at all chunk borders.
-pub static STATES: Kernel = kernel(
-    "mlstm/states",
-    &[INDEX, FLOAT, LAYOUT, file!("mlstm/states_forward.wgsl"), STATES_PASS],
-    &[Read, Read, Read, ReadWrite],
-);
+pub static STATES: Kernel = Kernel {
+    name: "mlstm/states",
+    files: &[INDEX, FLOAT, LAYOUT, file!("mlstm/states_forward.wgsl"), STATES_PASS],
+    bindings: &[Read, Read, Read, ReadWrite],
+    variants: SIDES,
+};
 /// The gradients of the states at all chunk borders.
-pub static D_STATES: Kernel = kernel(
-    "mlstm/d_states",
-    &[INDEX, FLOAT, LAYOUT, file!("mlstm/states_backward.wgsl"), STATES_PASS],
-    &[Read, Read, Read, Read, Read, ReadWrite],
-);
+pub static D_STATES: Kernel = Kernel {
+    name: "mlstm/d_states",
+    files: &[INDEX, FLOAT, LAYOUT, file!("mlstm/states_backward.wgsl"), STATES_PASS],
+    bindings: &[Read, Read, Read, Read, Read, ReadWrite],
+    variants: SIDES,
+};
 /// h and den.
 pub static OUTPUT: Kernel = of_output(
     "mlstm/output",

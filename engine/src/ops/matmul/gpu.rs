@@ -274,26 +274,35 @@ impl<'a> Product<'a> {
             Some(mixed) => mixed.tiled[usize::from(place != 0)],
         };
         let summed = self.batch.summed() != 1;
-        let constants = shaders::constants(cut.tile, self.left.transposed, self.right.transposed, summed);
-        self.run(kernels, &constants, [cut.tile[0], cut.tile[1]], cut.parts, 8)
+        let tile = [cut.tile[0], cut.tile[1], 8];
+        let whole = place == 0 && self.is_whole(tile);
+        let constants = shaders::constants(cut.tile, [self.left.transposed, self.right.transposed], summed, whole);
+        self.run(kernels, &constants, tile, cut.parts)
     }
 
     fn run_on_units(&self, mixed: &shaders::Mixed, cut: Cut<5>) -> Result<()> {
         let place = 2 * usize::from(self.left.transposed) + usize::from(self.right.transposed);
-        let constants = shaders::unit_constants(cut.tile, self.left.transposed, self.right.transposed);
-        let tile = [cut.tile[0], cut.tile[1]];
-        self.run(mixed.on_units[place], &constants, tile, cut.parts, cut.tile[2] as usize)
+        let tile = [cut.tile[0], cut.tile[1], cut.tile[2]];
+        let sides = [self.left.transposed, self.right.transposed];
+        let constants = shaders::unit_constants(cut.tile, sides, self.is_whole(tile));
+        self.run(mixed.on_units[place], &constants, tile, cut.parts)
     }
 
-    /// `step`: how much of the depth a kernel multiplies at a time.
+    /// Whether tiles of this size, with this step along the depth, fill the matrices.
+    fn is_whole(&self, tile: [u32; 3]) -> bool {
+        let Batch { rows, columns, depth, .. } = self.batch;
+        [rows, columns, depth].into_iter().zip(tile).all(|(size, part)| size > 0 && size.is_multiple_of(part as usize))
+    }
+
+    /// `tile`: rows, columns, and how much of the depth a kernel multiplies at a time.
     fn run(
         &self,
         kernels: shaders::Epilogues,
         constants: &[Constant],
-        [tile_rows, tile_columns]: [u32; 2],
+        [tile_rows, tile_columns, step]: [u32; 3],
         parts: usize,
-        step: usize,
     ) -> Result<()> {
+        let step = step as usize;
         let part_depth = self.batch.depth.div_ceil(parts).next_multiple_of(step).max(step);
         let elements = self.batch.elements();
         let sums = (parts > 1)

@@ -109,7 +109,8 @@ fn plain(call: &Call, given: Given) -> Result<Made> {
     let buffers = [d_h, h, den, gates, states, &rows];
     call.dispatch(&shaders::ROWS, &call.output_variant(), 0, &buffers, workgroups, flops)?;
     let buffers = [query, d_h, gates, &rows, states, d_states];
-    call.dispatch(&shaders::D_STATES, &[], flags, &buffers, call.state_workgroups(), call.state_flops())?;
+    let (side, tiles) = call.state_tiles();
+    call.dispatch(&shaders::D_STATES, &[("SIDE", side)], flags, &buffers, tiles, call.state_flops())?;
 
     // In f32 whatever the inputs are: the gates' gradients are differences of their products.
     let (d_query, d_key) = (call.tensor(&sizes.query())?, call.tensor(&sizes.query())?);

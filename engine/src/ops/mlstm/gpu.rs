@@ -22,6 +22,8 @@ pub(super) const RESET_GIVEN: u32 = 8;
 const TILE: usize = 64;
 /// Rows and columns of the state that one workgroup of the state kernels computes.
 const STATE_TILE: usize = 32;
+/// Workgroups that fill a large card: where there are fewer, tiles of the state are smaller.
+const MANY: usize = 128;
 const LANES: usize = 256;
 
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -133,9 +135,11 @@ impl<'a> Call<'a> {
         positions * (scores + 2 * sizes.state()) as f64
     }
 
-    pub(super) fn state_workgroups(&self) -> usize {
+    /// The side of a tile of the state, and how many tiles there are.
+    pub(super) fn state_tiles(&self) -> (u32, usize) {
         let sizes = self.sizes;
-        sizes.qk_dim.div_ceil(STATE_TILE) * sizes.v_dim.div_ceil(STATE_TILE) * sizes.cells()
+        let tiles = |side: usize| sizes.qk_dim.div_ceil(side) * sizes.v_dim.div_ceil(side) * sizes.cells();
+        if tiles(64) >= MANY { (64, tiles(64)) } else { (32, tiles(32)) }
     }
 
     pub(super) fn state_flops(&self) -> f64 {
@@ -213,7 +217,8 @@ impl<'a> Call<'a> {
         if self.units {
             self.units_states(flags, &buffers)?;
         } else {
-            self.dispatch(&shaders::STATES, &[], flags, &buffers, self.state_workgroups(), self.state_flops())?;
+            let (side, tiles) = self.state_tiles();
+            self.dispatch(&shaders::STATES, &[("SIDE", side)], flags, &buffers, tiles, self.state_flops())?;
         }
         Ok((gates, states))
     }

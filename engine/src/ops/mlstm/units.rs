@@ -24,8 +24,6 @@ use crate::tensor::Tensor;
 
 /// Rows of the output of a workgroup of the tile kernels, and columns for each of its BLOCKS.
 const TILE: usize = 64;
-/// Workgroups that fill a large card: where there are fewer, tiles of the state are smaller.
-const MANY: usize = 128;
 /// Planes of `rows`, and numbers of each chunk behind them, as in mlstm/units_layout.wgsl.
 const ROW_PLANES: usize = 15;
 const CHUNK_NUMBERS: usize = 2;
@@ -68,13 +66,6 @@ impl Call<'_> {
         let positions = (sizes.cells() * sizes.sequence) as f64;
         let scores = (sizes.chunk_size + TILE) * (depth * width.div_ceil(TILE * blocks) + width);
         positions * (scores + 2 * sizes.state()) as f64
-    }
-
-    /// The side of a tile of the state, and how many tiles there are.
-    fn state_tiles(&self) -> (u32, usize) {
-        let sizes = self.sizes;
-        let tiles = |side: usize| sizes.qk_dim.div_ceil(side) * sizes.v_dim.div_ceil(side) * sizes.cells();
-        if tiles(64) >= MANY { (64, tiles(64)) } else { (32, tiles(32)) }
     }
 
     fn scale(&self, states: &Tensor) -> Result<()> {

@@ -60,6 +60,7 @@ fn without_matrices(text: &str) -> String {
         ("PACKS + 2u", "PACKS"),
         ("COLUMNS / 4u + 2u", "COLUMNS / 4u"),
         ("COLUMNS / 4u + 1u", "COLUMNS / 4u"),
+        ("  // unrolled", ""),
         ("h < HIGH", "h < HIGH * one()"),
         ("w < WIDE", "w < WIDE * one()"),
         ("d < DEPTH;", "d < DEPTH * one();"),
