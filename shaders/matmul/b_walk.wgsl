@@ -1,4 +1,4 @@
-// Where an invocation's first vector of a panel of B is, and where that of the next panel.
+// Where an invocation's first vector of a panel of B is, and where that of a panel further on.
 //
 // Stored along the depth ([columns, depth], B_TRANSPOSED), the four of a vector follow each other along it; else along the columns.
 
@@ -13,7 +13,7 @@ fn start_b(lane: u32, first: u32, depth: u32, base: u32) -> Walk {
     return Walk(line, k, base + k * parameters.columns + line);
 }
 
-fn advance_b(walk: Walk) -> Walk {
+fn advance_b(walk: Walk, panels: u32) -> Walk {
     let further = select(TILE_K * parameters.columns, TILE_K, B_TRANSPOSED == 1u);
-    return Walk(walk.line, walk.k + TILE_K, walk.place + further);
+    return Walk(walk.line, walk.k + panels * TILE_K, walk.place + panels * further);
 }

@@ -131,10 +131,9 @@ fn main(
     let all_steps = select(steps, steps * parameters.summed, SUMMED == 1u);
     for (var step = 1u; step <= all_steps; step++) {
         // After the last step the walk is beyond the end, where nothing is read; if all is WHOLE it stays on the last panel.
-        if (WHOLE == 0u) | (step < all_steps) {
-            walk_a = advance_a(walk_a);
-            walk_b = advance_b(walk_b);
-        }
+        let panels = select(1u, 0u, (WHOLE == 1u) & (step == all_steps));
+        walk_a = advance_a(walk_a, panels);
+        walk_b = advance_b(walk_b, panels);
         if SUMMED == 1u && step % steps == 0u && step < all_steps {
             let base = start + further(step / steps);
             walk_a = start_a(lane, work.row, work.depth, base.x);

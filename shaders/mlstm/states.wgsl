@@ -101,10 +101,12 @@ fn main(
         let count = chunk_rows(chunk);
         let first = chunk * parameters.chunk_size;
         let factor = carry(cell, chunk, writes_stabilizer);
-        for (var t = lane; t < count; t += LANES) {
-            row_weights[t] = row_weight(cell, first + t);
-            column_weights[t] = column_weight(cell, first + t);
-            normalizer_weights[t] = normalizer_weight(cell, first + t);
+        for (var part = 0u; part < 256u / LANES; part++) {  // unrolled
+            let at = lane + part * LANES;
+            let t = first + min(at, count - 1u);
+            row_weights[at] = row_weight(cell, t);
+            column_weights[at] = column_weight(cell, t);
+            normalizer_weights[at] = normalizer_weight(cell, t);
         }
         for (var i = 0u; i < 4u; i++) {  // unrolled
             state[i] *= factor;

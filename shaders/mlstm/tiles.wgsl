@@ -5,7 +5,7 @@
 // queries and columns keys or the reverse, and what is written. Rows and columns are positions of one chunk.
 // One workgroup computes 64 rows x 64 columns of the output, 4 x 4 an invocation: first A G in panels of 16, then, for
 // each tile of 32 positions on the other axis that the mask does not rule out, the scores 64 x 32 in panels of 16, their
-// decay, and their product with E in two halves of 16.
+// decay, and their product with E in two halves of 16. Each panel is on its way while the one before is multiplied.
 // The stabiliser m_t is known before the products, so every exponent is at most 0 and nothing is rescaled.
 // Barriers: a panel is complete before it is multiplied, and multiplied before the next overwrites it; scores are complete
 // before they meet E, and read before the next tile's.
@@ -27,10 +27,10 @@ var<private> chunk: u32;
 var<private> first: u32;  // the chunk's first position
 var<private> count: u32;  // and its positions
 
-// Loads have no conditions: what does not exist is read from the last place that does, and put away as 0. A load with a
+// Panels are fetched into registers while the ones before are multiplied. Loads have no conditions: what does not exist is read from the last place that does, and put away as 0. A load with a
 // condition of its own is waited for before the next one starts.
 
-fn load_row_panel(lane: u32, first_row: u32, depth: u32) {
+fn fetch_row_panel(lane: u32, first_row: u32, depth: u32) -> vec4<f32> {
     let at = depth + lane % DEPTH;
     let place = min(at, depth_size() - 1u);
     var values = vec4<f32>(0.0);
@@ -40,22 +40,32 @@ fn load_row_panel(lane: u32, first_row: u32, depth: u32) {
         let loaded = row_operand(row_start(cell, t, depth_size()) + place, cell, t);
         values[part] = select(0.0, loaded, (at < depth_size()) & (row < count));
     }
+    return values;
+}
+
+fn put_row_panel(lane: u32, values: vec4<f32>) {
     wide_panel[lane % DEPTH * PAD + lane / DEPTH] = values;
 }
 
-fn load_column_panel(lane: u32, first_column: u32, depth: u32) {
+fn fetch_column_panel(lane: u32, first_column: u32, depth: u32) -> vec2<f32> {
     let at = depth + lane % DEPTH;
     let place = min(at, depth_size() - 1u);
+    var values = vec2<f32>(0.0);
     for (var part = 0u; part < 2u; part++) {  // unrolled
-        let index = lane / DEPTH + part * 16u;
-        let column = first_column + index;
+        let column = first_column + lane / DEPTH + part * 16u;
         let t = first + min(column, count - 1u);
         let loaded = column_operand(row_start(cell, t, depth_size()) + place, cell, t);
-        narrow_panel[lane % DEPTH * 33u + index] = select(0.0, loaded, (at < depth_size()) & (column < count));
+        values[part] = select(0.0, loaded, (at < depth_size()) & (column < count));
     }
+    return values;
 }
 
-fn load_summed_panel(lane: u32, first_column: u32, first_width: u32) {
+fn put_column_panel(lane: u32, values: vec2<f32>) {
+    narrow_panel[lane % DEPTH * 33u + lane / DEPTH] = values.x;
+    narrow_panel[lane % DEPTH * 33u + lane / DEPTH + 16u] = values.y;
+}
+
+fn fetch_summed_panel(lane: u32, first_column: u32, first_width: u32) -> vec4<f32> {
     let column = first_column + lane / 16u;
     let t = first + min(column, count - 1u);
     var values = vec4<f32>(0.0);
@@ -64,27 +74,43 @@ fn load_summed_panel(lane: u32, first_column: u32, first_width: u32) {
         let loaded = summed_operand(row_start(cell, t, width_size()) + min(at, width_size() - 1u), cell, t);
         values[part] = select(0.0, loaded, (at < width_size()) & (column < count));
     }
+    return values;
+}
+
+fn put_summed_panel(lane: u32, values: vec4<f32>) {
     wide_panel[lane / 16u * PAD + lane % 16u] = values;
 }
 
-fn load_state_panel(lane: u32, depth: u32, first_width: u32) {
+// Which vector of a panel of the state an invocation loads: its place along the depth, and along the width. Neighbours read
+// neighbouring elements, along the depth where the state is read transposed.
+fn state_vector(lane: u32) -> vec2<u32> {
+    return select(vec2<u32>(lane / 16u, lane % 16u), vec2<u32>(lane % 16u, lane / 16u), STATE_TRANSPOSED);
+}
+
+fn fetch_state_panel(lane: u32, depth: u32, first_width: u32) -> vec4<f32> {
     let memory = memory_start(state_slot(chunk), cell);
-    // Neighbouring invocations read neighbouring elements: along the depth where the state is read transposed.
-    let at = select(lane / 16u, lane % 16u, STATE_TRANSPOSED);
-    let quad = select(lane % 16u, lane / 16u, STATE_TRANSPOSED);
-    let row = min(depth + at, depth_size() - 1u);
+    let vector = state_vector(lane);
+    let row = min(depth + vector.x, depth_size() - 1u);
     var values = vec4<f32>(0.0);
     for (var part = 0u; part < 4u; part++) {  // unrolled
-        let width = first_width + quad * 4u + part;
+        let width = first_width + vector.y * 4u + part;
         let column = min(width, width_size() - 1u);
         let place = select(row * parameters.v_dim + column, column * parameters.v_dim + row, STATE_TRANSPOSED);
-        values[part] = select(0.0, states[memory + place], (depth + at < depth_size()) & (width < width_size()));
+        values[part] = select(0.0, states[memory + place], (depth + vector.x < depth_size()) & (width < width_size()));
     }
-    scores[at * PAD + quad] = values;
-    if HAS_DEN && lane < DEPTH {
-        let loaded = states[normalizer_start(state_slot(chunk), cell) + min(depth + lane, depth_size() - 1u)];
-        normalizers[lane] = select(0.0, loaded, depth + lane < depth_size());
-    }
+    return values;
+}
+
+fn put_state_panel(lane: u32, values: vec4<f32>) {
+    let vector = state_vector(lane);
+    scores[vector.x * PAD + vector.y] = values;
+}
+
+// n in the rows of a panel of the state.
+fn fetch_normalizer(lane: u32, depth: u32) -> f32 {
+    let at = depth + lane % DEPTH;
+    let loaded = states[normalizer_start(state_slot(chunk), cell) + min(at, depth_size() - 1u)];
+    return select(0.0, loaded, at < depth_size());
 }
 
 // Four scores, rows `row` to `row + 3` and one column: times s decay, 0 where masked.
@@ -158,10 +184,25 @@ fn main(
     }
 
     let normalizer = normalizer_start(state_slot(chunk), cell);
+    var next_rows = fetch_row_panel(lane, first_row, 0u);
+    var next_state = fetch_state_panel(lane, 0u, first_width);
+    var next_normalizer = 0.0;
+    if HAS_DEN {
+        next_normalizer = fetch_normalizer(lane, 0u);
+    }
     for (var depth = 0u; depth < depth_size(); depth += DEPTH) {
-        load_row_panel(lane, first_row, depth);
-        load_state_panel(lane, depth, first_width);
+        put_row_panel(lane, next_rows);
+        put_state_panel(lane, next_state);
+        if HAS_DEN && lane < DEPTH {
+            normalizers[lane] = next_normalizer;
+        }
         workgroupBarrier();
+        // The rows are needed again, from the first panel on.
+        next_rows = fetch_row_panel(lane, first_row, select(0u, depth + DEPTH, depth + DEPTH < depth_size()));
+        next_state = fetch_state_panel(lane, depth + DEPTH, first_width);
+        if HAS_DEN {
+            next_normalizer = fetch_normalizer(lane, depth + DEPTH);
+        }
         for (var at = 0u; at < DEPTH; at++) {  // unrolled
             let a = wide_panel[at * PAD + lane / 16u];
             let g = scores[at * PAD + quad];
@@ -192,13 +233,18 @@ fn main(
 
     let first_tile = select(first_row, 0u, ROWS_ARE_QUERIES);
     let end = select(rows_here, min(rows_here, first_row + ROWS), ROWS_ARE_QUERIES);
+    var next_columns = fetch_column_panel(lane, first_tile, 0u);
     for (var tile = first_tile; tile < end; tile += COLUMNS) {
+        var next_summed = fetch_summed_panel(lane, tile, first_width);
         var left_scores = vec4<f32>(0.0);   // column lane % 16
         var right_scores = vec4<f32>(0.0);  // column lane % 16 + 16
         for (var depth = 0u; depth < depth_size(); depth += DEPTH) {
-            load_row_panel(lane, first_row, depth);
-            load_column_panel(lane, tile, depth);
+            put_row_panel(lane, next_rows);
+            put_column_panel(lane, next_columns);
             workgroupBarrier();
+            let more = depth + DEPTH < depth_size();
+            next_rows = fetch_row_panel(lane, first_row, select(0u, depth + DEPTH, more));
+            next_columns = fetch_column_panel(lane, select(tile + COLUMNS, tile, more), select(0u, depth + DEPTH, more));
             for (var at = 0u; at < DEPTH; at++) {  // unrolled
                 let a = wide_panel[at * PAD + lane / 16u];
                 left_scores += a * narrow_panel[at * 33u + quad];
@@ -210,8 +256,9 @@ fn main(
         scores[(quad + 16u) * PAD + lane / 16u] =
             decayed(right_scores, levels, terms, first_row + row, tile + quad + 16u);
         for (var half = 0u; half < COLUMNS; half += 16u) {
-            load_summed_panel(lane, tile + half, first_width);
+            put_summed_panel(lane, next_summed);
             workgroupBarrier();
+            next_summed = fetch_summed_panel(lane, tile + half + 16u, first_width);
             for (var at = 0u; at < 16u; at++) {  // unrolled
                 let score = scores[(half + at) * PAD + lane / 16u];
                 let e = wide_panel[at * PAD + quad];

@@ -124,8 +124,9 @@ fn main(
         let count = chunk_rows(chunk);
         let first = chunk * parameters.chunk_size;
         let factors = carry(cell, chunk, writes_stabilizer);
-        for (var t = lane; t < count; t += LANES) {
-            weights[t] = weights_of(cell, chunk, first + t);
+        for (var part = 0u; part < 256u / LANES; part++) {  // unrolled
+            let at = lane + part * LANES;
+            weights[at] = weights_of(cell, chunk, first + min(at, count - 1u));
         }
         var news: array<Sum, PARTS * PARTS>;
         for (var i = 0u; i < PARTS * PARTS; i++) {  // unrolled

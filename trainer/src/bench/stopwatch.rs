@@ -95,6 +95,8 @@ impl Effort {
 
     /// Seconds a launch.
     fn time(self, device: &Device, launch: &mut Launch) -> Result<Spread> {
+        // The first launch compiles, and meanwhile the card slows down: the time to warm it begins after that.
+        batch(device, launch, 1)?;
         let start = Instant::now();
         let mut launches = 1;
         loop {

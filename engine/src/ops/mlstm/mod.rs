@@ -114,15 +114,15 @@ impl Default for Options {
     }
 }
 
-/// The chunk size by rule. A chunk costs L·(dqk + dv) operations a position for its products, and dqk·dv / L numbers a
-/// position for storing its border state: 64 for small heads, 128 where a state has more than 64 × 128 numbers, and 256
-/// where all border states would otherwise be more than 96 MiB.
-pub fn chunk_size_for(batch: usize, sequence: usize, heads: usize, qk_dim: usize, v_dim: usize) -> usize {
-    const MOST_BYTES: usize = 96 << 20;
-    let small = if qk_dim * v_dim > 64 * 128 { 128 } else { 64 };
-    let state = (batch * heads).saturating_mul(qk_dim * v_dim).saturating_mul(4);
-    let fits = |chunk: usize| state.saturating_mul(sequence.div_ceil(chunk) + 1) <= MOST_BYTES;
-    [small, 128].into_iter().find(|&chunk| fits(chunk)).unwrap_or(256)
+/// The chunk size by rule, for query, key and value of this type. A chunk of L positions costs L·(dqk + dv) operations a
+/// position for its products, and dqk·dv / L numbers a position for the state at its border. The least size is 64, and 128
+/// for heads of f16 with more than 64 × 128 numbers in a state, whose products cost the least; from there, the first size with
+/// which the states are no more numbers than query, key, value and h, 2·(dqk + dv) a position.
+pub fn chunk_size_for(qk_dim: usize, v_dim: usize, dtype: DType) -> usize {
+    let state = qk_dim.saturating_mul(v_dim);
+    let least = if dtype == DType::F16 && state > 64 * 128 { 128 } else { 64 };
+    let fits = |chunk: usize| state <= chunk.saturating_mul(2 * (qk_dim + v_dim));
+    [least, 128].into_iter().find(|&chunk| fits(chunk)).unwrap_or(256)
 }
 
 /// The operation: inputs query, key, value, input_gate, forget_gate, then, or not, memory, normalizer, stabilizer of the

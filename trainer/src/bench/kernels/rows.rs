@@ -17,7 +17,7 @@ use gradus_engine::ops::norm::rms_norm;
 use gradus_engine::ops::softmax::softmax;
 use gradus_engine::ops::unary::scale;
 use gradus_engine::tape::apply_one;
-use gradus_engine::{Precision, Result, Tape, Tensor, Var};
+use gradus_engine::{DType, Precision, Result, Tape, Tensor, Var};
 use gradus_models::Model;
 use gradus_models::configuration::{ModelConfiguration, presets};
 
@@ -248,9 +248,9 @@ pub struct Cell {
 }
 
 impl Cell {
-    /// The options that a model would use.
-    pub fn options(self) -> Options {
-        let chunk_size = chunk_size_for(self.batch, self.sequence, self.heads, self.qk, self.v);
+    /// The options that suit the cell, for query, key and value in f16 if `half`.
+    pub fn options(self, half: bool) -> Options {
+        let chunk_size = chunk_size_for(self.qk, self.v, if half { DType::F16 } else { DType::F32 });
         Options { chunk_size, ..Options::default() }
     }
 
@@ -262,9 +262,9 @@ impl Cell {
         vec![vectors(qk), vectors(qk), vectors(v), gate(0.0), gate(3.0)]
     }
 
-    /// Of the forward, or of forward and backward.
-    pub fn flops(self, backward: bool) -> f64 {
-        let [chunk, qk, v] = [self.options().chunk_size, self.qk, self.v].map(|size| size as f64);
+    /// Of the forward, or of forward and backward, with query, key and value in f16 if `half`.
+    pub fn flops(self, backward: bool, half: bool) -> f64 {
+        let [chunk, qk, v] = [self.options(half).chunk_size, self.qk, self.v].map(|size| size as f64);
         let forward = chunk * (qk + v) + 4.0 * qk * v;
         let behind = if backward { chunk * (3.0 * qk + 2.0 * v) + 10.0 * qk * v } else { 0.0 };
         (self.batch * self.sequence * self.heads) as f64 * (forward + behind)
@@ -286,10 +286,10 @@ impl Cell {
 }
 
 fn recurrence(name: &'static str, cell: Cell, backward: bool, half: bool) -> Row {
-    let options = cell.options();
+    let options = cell.options(half);
     let d_h = backward.then(|| Input::new(&[cell.batch, cell.sequence, cell.heads, cell.v]));
     let prepare = call(cell.inputs(half), d_h, move |i| mlstm(&i[0], &i[1], &i[2], &i[3], &i[4], options));
-    in_arithmetic(name, cell.name(), cell.flops(backward), cell.moved(backward, half), prepare)
+    in_arithmetic(name, cell.name(), cell.flops(backward, half), cell.moved(backward, half), prepare)
 }
 
 /// One position from a state to the next.
@@ -302,7 +302,7 @@ fn recurrent_step(cell: Cell) -> Row {
     let floats = batch * heads * (2 * (qk * v + qk + 1) + 2 * qk + 2 * v + 2);
     let prepare = call(inputs, None, move |i| {
         let state = State { memory: i[5].clone(), normalizer: i[6].clone(), stabilizer: i[7].clone() };
-        let (_, state) = mlstm_step(&i[0], &i[1], &i[2], &i[3], &i[4], &state, cell.options())?;
+        let (_, state) = mlstm_step(&i[0], &i[1], &i[2], &i[3], &i[4], &state, cell.options(false))?;
         Ok(state.memory)
     });
     in_memory("mlstm_step", cell.name(), floats, prepare)

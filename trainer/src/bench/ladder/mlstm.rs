@@ -26,12 +26,12 @@ pub fn subject(part: usize) -> Subject {
                 let inputs = Rotation::new(&session.device, session.is_processor(), &cell.inputs(false))?;
                 Ok(Box::new(move || {
                     let i = inputs.constants();
-                    Ok(mlstm(&i[0], &i[1], &i[2], &i[3], &i[4], cell.options())?.into_tensor())
+                    Ok(mlstm(&i[0], &i[1], &i[2], &i[3], &i[4], cell.options(false))?.into_tensor())
                 }))
             }),
         },
     ];
-    Subject { name: "mlstm", sizes: cell.name(), flops: cell.flops(false), rungs }
+    Subject { name: "mlstm", sizes: cell.name(), flops: cell.flops(false, false), rungs }
 }
 
 /// Every position of its own; the outputs are put together by copies, which the clock does not see.
@@ -46,7 +46,7 @@ fn steps(session: &Session, cell: Cell) -> Result<Launch> {
         let mut state = State::empty(&device, batch, heads, qk, v)?;
         let mut all = unfilled(&device, &[batch, sequence, heads, v])?;
         for (at, i) in positions.iter().enumerate() {
-            let (h, next) = mlstm_step(&i[0], &i[1], &i[2], &i[3], &i[4], &state, cell.options())?;
+            let (h, next) = mlstm_step(&i[0], &i[1], &i[2], &i[3], &i[4], &state, cell.options(false))?;
             state = next;
             for row in 0..batch {
                 let first = (row * sequence + at) * heads * v;

@@ -118,9 +118,10 @@ fn what_does_not_fit_is_refused_with_all_shapes() {
 
 #[test]
 fn the_chunk_size_rule_bounds_the_states() {
-    assert_eq!(chunk_size_for(8, 256, 4, 16, 32), 64);
-    assert_eq!(chunk_size_for(1, 2048, 8, 256, 512), 128);
-    assert_eq!(chunk_size_for(8, 2048, 8, 256, 512), 256);
+    assert_eq!(chunk_size_for(16, 32, DType::F16), 64);
+    assert_eq!([DType::F32, DType::F16].map(|dtype| chunk_size_for(128, 256, dtype)), [64, 128]);
+    assert_eq!(chunk_size_for(256, 512, DType::F32), 128);
+    assert_eq!(chunk_size_for(512, 1024, DType::F16), 256);
 }
 
 #[test]
