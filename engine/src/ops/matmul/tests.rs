@@ -159,7 +159,8 @@ fn leading_dimensions_broadcast_as_elsewhere() {
 #[test]
 fn every_tile_gives_what_the_cpu_gives() {
     let Some(device) = test_device::gpu() else { return };
-    for ([rows, columns], depth) in [([65, 33], 5), ([36, 40], 20)] {
+    // The last three are filled by their tiles, whose kernels have nothing to check.
+    for ([rows, columns], depth) in [([65, 33], 5), ([36, 40], 20), ([32, 32], 24), ([64, 64], 16), ([128, 64], 8)] {
         for [a, b] in [[false, false], [false, true], [true, false], [true, true]] {
             let operation = MatMul { transpose_left: a, transpose_right: b, ..Default::default() };
             let stored = |leading: [usize; 2], transposed: bool, rows: usize, columns: usize| {
