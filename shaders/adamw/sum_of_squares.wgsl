@@ -9,6 +9,7 @@
 
 const LANES: u32 = 256u;
 const ELEMENTS: u32 = 32u;  // a lane
+const AT_ONCE: u32 = 8u;
 
 // What a workgroup sums: the elements from `first` to before `end` of a gradient.
 struct Task {
@@ -37,10 +38,17 @@ fn main(
     let task = task_of(block);
     var sum = 0.0;
     var found = 0u;
-    for (var place = task.first + lane; place < task.end; place += LANES) {
-        let x = element(task.slot, place);
-        found |= select(1u, 0u, is_finite(x));
-        sum += x * x;
+    for (var turn = 0u; turn < ELEMENTS; turn += AT_ONCE) {
+        // Loaded without conditions, or each would be waited for by itself; what is beyond the end counts as 0.
+        var loaded: array<f32, AT_ONCE>;
+        for (var i = 0u; i < AT_ONCE; i++) {  // unrolled
+            let place = task.first + (turn + i) * LANES + lane;
+            loaded[i] = select(0.0, element(task.slot, min(place, task.end - 1u)), place < task.end);
+        }
+        for (var i = 0u; i < AT_ONCE; i++) {  // unrolled
+            found |= select(1u, 0u, is_finite(loaded[i]));
+            sum += loaded[i] * loaded[i];
+        }
     }
     sums[lane] = sum;
     bad[lane] = found | select(1u, 0u, is_finite(sum));

@@ -33,11 +33,18 @@ fn main(
         return;
     }
     let begin = flat_workgroup(group, groups) * LANES * ELEMENTS + lane;
-    for (var element = 0u; element < ELEMENTS; element++) {
+    // All is loaded before anything is stored, and without conditions: else each load is waited for by itself.
+    var old: array<Trained, ELEMENTS>;
+    var gradients: array<f32, ELEMENTS>;
+    for (var element = 0u; element < ELEMENTS; element++) {  // unrolled
+        let place = min(begin + element * LANES, parameters.count - 1u);
+        old[element] = Trained(weight[place], first[place], second[place]);
+        gradients[element] = gradient[place];
+    }
+    for (var element = 0u; element < ELEMENTS; element++) {  // unrolled
         let place = begin + element * LANES;
         if place < parameters.count {
-            let old = Trained(weight[place], first[place], second[place]);
-            let next = updated(old, gradient[place], parameters.weight_decay);
+            let next = updated(old[element], gradients[element], parameters.weight_decay);
             weight[place] = next.weight;
             first[place] = next.first;
             second[place] = next.second;

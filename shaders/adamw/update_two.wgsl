@@ -28,25 +28,45 @@ struct Parameters {
 @group(0) @binding(6) var<storage, read_write> weight_1: array<f32>;
 @group(0) @binding(7) var<storage, read_write> moments_1: array<f32>;
 
-fn update_0(place: u32) {
+// All is loaded before anything is stored, and without conditions: else each load is waited for by itself.
+
+fn update_0(begin: u32) {
     let count = parameters.count_0;
-    if place < count {
-        let old = Trained(weight_0[place], moments_0[place], moments_0[place + count]);
-        let next = updated(old, gradient_0[place], parameters.weight_decay_0);
-        weight_0[place] = next.weight;
-        moments_0[place] = next.first;
-        moments_0[place + count] = next.second;
+    var old: array<Trained, ELEMENTS>;
+    var gradients: array<f32, ELEMENTS>;
+    for (var element = 0u; element < ELEMENTS; element++) {  // unrolled
+        let place = min(begin + element * LANES, count - 1u);
+        old[element] = Trained(weight_0[place], moments_0[place], moments_0[place + count]);
+        gradients[element] = gradient_0[place];
+    }
+    for (var element = 0u; element < ELEMENTS; element++) {  // unrolled
+        let place = begin + element * LANES;
+        if place < count {
+            let next = updated(old[element], gradients[element], parameters.weight_decay_0);
+            weight_0[place] = next.weight;
+            moments_0[place] = next.first;
+            moments_0[place + count] = next.second;
+        }
     }
 }
 
-fn update_1(place: u32) {
+fn update_1(begin: u32) {
     let count = parameters.count_1;
-    if place < count {
-        let old = Trained(weight_1[place], moments_1[place], moments_1[place + count]);
-        let next = updated(old, gradient_1[place], parameters.weight_decay_1);
-        weight_1[place] = next.weight;
-        moments_1[place] = next.first;
-        moments_1[place + count] = next.second;
+    var old: array<Trained, ELEMENTS>;
+    var gradients: array<f32, ELEMENTS>;
+    for (var element = 0u; element < ELEMENTS; element++) {  // unrolled
+        let place = min(begin + element * LANES, count - 1u);
+        old[element] = Trained(weight_1[place], moments_1[place], moments_1[place + count]);
+        gradients[element] = gradient_1[place];
+    }
+    for (var element = 0u; element < ELEMENTS; element++) {  // unrolled
+        let place = begin + element * LANES;
+        if place < count {
+            let next = updated(old[element], gradients[element], parameters.weight_decay_1);
+            weight_1[place] = next.weight;
+            moments_1[place] = next.first;
+            moments_1[place + count] = next.second;
+        }
     }
 }
 
@@ -60,11 +80,9 @@ fn main(
         return;
     }
     let block = flat_workgroup(group, groups);
-    for (var element = 0u; element < ELEMENTS; element++) {
-        if block < parameters.split {
-            update_0((block * ELEMENTS + element) * LANES + lane);
-        } else {
-            update_1(((block - parameters.split) * ELEMENTS + element) * LANES + lane);
-        }
+    if block < parameters.split {
+        update_0(block * ELEMENTS * LANES + lane);
+    } else {
+        update_1((block - parameters.split) * ELEMENTS * LANES + lane);
     }
 }
