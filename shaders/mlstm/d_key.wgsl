@@ -26,6 +26,8 @@ fn score_term(cell: u32, t: u32) -> f32 { return rows[plane(ALONG, cell, t)]; }
 fn row_weight(cell: u32, chunk: u32, t: u32) -> f32 { return rows[plane(WRITE, cell, t)]; }
 fn extra_row(cell: u32, t: u32) -> f32 { return 1.0; }
 
-fn write(cell: u32, chunk: u32, t: u32, column: u32, sum: f32, row_sum: f32) {
-    d_key[row_start(cell, t, parameters.qk_dim) + column] = sum;
+fn divisor_of(row_sum: f32, level: f32) -> f32 { return 1.0; }
+
+fn write(cell: u32, t: u32, column: u32, result: f32, row_sum: f32) {
+    d_key[row_start(cell, t, parameters.qk_dim) + column] = result;
 }

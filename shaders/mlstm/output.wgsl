@@ -35,12 +35,16 @@ fn row_weight(cell: u32, chunk: u32, t: u32) -> f32 {
 // What of the state's outer product with its extra column goes to every element: nothing.
 fn extra_row(cell: u32, t: u32) -> f32 { return 0.0; }
 
-fn write(cell: u32, chunk: u32, t: u32, column: u32, sum: f32, row_sum: f32) {
-    var divisor = 1.0;
+// D of a row, from its den and its stabiliser.
+fn divisor_of(row_sum: f32, level: f32) -> f32 {
     if NORMALIZE == 1u {
-        divisor = max(abs(row_sum), safe_exp(-stabilizer(cell, chunk, t))) + parameters.epsilon;
+        return max(abs(row_sum), safe_exp(-level)) + parameters.epsilon;
     }
-    h[row_start(cell, t, parameters.v_dim) + column] = sum / divisor;
+    return 1.0;
+}
+
+fn write(cell: u32, t: u32, column: u32, result: f32, row_sum: f32) {
+    h[row_start(cell, t, parameters.v_dim) + column] = result;
     if column == 0u {
         den[row_start(cell, t, 1u)] = row_sum;
     }

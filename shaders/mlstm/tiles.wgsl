@@ -8,7 +8,8 @@
 // decay, and their product with E in two halves of 16. Each panel is on its way while the one before is multiplied.
 // The stabiliser m_t is known before the products, so every exponent is at most 0 and nothing is rescaled.
 // Barriers: a panel is complete before it is multiplied, and multiplied before the next overwrites it; scores are complete
-// before they meet E, and read before the next tile's.
+// before they meet E, and read before the next tile's. The sum of a row's weights is put together at the end from parts, one
+// for each of the 16 invocations that share the row.
 
 const ROWS: u32 = 64u;
 const COLUMNS: u32 = 32u;
@@ -203,6 +204,9 @@ fn main(
         if HAS_DEN {
             next_normalizer = fetch_normalizer(lane, depth + DEPTH);
         }
+        if HAS_DEN {
+            row_sum += wide_panel[quad * PAD + lane / 16u] * normalizers[quad];
+        }
         for (var at = 0u; at < DEPTH; at++) {  // unrolled
             let a = wide_panel[at * PAD + lane / 16u];
             let g = scores[at * PAD + quad];
@@ -210,9 +214,6 @@ fn main(
             sums[1] += a.y * g;
             sums[2] += a.z * g;
             sums[3] += a.w * g;
-            if HAS_DEN {
-                row_sum += a * normalizers[at];
-            }
         }
         workgroupBarrier();
     }
@@ -252,9 +253,13 @@ fn main(
             }
             workgroupBarrier();
         }
-        scores[quad * PAD + lane / 16u] = decayed(left_scores, levels, terms, first_row + row, tile + quad);
-        scores[(quad + 16u) * PAD + lane / 16u] =
-            decayed(right_scores, levels, terms, first_row + row, tile + quad + 16u);
+        let left = decayed(left_scores, levels, terms, first_row + row, tile + quad);
+        let right = decayed(right_scores, levels, terms, first_row + row, tile + quad + 16u);
+        scores[quad * PAD + lane / 16u] = left;
+        scores[(quad + 16u) * PAD + lane / 16u] = right;
+        if HAS_DEN {
+            row_sum += left + right;
+        }
         for (var half = 0u; half < COLUMNS; half += 16u) {
             put_summed_panel(lane, next_summed);
             workgroupBarrier();
@@ -266,17 +271,26 @@ fn main(
                 sums[1] += score.y * e;
                 sums[2] += score.z * e;
                 sums[3] += score.w * e;
-                row_sum += score;
             }
             workgroupBarrier();
         }
     }
-    for (var at = 0u; at < 4u; at++) {
+    if HAS_DEN {
+        scores[lane / 16u * PAD + quad] = row_sum;
+        workgroupBarrier();
+        row_sum = vec4<f32>(0.0);
+        for (var at = 0u; at < 16u; at++) {  // unrolled
+            row_sum += scores[lane / 16u * PAD + at];
+        }
+    }
+    for (var at = 0u; at < 4u; at++) {  // unrolled
         if first_row + row + at < count {
-            for (var part = 0u; part < 4u; part++) {
+            let t = first + first_row + row + at;
+            let divisor = divisor_of(row_sum[at], levels[at]);
+            for (var part = 0u; part < 4u; part++) {  // unrolled
                 let width = first_width + quad * 4u + part;
                 if width < width_size() {
-                    write(cell, chunk, first + first_row + row + at, width, sums[at][part], row_sum[at]);
+                    write(cell, t, width, sums[at][part] / divisor, row_sum[at]);
                 }
             }
         }
