@@ -11,7 +11,7 @@ const STEPS: u64 = 4;
 
 fn without_and_with(folder: &Path, model: &str, flags: &str) {
     let train = |out: &str, more: &str| {
-        let sizes = format!("--steps {STEPS} --batch 2 --context 40 --eval-every 2");
+        let sizes = format!("--steps {STEPS} --batch 4 --context 96 --eval-every 2");
         let told = succeed(
             folder,
             &format!("train --data text.txt {sizes} --model {model} --out {out} --config slow.toml {flags} {more}"),
@@ -44,7 +44,7 @@ fn checkpointing_changes_no_bit() {
     let folder = folder_with_text();
     std::fs::write(
         folder.path().join("slow.toml"),
-        "[evaluation]\ntokens = 80\nsample_tokens = 1\n[checkpoint]\nevery = 2\n",
+        "[evaluation]\ntokens = 384\nsample_tokens = 1\n[checkpoint]\nevery = 2\n",
     )
     .unwrap();
     let devices = succeed(folder.path(), "devices --json");

@@ -27,7 +27,7 @@ pub struct Options {
     pub rates: Option<Rates>,
     /// Pretend that the device allows no more workgroups a dimension than this. For tests of how they are folded.
     pub most_workgroups: Option<u32>,
-    /// Pretend that one buffer may be no larger than this, in bytes. For tests of what is refused.
+    /// Pretend that one buffer, and what is bound of it, may be no larger than this, in bytes. For tests of what is refused.
     pub most_bytes: Option<u64>,
 }
 
@@ -195,6 +195,7 @@ pub fn open(index: usize, options: Options) -> Result<Gpu> {
     }
     if let Some(most) = options.most_bytes {
         report.limits.max_buffer_size = most.min(report.limits.max_buffer_size);
+        report.limits.max_storage_buffer_binding_size = most.min(report.limits.max_storage_buffer_binding_size);
     }
     if options.time_dispatches && !report.timestamps {
         return Err(Error::NoAdapter(format!("adapter {index}, {}, has no timestamps", report.name)));
@@ -239,6 +240,7 @@ pub fn open(index: usize, options: Options) -> Result<Gpu> {
         kernels: Mutex::default(),
         recorder: Mutex::new(Recorder::new(options.rates, timings)),
         faults,
+        trusted: Mutex::default(),
         fault,
         lost,
     })))
