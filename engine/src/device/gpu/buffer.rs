@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
-use super::{Gpu, Memory, Shared, lock};
+use super::{Gpu, Memory, Shared, faults, lock};
 use crate::error::{Error, Result};
 use crate::tensor::Spec;
 
@@ -78,13 +78,19 @@ fn size_class(bytes: u64) -> u64 {
 }
 
 impl Gpu {
+    /// The most bytes that a tensor may have: what one binding may have, and what one buffer may beside the fault record that
+    /// comes with every read-back.
+    pub(crate) fn most_bytes(&self) -> u64 {
+        let limits = &self.0.report.limits;
+        limits.max_buffer_size.saturating_sub(faults::BYTES).min(limits.max_storage_buffer_binding_size)
+    }
+
     /// A buffer for a tensor, with whatever its last user left in it.
     ///
     /// # Errors
     /// [`Error::Limit`] over what one binding or buffer may have; [`Error::OutOfMemory`] if the driver has no more.
     pub(crate) fn allocate(&self, operation: &'static str, spec: &Spec) -> Result<GpuBuffer> {
-        let limits = &self.0.report.limits;
-        let most = limits.max_buffer_size.min(limits.max_storage_buffer_binding_size);
+        let most = self.most_bytes();
         let bytes = (spec.bytes() as u64).next_multiple_of(4);
         let guard = if self.0.options.guard_bands { GUARD_BYTES } else { 0 };
         let size = size_class(bytes + guard).min(most);
@@ -123,7 +129,7 @@ impl Gpu {
     /// What is said of a tensor that takes more than the `most` bytes that one may have.
     fn too_large(&self, spec: &Spec, most: u64) -> String {
         let limits = &self.0.report.limits;
-        let limit = match limits.max_storage_buffer_binding_size <= limits.max_buffer_size {
+        let limit = match limits.max_storage_buffer_binding_size < limits.max_buffer_size {
             true => "max_storage_buffer_binding_size",
             false => "max_buffer_size",
         };

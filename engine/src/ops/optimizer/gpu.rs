@@ -123,9 +123,7 @@ impl Buffers {
         let device = Device::Gpu(gpu.clone());
         let count = |place: usize| parameters[place].spec.shape.elements();
         // Both moments of a small tensor are one buffer, for which a device may have too little room.
-        let limits = &gpu.report().limits;
-        let most = limits.max_buffer_size.min(limits.max_storage_buffer_binding_size);
-        let joins = |count: usize| count < SMALL && (2 * count * DType::F32.bytes()) as u64 <= most;
+        let joins = |count: usize| count < SMALL && (2 * count * DType::F32.bytes()) as u64 <= gpu.most_bytes();
         let (small, large): (Vec<usize>, Vec<usize>) = (0..parameters.len()).partition(|&place| joins(count(place)));
         let updates: Vec<Update> = large
             .into_iter()
