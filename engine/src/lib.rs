@@ -22,5 +22,5 @@ pub use device::Device;
 pub use dtype::{DType, Element, Precision};
 pub use error::{Error, Result};
 pub use shape::{MAX_DIMENSIONS, Shape};
-pub use tape::{Gradients, Tape, Var};
+pub use tape::{Gradients, Last, Tape, Var};
 pub use tensor::{Spec, Tensor};

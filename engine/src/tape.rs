@@ -49,7 +49,74 @@ enum Kind {
     },
 }
 
-type Function = Box<dyn Fn(&[Var]) -> Result<Vec<Var>>>;
+type Function = Box<dyn Fn(&[Var]) -> Result<Last>>;
+
+/// The last operation of a [`Tape::checkpoint`], with its inputs, not yet run; it has one visible output.
+#[derive(Debug)]
+pub struct Last {
+    operation: Rc<dyn Operation>,
+    inputs: Vec<Var>,
+}
+
+impl Last {
+    /// `operation` on `inputs`.
+    pub fn new(operation: impl Operation, inputs: Vec<Var>) -> Self {
+        Self { operation: Rc::new(operation), inputs }
+    }
+
+    /// Runs the operation as [`apply_one`] does.
+    ///
+    /// # Errors
+    /// As [`apply`].
+    pub fn apply(self) -> Result<Var> {
+        apply_one(self.operation, &self.inputs.iter().collect::<Vec<_>>())
+    }
+
+    fn run(&self) -> Result<Vec<Tensor>> {
+        run(&*self.operation, &self.inputs.iter().map(|input| &input.tensor).collect::<Vec<_>>())
+    }
+
+    /// The gradients of the leaves that the inputs follow from, for the gradients of the visible outputs.
+    fn backward(self, d_outputs: &[Option<Tensor>]) -> Result<Gradients> {
+        let inputs: Vec<&Var> = self.inputs.iter().collect();
+        let Some(tape) = common_tape(self.operation.name(), &inputs)? else { return Ok(Gradients::default()) };
+        // What the backward does not read is not computed again.
+        let outputs = if self.operation.saves().outputs.is_empty() { Vec::new() } else { self.run()? };
+        let node = Node {
+            kind: Kind::operation(self.operation.clone(), inputs.iter().map(|input| &input.tensor), &outputs),
+            inputs: places(&inputs),
+            input_specs: inputs.iter().map(|input| input.tensor.spec()).collect(),
+            first_output: 0,
+            visible: d_outputs.len(),
+        };
+        drop(outputs);
+        let d_inputs = node.backward(d_outputs)?;
+        let seeds = self.inputs.into_iter().zip(d_inputs).filter(|(input, _)| input.needs_gradient());
+        tape.backward_from(seeds.filter_map(|(input, seed)| seed.map(|seed| (input, seed))).collect())
+    }
+}
+
+/// For each value its place on the tape, if it is on the tape.
+fn places(values: &[&Var]) -> Vec<Option<usize>> {
+    values.iter().map(|value| value.link.as_ref().map(|(_, place)| *place)).collect()
+}
+
+impl Kind {
+    /// An operation with what its backward reads of `inputs` and `outputs`.
+    fn operation<'a>(
+        operation: Rc<dyn Operation>,
+        inputs: impl Iterator<Item = &'a Tensor>,
+        outputs: &[Tensor],
+    ) -> Self {
+        let saves = operation.saves();
+        let keep = |tensor: &Tensor, place: usize, kept: &[usize]| kept.contains(&place).then(|| tensor.clone());
+        Self::Operation {
+            operation,
+            inputs: inputs.enumerate().map(|(place, tensor)| keep(tensor, place, saves.inputs)).collect(),
+            outputs: outputs.iter().enumerate().map(|(place, tensor)| keep(tensor, place, saves.outputs)).collect(),
+        }
+    }
+}
 
 impl std::fmt::Debug for Kind {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -112,13 +179,7 @@ pub fn apply(operation: impl Operation, inputs: &[&Var]) -> Result<Vec<Var>> {
     let Some(tape) = tape else {
         return Ok(outputs.into_iter().take(visible).map(Var::constant).collect());
     };
-    let saves = operation.saves();
-    let keep = |tensor: &Tensor, place: usize, kept: &[usize]| kept.contains(&place).then(|| tensor.clone());
-    let kind = Kind::Operation {
-        operation: Rc::new(operation),
-        inputs: tensors.iter().enumerate().map(|(place, tensor)| keep(tensor, place, saves.inputs)).collect(),
-        outputs: outputs.iter().enumerate().map(|(place, tensor)| keep(tensor, place, saves.outputs)).collect(),
-    };
+    let kind = Kind::operation(Rc::new(operation), tensors.iter().copied(), &outputs);
     Ok(tape.record(kind, inputs, outputs.into_iter().take(visible)))
 }
 
@@ -168,7 +229,7 @@ impl Tape {
         record.values += outputs.len();
         record.nodes.push(Node {
             kind,
-            inputs: inputs.iter().map(|input| input.link.as_ref().map(|(_, value)| *value)).collect(),
+            inputs: places(inputs),
             input_specs: inputs.iter().map(|input| input.tensor.spec()).collect(),
             first_output,
             visible: outputs.len(),
@@ -176,21 +237,23 @@ impl Tape {
         outputs
     }
 
-    /// Runs `function` without recording it: on the way back it runs again from its inputs, so that only they are kept.
-    /// Everything that needs a gradient, weights too, must be among `inputs`.
+    /// Runs `function` and the last operation that it names, without recording them: on the way back the function runs again
+    /// from its inputs, so that only they are kept. The last operation does not run again unless its backward reads its
+    /// outputs. Everything that needs a gradient, weights too, must be among `inputs`, and the function must give the same
+    /// whenever it is called.
     ///
     /// # Errors
-    /// What `function` meets; inputs of two tapes.
-    pub fn checkpoint(inputs: &[&Var], function: impl Fn(&[Var]) -> Result<Vec<Var>> + 'static) -> Result<Vec<Var>> {
+    /// What `function` and the last operation meet; inputs of two tapes.
+    pub fn checkpoint(inputs: &[&Var], function: impl Fn(&[Var]) -> Result<Last> + 'static) -> Result<Var> {
         let tape = common_tape("checkpoint", inputs)?;
         let constants: Vec<Var> = inputs.iter().map(|input| Var::constant(input.tensor.clone())).collect();
-        let outputs = function(&constants)?;
-        let Some(tape) = tape else { return Ok(outputs) };
+        let output = function(&constants)?.apply()?;
+        let Some(tape) = tape else { return Ok(output) };
         let kind = Kind::Checkpoint {
             function: Box::new(function),
             inputs: inputs.iter().map(|input| input.tensor.clone()).collect(),
         };
-        Ok(tape.record(kind, inputs, outputs.into_iter().map(Var::into_tensor)))
+        Ok(tape.record(kind, inputs, [output.into_tensor()].into_iter()).remove(0))
     }
 
     /// The gradients of a scalar with respect to every leaf. The tape cannot be used again.
@@ -285,13 +348,7 @@ impl Node {
                     .zip(&needs)
                     .map(|(tensor, needed)| if *needed { tape.leaf(tensor) } else { Var::constant(tensor) })
                     .collect();
-                let outputs = function(&leaves)?;
-                let seeds = outputs
-                    .into_iter()
-                    .zip(d_outputs)
-                    .filter_map(|(output, seed)| seed.clone().map(|seed| (output, seed)))
-                    .collect();
-                let mut gradients = tape.backward_from(seeds)?;
+                let mut gradients = function(&leaves)?.backward(d_outputs)?;
                 Ok(leaves.iter().map(|leaf| gradients.take(leaf)).collect())
             }
         }
@@ -299,7 +356,7 @@ impl Node {
 }
 
 /// The gradients of a tape's leaves.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Gradients(HashMap<usize, Tensor>);
 
 impl Gradients {
@@ -313,7 +370,9 @@ impl Gradients {
 mod tests {
     use super::*;
     use crate::Device;
-    use crate::ops::arithmetic::{add, multiply};
+    use crate::ops::arithmetic::{Arithmetic, add, multiply};
+    use crate::ops::dropout::dropout;
+    use crate::ops::softmax::Softmax;
 
     fn scalar(value: f64) -> Tensor {
         Tensor::new(&Device::cpu(), &[1], &[value]).unwrap()
@@ -334,13 +393,36 @@ mod tests {
     fn a_checkpoint_gives_the_same_gradients() {
         let tape = Tape::new();
         let (x, y) = (tape.leaf(scalar(3.0)), tape.leaf(scalar(5.0)));
-        let product = |inputs: &[Var]| Ok(vec![multiply(&multiply(&inputs[0], &inputs[1])?, &inputs[0])?]);
-        let z = Tape::checkpoint(&[&x, &y], product).unwrap().remove(0);
+        let product = |inputs: &[Var]| {
+            Ok(Last::new(Arithmetic::Multiply, vec![multiply(&inputs[0], &inputs[1])?, inputs[0].clone()]))
+        };
+        let z = Tape::checkpoint(&[&x, &y], product).unwrap();
         let z = multiply(&z, &y).unwrap();
         let mut gradients = tape.backward(&z).unwrap();
         // z = x²y²
         assert_eq!(gradients.take(&x).unwrap().to_vec::<f64>().unwrap(), [150.0]);
         assert_eq!(gradients.take(&y).unwrap().to_vec::<f64>().unwrap(), [90.0]);
+    }
+
+    /// Dropout draws the same elements again, and a last operation whose backward reads its output gets it again.
+    #[test]
+    fn a_checkpoint_gives_the_same_bits() {
+        let x = Tensor::new(&Device::cpu(), &[4, 8], &(0..32).map(|at| 0.3 * at as f32 - 4.0).collect::<Vec<_>>());
+        let x = x.unwrap();
+        let body = |x: &Var| multiply(&dropout(x, 0.3, 17)?, x);
+        let gradient = |output: &dyn Fn(&Var) -> Result<Var>| {
+            let tape = Tape::new();
+            let leaf = tape.leaf(x.clone());
+            let output = output(&leaf).unwrap();
+            let seed = x.clone();
+            let d_x = tape.backward_from(vec![(output.clone(), seed)]).unwrap().take(&leaf).unwrap();
+            [output.tensor(), &d_x].map(|tensor| tensor.to_vec::<f32>().unwrap())
+        };
+        let plain = gradient(&|x| apply_one(Softmax::Probability, &[&body(x)?]));
+        let again =
+            gradient(&|x| Tape::checkpoint(&[x], move |x| Ok(Last::new(Softmax::Probability, vec![body(&x[0])?]))));
+        assert_eq!(plain, again);
+        assert!(plain[1].iter().any(|&d| d != 0.0));
     }
 
     #[test]

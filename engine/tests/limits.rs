@@ -34,7 +34,15 @@ fn a_tensor_over_the_limit_of_one_buffer_is_refused() {
         assert!(matches!(error, Error::Limit { operation: "add", .. }), "{error}");
         let message = error.to_string();
         assert!(message.contains(&format!("{} bytes", 4 * elements)) && message.contains("1048576"), "{message}");
+        assert!(message.contains("_size); the largest that works is [262144]"), "{message}");
     }
+    // The nearest that works does.
+    let refused =
+        |sizes: &[usize]| Tensor::on_gpu(gpu, "add", sizes, gradus_engine::DType::F32).unwrap_err().to_string();
+    assert!(refused(&[100, 3, 1000]).ends_with("the largest of such rows that works is [87, 3, 1000]"));
+    assert!(Tensor::on_gpu(gpu, "add", &[87, 3, 1000], gradus_engine::DType::F32).is_ok());
+    assert!(Tensor::on_gpu(gpu, "add", &[88, 3, 1000], gradus_engine::DType::F32).is_err());
+    assert!(refused(&[2, 1 << 19]).ends_with("at most 262144 elements work"));
     // An operation whose inputs fit and whose output does not.
     let ones =
         |sizes: &[usize]| -> Var { Tensor::new(&device, sizes, &vec![1f32; sizes.iter().product()]).unwrap().into() };

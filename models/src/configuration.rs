@@ -6,6 +6,8 @@
 pub mod counts;
 pub mod presets;
 
+use gradus_engine::ops::attention::MOST_HEAD_DIM;
+use gradus_engine::ops::mlstm::CHUNK_SIZES;
 use serde::{Deserialize, Serialize};
 
 pub use counts::ParameterCounts;
@@ -271,6 +273,28 @@ impl ModelConfiguration {
                 let problem = format!("is {}; the rotary embedding turns pairs, so it must be even", self.qk_head_dim);
                 return fault("qk_head_dim", problem);
             }
+            if self.qk_head_dim > MOST_HEAD_DIM {
+                let problem = format!(
+                    "is {}; attention has kernels for heads of up to {MOST_HEAD_DIM}, the nearest that works",
+                    self.qk_head_dim
+                );
+                return fault("qk_head_dim", problem);
+            }
+            if self.v_head_dim != self.qk_head_dim {
+                let problem = format!(
+                    "is {}; attention has kernels for values as wide as queries, whose qk_head_dim is {}",
+                    self.v_head_dim, self.qk_head_dim
+                );
+                return fault("v_head_dim", problem);
+            }
+        } else if !CHUNK_SIZES.contains(&self.chunk_size) {
+            let (least, most) = (*CHUNK_SIZES.start(), *CHUNK_SIZES.end());
+            let nearest = self.chunk_size.clamp(least, most);
+            let problem = format!(
+                "is {}; the mLSTM has kernels for chunks of {least} to {most}, and the nearest that works is {nearest}",
+                self.chunk_size
+            );
+            return fault("chunk_size", problem);
         } else if self.num_key_value_heads != self.num_heads {
             let problem =
                 format!("is {}; an xLSTM has num_heads = {} of them", self.num_key_value_heads, self.num_heads);
@@ -320,6 +344,20 @@ mod tests {
         let mut model = tiny("xlstm-tiny");
         model.num_key_value_heads = 2;
         assert!(model.validate().is_err());
+        // Sizes that no kernel has: the limit and the nearest size that works.
+        let cases: [(&str, Spoil, &str); 5] = [
+            ("llama-tiny", ("qk_head_dim", |m| (m.qk_head_dim, m.v_head_dim) = (258, 258)), "up to 256"),
+            ("llama-tiny", ("v_head_dim", |m| m.v_head_dim = 64), "qk_head_dim is 32"),
+            ("xlstm-tiny", ("chunk_size", |m| m.chunk_size = 8), "16 to 256, and the nearest that works is 16"),
+            ("xlstm-tiny", ("chunk_size", |m| m.chunk_size = 512), "16 to 256, and the nearest that works is 256"),
+            ("xlstm-tiny", ("chunk_size", |m| m.chunk_size = 257), "is 257"),
+        ];
+        for (name, (field, spoil), says) in cases {
+            let mut model = tiny(name);
+            spoil(&mut model);
+            let message = model.validate().unwrap_err().to_string();
+            assert!(message.contains(&format!("`{field}`")) && message.contains(says), "{message}");
+        }
     }
 
     #[test]

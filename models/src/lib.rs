@@ -1,7 +1,8 @@
 //! Language models on the gradus engine: the xLSTM with the block of xLSTM 7B, and the Llama-style Transformer.
 //!
 //! Read in this order: [`configuration`] (what a model is), [`parameters`] (its weights by name, and how they start),
-//! [`xlstm`] and [`transformer`] (the whole forward pass, a file each), [`model`] (loss and logits), [`generate`] (token by
+//! [`xlstm`] and [`transformer`] (the whole forward pass, a file each), [`pass`] (its precision and what
+//! is kept of it), [`model`] (loss and logits), [`generate`] (token by
 //! token), [`folder`] (Hugging Face folders).
 
 pub mod configuration;
@@ -11,10 +12,12 @@ pub mod generate;
 pub mod hugging_face;
 pub mod model;
 pub mod parameters;
+pub mod pass;
 pub mod state;
 pub mod transformer;
 pub mod xlstm;
 
 pub use error::{Error, Result};
 pub use model::Model;
+pub use pass::Pass;
 pub use state::State;

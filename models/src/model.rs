@@ -8,6 +8,7 @@ use gradus_engine::{DType, Device, Precision, Spec, Tensor, Var};
 
 use crate::configuration::{Architecture, ModelConfiguration};
 use crate::parameters::{self, Parameter};
+use crate::pass::Pass;
 use crate::state::State;
 use crate::{Error, Result, transformer, xlstm};
 
@@ -16,7 +17,7 @@ use crate::{Error, Result, transformer, xlstm};
 pub struct Model {
     configuration: ModelConfiguration,
     parameters: Vec<Parameter>,
-    precision: Precision,
+    pass: Pass,
     /// The weights, in the order of [`Model::parameters`].
     pub weights: Vec<Tensor>,
 }
@@ -30,7 +31,7 @@ impl Model {
         configuration.validate()?;
         let parameters = parameters::list(&configuration);
         let weights = parameters::initialise(&parameters, device, seed)?;
-        Ok(Self { configuration, parameters, precision: Precision::Full, weights })
+        Ok(Self { configuration, parameters, pass: Pass::PLAIN, weights })
     }
 
     /// A model with given weights.
@@ -50,7 +51,7 @@ impl Model {
                 return Err(Error::Request(message));
             }
         }
-        Ok(Self { configuration, parameters, precision: Precision::Full, weights })
+        Ok(Self { configuration, parameters, pass: Pass::PLAIN, weights })
     }
 
     /// The same model that computes whole sequences in this precision: half is mixed precision, for a GPU with f16. Weights and
@@ -71,7 +72,12 @@ impl Model {
                 )));
             }
         }
-        Ok(Self { precision, ..self })
+        Ok(Self { pass: Pass { precision, ..self.pass }, ..self })
+    }
+
+    /// The same model of which a tape keeps the blocks' inputs alone if `checkpointing`; see [`Pass::checkpointing`].
+    pub fn with_gradient_checkpointing(self, checkpointing: bool) -> Self {
+        Self { pass: Pass { checkpointing, ..self.pass }, ..self }
     }
 
     /// What the model is.
@@ -110,10 +116,10 @@ impl Model {
             Architecture::Transformer => transformer::forward,
         };
         match state {
-            None => forward(&self.configuration, weights, &tokens, self.precision, None),
+            None => Ok(forward(&self.configuration, weights, &tokens, self.pass, None)?),
             Some(state) => {
                 state.room_for(sequence)?;
-                let hidden = forward(&self.configuration, weights, &tokens, Precision::Full, Some(state))?;
+                let hidden = forward(&self.configuration, weights, &tokens, Pass::PLAIN, Some(state))?;
                 state.advance(sequence);
                 Ok(hidden)
             }

@@ -1,6 +1,6 @@
 //! The weights of a model: names as in Hugging Face files, shapes, how they start, and which of them decay.
 
-use gradus_engine::{Device, Tensor};
+use gradus_engine::{Device, Error, Tensor};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
@@ -136,7 +136,11 @@ pub fn initialise(list: &[Parameter], device: &Device, seed: u64) -> Result<Vec<
             }
             Initial::Normal(deviation) => normals(&mut random, count, deviation),
         };
-        Tensor::new(device, &parameter.sizes, &values)
+        // A device that has no buffer so large says so; which weight it is, is known here.
+        Tensor::new(device, &parameter.sizes, &values).map_err(|error| match error {
+            Error::Limit { operation, message } => Error::limit(operation, format!("{}: {message}", parameter.name)),
+            other => other,
+        })
     };
     Ok(list.iter().map(start).collect::<gradus_engine::Result<_>>()?)
 }

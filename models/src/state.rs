@@ -28,7 +28,7 @@ pub struct Cache {
 
 impl Cache {
     /// Writes rows [batch, tokens, heads, head_dim] behind the `position` rows that are there.
-    pub(crate) fn append(cache: &mut Tensor, position: usize, rows: &Tensor) -> Result<()> {
+    pub(crate) fn append(cache: &mut Tensor, position: usize, rows: &Tensor) -> gradus_engine::Result<()> {
         let (batch, tokens, row) = (rows.sizes()[0], rows.sizes()[1], rows.sizes()[2] * rows.sizes()[3]);
         let capacity = cache.sizes()[1];
         for sequence in 0..batch {

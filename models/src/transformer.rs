@@ -7,16 +7,16 @@
 
 use gradus_engine::ops::attention::{AttentionOptions, attention, attention_with};
 use gradus_engine::ops::embedding::embedding;
-use gradus_engine::ops::matmul::{linear_add, linear_in};
-use gradus_engine::ops::norm::rms_norm_to;
+use gradus_engine::ops::matmul::{MatMul, linear_add, linear_in};
+use gradus_engine::ops::norm::{rms_norm_residual, rms_norm_to};
 use gradus_engine::ops::reshape::reshape;
 use gradus_engine::ops::rotary::{RotaryTables, rotary_with};
 use gradus_engine::ops::swiglu::swiglu;
-use gradus_engine::{Precision, Var};
+use gradus_engine::{Error, Last, Result, Var};
 
-use crate::Result;
 use crate::configuration::ModelConfiguration;
 use crate::parameters::TRANSFORMER_BLOCK;
+use crate::pass::{Pass, recomputed};
 use crate::state::{Cache, Layer, State};
 
 /// The last hidden states [batch, sequence, embedding_dim], after the final norm, of tokens [batch, sequence]. With a state,
@@ -28,7 +28,7 @@ pub fn forward(
     model: &ModelConfiguration,
     weights: &[Var],
     tokens: &Var,
-    precision: Precision,
+    pass: Pass,
     state: Option<&mut State>,
 ) -> Result<Var> {
     let position = state.as_ref().map_or(0, |state| state.position());
@@ -37,31 +37,38 @@ pub fn forward(
     let tables = RotaryTables::new(model.rope_theta as f32, model.qk_head_dim, position, sequence)?;
     let mut layers = state.map(|state| state.layers.iter_mut());
     let mut x = embedding(&weights[0], tokens)?;
-    for block in weights[1..=model.num_blocks * TRANSFORMER_BLOCK].chunks(TRANSFORMER_BLOCK) {
+    let blocks = weights[1..=model.num_blocks * TRANSFORMER_BLOCK].chunks(TRANSFORMER_BLOCK);
+    for (place, block) in blocks.enumerate() {
         let layer = layers.as_mut().and_then(Iterator::next);
-        x = forward_block(model, block, &x, precision, (position, &tables), layer)?;
+        x = if layer.is_none() && pass.recomputes(place, model.num_blocks) {
+            let (model, tables) = (model.clone(), tables.clone());
+            recomputed(block, &x, move |block, x| forward_block(&model, block, x, pass, (position, &tables), None))?
+        } else {
+            forward_block(model, block, &x, pass, (position, &tables), layer)?.apply()?
+        };
     }
-    Ok(rms_norm_to(&x, &weights[1 + model.num_blocks * TRANSFORMER_BLOCK], model.norm_eps, precision)?)
+    rms_norm_to(&x, &weights[1 + model.num_blocks * TRANSFORMER_BLOCK], model.norm_eps, pass.precision)
 }
 
+/// A block up to its last product with the sum, which is given and not run.
 fn forward_block(
     model: &ModelConfiguration,
     weights: &[Var],
     x: &Var,
-    precision: Precision,
+    Pass { precision, .. }: Pass,
     (position, tables): (usize, &RotaryTables),
     layer: Option<&mut Layer>,
-) -> Result<Var> {
+) -> Result<Last> {
     let [norm_attention, q, k, v, out, norm_mlp, gate, up, down] = weights else {
         let message = format!("a Transformer block has {TRANSFORMER_BLOCK} weights, not {}", weights.len());
-        return Err(crate::Error::Request(message));
+        return Err(Error::shape("transformer", message));
     };
     let (batch, sequence) = (x.sizes()[0], x.sizes()[1]);
     let heads = |x: Var, heads: usize| reshape(&x, &[batch, sequence, heads, model.qk_head_dim]);
     let linear = |x: &Var, weight: &Var| linear_in(x, weight, precision);
     let turn = |x: Var| rotary_with(&x, tables, position);
 
-    let normed = rms_norm_to(x, norm_attention, model.norm_eps, precision)?;
+    let (x, normed) = rms_norm_residual(x, norm_attention, model.norm_eps, precision)?;
     let query = turn(heads(linear(&normed, q)?, model.num_heads)?)?;
     let key = turn(heads(linear(&normed, k)?, model.num_key_value_heads)?)?;
     let value = heads(linear(&normed, v)?, model.num_key_value_heads)?;
@@ -76,9 +83,9 @@ fn forward_block(
         _ => attention(&query, &key, &value)?,
     };
     let mixed = reshape(&mixed, &[batch, sequence, model.num_heads * model.v_head_dim])?;
-    let x = linear_add(&mixed, out, x)?;
+    let x = linear_add(&mixed, out, &x)?;
 
-    let normed = rms_norm_to(&x, norm_mlp, model.norm_eps, precision)?;
+    let (x, normed) = rms_norm_residual(&x, norm_mlp, model.norm_eps, precision)?;
     let hidden = swiglu(&linear(&normed, gate)?, &linear(&normed, up)?)?;
-    Ok(linear_add(&hidden, down, &x)?)
+    Ok(Last::new(MatMul::LINEAR, vec![hidden, down.clone(), x]))
 }

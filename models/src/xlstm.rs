@@ -10,17 +10,17 @@
 //! the next sum with x, is f16.
 
 use gradus_engine::ops::embedding::embedding;
-use gradus_engine::ops::matmul::{linear_add, linear_bias, linear_in};
+use gradus_engine::ops::matmul::{MatMul, linear_add, linear_bias, linear_in};
 use gradus_engine::ops::mlstm::{self, mlstm, mlstm_step, mlstm_with_state};
-use gradus_engine::ops::norm::{multi_head_norm_gated, rms_norm_to};
+use gradus_engine::ops::norm::{multi_head_norm_gated, rms_norm_residual, rms_norm_to};
 use gradus_engine::ops::reshape::reshape;
 use gradus_engine::ops::swiglu::swiglu;
 use gradus_engine::ops::unary::soft_cap;
-use gradus_engine::{Precision, Var};
+use gradus_engine::{Error, Last, Result, Var};
 
-use crate::Result;
 use crate::configuration::ModelConfiguration;
 use crate::parameters::XLSTM_BLOCK;
+use crate::pass::{Pass, recomputed};
 use crate::state::{Layer, Recurrent, State};
 
 /// The last hidden states [batch, sequence, embedding_dim], after the final norm, of tokens [batch, sequence]. With a state,
@@ -32,34 +32,40 @@ pub fn forward(
     model: &ModelConfiguration,
     weights: &[Var],
     tokens: &Var,
-    precision: Precision,
+    pass: Pass,
     state: Option<&mut State>,
 ) -> Result<Var> {
     let mut layers = state.map(|state| state.layers.iter_mut());
     let mut x = embedding(&weights[0], tokens)?;
-    for block in weights[1..=model.num_blocks * XLSTM_BLOCK].chunks(XLSTM_BLOCK) {
+    for (place, block) in weights[1..=model.num_blocks * XLSTM_BLOCK].chunks(XLSTM_BLOCK).enumerate() {
         let layer = layers.as_mut().and_then(Iterator::next);
-        x = forward_block(model, block, &x, precision, layer)?;
+        x = if layer.is_none() && pass.recomputes(place, model.num_blocks) {
+            let model = model.clone();
+            recomputed(block, &x, move |block, x| forward_block(&model, block, x, pass, None))?
+        } else {
+            forward_block(model, block, &x, pass, layer)?.apply()?
+        };
     }
-    Ok(rms_norm_to(&x, &weights[1 + model.num_blocks * XLSTM_BLOCK], model.norm_eps, precision)?)
+    rms_norm_to(&x, &weights[1 + model.num_blocks * XLSTM_BLOCK], model.norm_eps, pass.precision)
 }
 
+/// A block up to its last product with the sum, which is given and not run.
 fn forward_block(
     model: &ModelConfiguration,
     weights: &[Var],
     x: &Var,
-    precision: Precision,
+    Pass { precision, .. }: Pass,
     layer: Option<&mut Layer>,
-) -> Result<Var> {
+) -> Result<Last> {
     let [norm_mlstm, q, k, v, o, i, i_bias, f, f_bias, head_norm, out, norm_ffn, up_gate, up, down] = weights else {
-        return Err(crate::Error::Request(format!("an xLSTM block has {XLSTM_BLOCK} weights, not {}", weights.len())));
+        return Err(Error::shape("xlstm", format!("a block has {XLSTM_BLOCK} weights, not {}", weights.len())));
     };
     let (batch, sequence) = (x.sizes()[0], x.sizes()[1]);
     let heads = |x: Var, head_dim: usize| reshape(&x, &[batch, sequence, model.num_heads, head_dim]);
     let linear = |x: &Var, weight: &Var| linear_in(x, weight, precision);
     let gate = |x: &Var, weight: &Var, bias: &Var| soft_cap(&linear_bias(x, weight, bias)?, model.gate_soft_cap);
 
-    let normed = rms_norm_to(x, norm_mlstm, model.norm_eps, precision)?;
+    let (x, normed) = rms_norm_residual(x, norm_mlstm, model.norm_eps, precision)?;
     let query = heads(linear(&normed, q)?, model.qk_head_dim)?;
     let key = heads(linear(&normed, k)?, model.qk_head_dim)?;
     let value = heads(linear(&normed, v)?, model.v_head_dim)?;
@@ -86,9 +92,9 @@ fn forward_block(
         _ => mlstm(&query, &key, &value, &input_gate, &forget_gate, options)?,
     };
     let gated = multi_head_norm_gated(&cell, head_norm, &output_gate, model.norm_eps)?;
-    let x = linear_add(&gated, out, x)?;
+    let x = linear_add(&gated, out, &x)?;
 
-    let normed = rms_norm_to(&x, norm_ffn, model.norm_eps, precision)?;
+    let (x, normed) = rms_norm_residual(&x, norm_ffn, model.norm_eps, precision)?;
     let hidden = swiglu(&linear(&normed, up_gate)?, &linear(&normed, up)?)?;
-    Ok(linear_add(&hidden, down, &x)?)
+    Ok(Last::new(MatMul::LINEAR, vec![hidden, down.clone(), x]))
 }

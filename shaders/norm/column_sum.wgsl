@@ -1,7 +1,7 @@
 // y[c] = sum over rows of x[r, c].
 //
 // x: [rows, columns]; y: [columns]. A workgroup takes 8 neighbouring columns, so that loads fill whole 32-byte sectors.
-// Of its 32 rows of invocations, row i adds the terms i, i + 32, ... in order; then the 32 partial sums of each column
+// Of its 32 rows of invocations, row i adds the terms i, i + 32, ... in order, four of them read at a time; then the 32 partial sums of each column
 // are added pairwise in a fixed tree, so the result is the same in every run.
 
 struct Parameters {
@@ -27,7 +27,14 @@ fn main(
     let column = flat_workgroup(group, groups) * COLUMNS + lane % COLUMNS;
     var sum = 0.0;
     if column < parameters.columns {
-        for (var row = lane / COLUMNS; row < parameters.rows; row += ROWS) {
+        var row = lane / COLUMNS;
+        for (; row + 3u * ROWS < parameters.rows; row += 4u * ROWS) {
+            let first = row * parameters.columns + column;
+            let step = ROWS * parameters.columns;
+            let terms = vec4<f32>(x[first], x[first + step], x[first + 2u * step], x[first + 3u * step]);
+            sum += (terms.x + terms.y) + (terms.z + terms.w);
+        }
+        for (; row < parameters.rows; row += ROWS) {
             sum += x[row * parameters.columns + column];
         }
     }

@@ -1,19 +1,29 @@
-// The largest value among the SPAN invocations that share a row; SPAN is a power of two up to 256, and a workgroup of 256
-// holds 256 / SPAN rows.
+// The largest value among the SPAN invocations that share a row; SPAN is a power of two from 8 to 256, and a workgroup of
+// 256 holds 256 / SPAN rows. In two rounds, as prelude/row_sums.wgsl explains.
+
+const RANKED_NEIGHBOURS: u32 = 8u;
+const RANKED_GROUPS: u32 = SPAN / RANKED_NEIGHBOURS;
 
 var<workgroup> partial_highest: array<f32, 256>;
+var<workgroup> group_highest: array<f32, 32>;
 
 // Every invocation of the workgroup must call this, and each gets the maximum of its own row.
 fn row_highest(value: f32, lane: u32) -> f32 {
-    let within = lane % SPAN;
-    workgroupBarrier();  // everybody has read the result of the call before
+    let group = lane / RANKED_NEIGHBOURS;
     partial_highest[lane] = value;
-    workgroupBarrier();  // all values are there
-    for (var half = SPAN / 2u; half > 0u; half /= 2u) {
-        if within < half {
-            partial_highest[lane] = max(partial_highest[lane], partial_highest[lane + half]);
-        }
-        workgroupBarrier();  // this level is complete before the next reads it
+    workgroupBarrier();  // all values are there; and the group maxima of the call before have been read
+    var most = value;
+    for (var at = 0u; at < RANKED_NEIGHBOURS; at++) {
+        most = max(most, partial_highest[group * RANKED_NEIGHBOURS + at]);
     }
-    return partial_highest[lane - within];
+    if lane % RANKED_NEIGHBOURS == 0u {
+        group_highest[group] = most;
+    }
+    workgroupBarrier();  // all groups are there; and all values have been read, so that the next call may write
+    if RANKED_GROUPS > 1u {
+        for (var at = 0u; at < RANKED_GROUPS; at++) {
+            most = max(most, group_highest[lane / SPAN * RANKED_GROUPS + at]);
+        }
+    }
+    return most;
 }

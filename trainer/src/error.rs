@@ -150,7 +150,7 @@ impl TrainerError {
             Self::Weights(gradus_models::Error::Content { .. } | gradus_models::Error::File { .. }) => {
                 Some("name a folder with a whole config.json and model.safetensors: a run, one of its steps, or weights in Hugging Face layout".into())
             }
-            Self::Memory { .. } => Some("use a smaller --batch, --context or --model".into()),
+            Self::Memory { .. } => Some("use a smaller --batch, --context or --model, or --gradient-checkpointing".into()),
             Self::NonFinite { .. } => {
                 Some("lower --learning-rate; the last checkpoint is whole, and the weights hold no NaN".into())
             }
@@ -184,7 +184,10 @@ fn engine_hint(error: &gradus_engine::Error) -> Option<String> {
         gradus_engine::Error::NoAdapter(_) => {
             Some("`gradus devices` lists what there is; --device cpu always works".into())
         }
-        gradus_engine::Error::OutOfMemory(_) | gradus_engine::Error::Limit { .. } => {
+        gradus_engine::Error::OutOfMemory(_) => {
+            Some("use a smaller --batch, --context or --model, --gradient-checkpointing, or --device cpu".into())
+        }
+        gradus_engine::Error::Limit { .. } => {
             Some("use a smaller --batch, --context or --model, or --device cpu".into())
         }
         _ => None,

@@ -22,4 +22,5 @@ mod rows;
 pub mod slice;
 pub mod softmax;
 pub mod swiglu;
+pub(crate) mod trial;
 pub mod unary;

@@ -29,6 +29,14 @@ impl Packs {
         Self { count, four, span: count.next_power_of_two().clamp(LEAST_SPAN, INVOCATIONS) }
     }
 
+    /// The same row shared by fewer invocations, each with up to `most` packs: more bytes on their way for each, and fewer
+    /// that must agree on a sum. No fewer than the 32 that fill a subgroup of most GPUs.
+    pub(crate) fn held(self, most: usize) -> Self {
+        const LEAST_SHARING: usize = 32;
+        let fewer = self.count.div_ceil(most).next_power_of_two().clamp(LEAST_SHARING, INVOCATIONS);
+        Self { span: self.span.min(fewer), ..self }
+    }
+
     /// For rows read one element at a time, whatever their length.
     pub(crate) fn by_one(columns: usize) -> Self {
         Self { count: columns, four: false, span: columns.next_power_of_two().clamp(LEAST_SPAN, INVOCATIONS) }
@@ -57,5 +65,26 @@ impl Packs {
     /// The grid where each invocation takes one of `count` packs.
     pub(crate) fn elementwise(count: usize) -> Workgroups {
         Workgroups::Linear(count.div_ceil(INVOCATIONS))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every pack of a row has an invocation that holds it, in as many turns as the kernel has.
+    #[test]
+    fn invocations_hold_the_whole_row() {
+        for columns in [0, 1, 4, 31, 32, 33, 128, 129, 512, 516, 1024, 1028, 4096, 65_536, 100_001] {
+            for packs in [Packs::of(columns), Packs::of(columns).held(2), Packs::of(columns).held(4)] {
+                let [(_, span), (_, kept)] = packs.constants();
+                assert!(span as usize * kept as usize >= packs.count, "{columns}: {packs:?}");
+                assert!(span.is_power_of_two() && (8..=256).contains(&span), "{columns}: {packs:?}");
+                assert_eq!(span as usize * packs.rows_per_workgroup(), INVOCATIONS);
+            }
+        }
+        let constants = |columns, most| Packs::of(columns).held(most).constants().map(|(_, value)| value);
+        assert_eq!((constants(1024, 4), constants(1024, 2), constants(512, 4)), ([64, 4], [128, 2], [32, 4]));
+        assert_eq!((constants(128, 4), constants(16, 4), constants(8192, 4)), ([32, 1], [8, 1], [256, 8]));
     }
 }

@@ -6,6 +6,7 @@ const FORWARD_FILE: File = file!("softmax/forward.wgsl");
 const BACKWARD_FILE: File = file!("softmax/backward.wgsl");
 const VARIANTS: &[&[Constant]] = &[
     &[("SPAN", 8), ("KEPT", 1), ("LOGARITHM", 0)],
+    &[("SPAN", 64), ("KEPT", 4), ("LOGARITHM", 0)],
     &[("SPAN", 256), ("KEPT", 1), ("LOGARITHM", 1)],
     &[("SPAN", 256), ("KEPT", 16), ("LOGARITHM", 0)],
 ];

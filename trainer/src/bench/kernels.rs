@@ -32,6 +32,8 @@ const COLUMNS: [Column; 8] = [
 pub enum Bound {
     /// The device's memory: the ceiling is the copy.
     Memory,
+    /// The same for tensors of [8192, 1024]: the ceiling is a copy of one of these.
+    Rows,
     /// Its arithmetic in f32: the ceiling is the fastest matrix product.
     Arithmetic,
     /// Its arithmetic on f16: the ceiling is the fastest matrix product of f16.
@@ -62,12 +64,14 @@ struct Ceilings {
     flops: Option<f64>,
     half_flops: Option<f64>,
     bytes: Option<f64>,
+    row_bytes: Option<f64>,
 }
 
 impl Ceilings {
     fn raise(&mut self, row: &Row, spread: Spread) {
         let (ceiling, rate) = match row.bound {
             Bound::Memory => (&mut self.bytes, row.bytes / spread.median),
+            Bound::Rows => (&mut self.row_bytes, row.bytes / spread.median),
             Bound::Arithmetic => (&mut self.flops, row.flops / spread.median),
             Bound::HalfArithmetic => (&mut self.half_flops, row.flops / spread.median),
         };
@@ -77,6 +81,7 @@ impl Ceilings {
     fn share(&self, row: &Row, spread: Spread) -> Option<f64> {
         match row.bound {
             Bound::Memory => self.bytes.map(|ceiling| row.bytes / spread.median / ceiling),
+            Bound::Rows => self.row_bytes.map(|ceiling| row.bytes / spread.median / ceiling),
             Bound::Arithmetic => self.flops.map(|ceiling| row.flops / spread.median / ceiling),
             Bound::HalfArithmetic => self.half_flops.map(|ceiling| row.flops / spread.median / ceiling),
         }
@@ -152,8 +157,9 @@ impl Report<'_> {
         print(
             out,
             &self.session.head(&format!(
-                "{small}ceilings: the copy's {} GB/s and the fastest product's {} TFLOP/s, in f16 {}",
+                "{small}ceilings: the copy's {} GB/s, {} for rows, and the fastest product's {} TFLOP/s, in f16 {}",
                 ceiling(ceilings.bytes, 1e9),
+                ceiling(ceilings.row_bytes, 1e9),
                 ceiling(ceilings.flops, 1e12),
                 ceiling(ceilings.half_flops, 1e12)
             )),
@@ -221,13 +227,18 @@ mod tests {
         let mut ceilings = Ceilings::default();
         let second = Spread::of(vec![1.0]);
         let (copy, add, product, attention) = (row("copy"), row("add"), row("matmul_1024"), row("attention_1024"));
+        let (row_copy, norm) = (row("copy_rows"), row("rms_norm"));
         assert_eq!(ceilings.share(&add, second), None);
         ceilings.raise(&copy, second);
         ceilings.raise(&product, second);
         ceilings.raise(&product, second.times(2.0));
-        assert_eq!(ceilings, Ceilings { flops: Some(product.flops), half_flops: None, bytes: Some(copy.bytes) });
+        assert_eq!(ceilings, Ceilings { flops: Some(product.flops), bytes: Some(copy.bytes), ..Ceilings::default() });
         assert_eq!(ceilings.share(&add, second.times(2.0)), Some(add.bytes / copy.bytes / 2.0));
         assert_eq!(ceilings.share(&attention, second), Some(attention.flops / product.flops));
+        assert_eq!(ceilings.share(&norm, second), None);
+        ceilings.raise(&row_copy, second);
+        assert_eq!(ceilings.share(&norm, second), Some(norm.bytes / row_copy.bytes));
+        assert_eq!(ceilings.share(&add, second), Some(add.bytes / copy.bytes));
     }
 
     #[test]

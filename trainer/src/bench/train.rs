@@ -100,7 +100,13 @@ fn configuration(arguments: &TrainArguments, device: &Device) -> Result<Configur
             });
         }
     };
-    let flags = Flags { batch: arguments.batch, context: arguments.context, steps: Some(1), ..Flags::default() };
+    let flags = Flags {
+        batch: arguments.batch,
+        context: arguments.context,
+        steps: Some(1),
+        gradient_checkpointing: arguments.gradient_checkpointing,
+        ..Flags::default()
+    };
     let mut configuration = Layers::read(None, flags)?.resolve(base)?;
     if let Some(vocabulary) = arguments.vocabulary.or(vocabulary) {
         configuration.model.vocab_size = vocabulary as usize;
@@ -121,6 +127,7 @@ struct Sizes {
     context: usize,
     planned: u64,
     mode: Mode,
+    checkpointing: bool,
 }
 
 impl Sizes {
@@ -133,16 +140,18 @@ impl Sizes {
             batch,
             context: model.context_length,
             mode: configuration.precision.mode,
-            planned: Plan::new(model, batch, configuration.precision.mode).total(),
+            checkpointing: configuration.train.gradient_checkpointing,
+            planned: Plan::new(configuration).total(),
         }
     }
 
     fn remark(&self) -> String {
         let Self { name, parameters, vocabulary, batch, context, .. } = self;
         format!(
-            "{name}, {} parameters, {vocabulary} different tokens, {batch} x {context} tokens a step, {}",
+            "{name}, {} parameters, {vocabulary} different tokens, {batch} x {context} tokens a step, {}{}",
             figures::count(*parameters as f64),
-            self.mode.name()
+            self.mode.name(),
+            if self.checkpointing { ", blocks computed again on the way back" } else { "" }
         )
     }
 }
@@ -163,9 +172,11 @@ impl Bench {
     fn new(configuration: &Configuration, device: &Device) -> Result<Self> {
         let (model, batch) = (&configuration.model, configuration.train.batch);
         check_precision(configuration.precision.mode, device)?;
-        Plan::new(model, batch, configuration.precision.mode).check(device)?;
+        Plan::new(configuration).check(device)?;
         let model = Model::new(model.clone(), device, configuration.train.seed)?;
-        let model = model.in_precision(configuration.precision.mode.into())?;
+        let model = model
+            .in_precision(configuration.precision.mode.into())?
+            .with_gradient_checkpointing(configuration.train.gradient_checkpointing);
         let optimizer = step::optimizer(&model, &configuration.optimizer, &configuration.precision)?;
         let (vocabulary, context) = (configuration.model.vocab_size, configuration.model.context_length);
         Ok(Self {
@@ -304,6 +315,7 @@ impl Figures {
             "batch": sizes.batch,
             "context": sizes.context,
             "precision": sizes.mode.name(),
+            "gradient_checkpointing": sizes.checkpointing,
             "tokens_per_second": self.tokens(sizes).json(),
             "step_milliseconds": self.seconds.times(1e3).json(),
             "recording_milliseconds": recording.map(|(milliseconds, _)| milliseconds),

@@ -70,7 +70,7 @@ const fn key(section: &'static str, name: &'static str, kind: Kind, meaning: &'s
 }
 
 /// All keys, by section.
-pub static KEYS: [Key; 49] = {
+pub static KEYS: [Key; 50] = {
     use Kind::*;
     const ONE: Kind = Kind::Count(1, LARGEST_COUNT);
     const SIZE: Kind = Kind::Count(1, LARGEST_SIZE);
@@ -126,6 +126,12 @@ pub static KEYS: [Key; 49] = {
         key("train", "seed", Count(0, LARGEST_COUNT), "seed of the weights and of the order of the data"),
         key("train", "log_every", ONE, "steps between lines where the output is no terminal"),
         key("train", "prefetch", Count(1, LARGEST_PREFETCH), "batches made ahead of the step that uses them"),
+        key(
+            "train",
+            "gradient_checkpointing",
+            Switch,
+            "keep only the inputs of blocks for the way back and compute the rest again: less memory, same results",
+        ),
         key(
             "precision",
             "mode",

@@ -38,6 +38,8 @@ pub struct Flags {
     pub eval_every: Option<u64>,
     /// `--precision`
     pub precision: Option<Mode>,
+    /// `--gradient-checkpointing`
+    pub gradient_checkpointing: bool,
 }
 
 /// Where the model comes from.
@@ -188,6 +190,7 @@ impl Layers {
             ("model", "context_length", flags.context.map(count)),
             ("optimizer", "learning_rate", flags.learning_rate.map(Value::Float)),
             ("evaluation", "every", flags.eval_every.map(count)),
+            ("train", "gradient_checkpointing", flags.gradient_checkpointing.then_some(Value::Boolean(true))),
             ("precision", "mode", flags.precision.map(|mode| Value::String(mode.name().into()))),
         ];
         for (section, key, value) in values {

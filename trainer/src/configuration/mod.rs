@@ -94,6 +94,9 @@ pub struct Train {
     pub log_every: u64,
     /// Batches made ahead.
     pub prefetch: usize,
+    /// Whether blocks are computed again on the way back, so that less is kept.
+    #[serde(default)]
+    pub gradient_checkpointing: bool,
 }
 
 /// Which numbers a run computes with.
@@ -225,6 +228,7 @@ impl Configuration {
                 seed: 0,
                 log_every: 10,
                 prefetch: 4,
+                gradient_checkpointing: false,
             },
             precision: Precision {
                 mode: Mode::F32,

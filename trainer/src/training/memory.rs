@@ -3,7 +3,7 @@
 use gradus_engine::Device;
 use gradus_models::configuration::{Architecture, ModelConfiguration};
 
-use crate::configuration::Mode;
+use crate::configuration::{Configuration, Mode};
 use crate::error::{Result, TrainerError};
 
 const FLOAT: u64 = 4;
@@ -14,24 +14,22 @@ const HALF: u64 = 2;
 pub struct Plan {
     /// The weights.
     pub weights: u64,
-    /// Their gradients.
-    pub gradients: u64,
     /// The optimizer's two moments of each.
     pub moments: u64,
-    /// What the forward keeps for the backward, and what the backward of the last block holds beside it.
-    pub activations: u64,
+    /// The most at once, on the way back, of gradients and of what the forward kept.
+    pub way_back: u64,
 }
 
 impl Plan {
-    /// The plan for training on `batch` sequences at a time.
-    pub fn new(model: &ModelConfiguration, batch: usize, mode: Mode) -> Self {
-        let weights = model.parameters().total() * FLOAT;
-        Self { weights, gradients: weights, moments: 2 * weights, activations: activations(model, batch, mode) }
+    /// The plan for a run.
+    pub fn new(configuration: &Configuration) -> Self {
+        let weights = configuration.model.parameters().total() * FLOAT;
+        Self { weights, moments: 2 * weights, way_back: way_back(configuration) }
     }
 
-    /// The most at once: on the way back activations go as gradients come, so that the larger of the two counts.
+    /// The most at once.
     pub fn total(&self) -> u64 {
-        self.weights + self.moments + self.gradients.max(self.activations)
+        self.weights + self.moments + self.way_back
     }
 
     /// Compares with what the machine has, where it says so.
@@ -46,32 +44,57 @@ impl Plan {
     }
 }
 
-/// With every block's activations alive, the most is held in the backward of the last block's SwiGLU: the gradients of the
-/// residual stream, of gate and of up projection; the gradient of their product has taken the place of the product. The
-/// gradients of the head and of the down projection are there already.
-fn activations(model: &ModelConfiguration, batch: usize, mode: Mode) -> u64 {
-    let tokens = (batch * model.context_length) as u64;
-    let [vocabulary, width, heads, groups, qk, v, inner] = [
-        model.vocab_size,
-        model.embedding_dim,
-        model.num_heads,
-        model.num_key_value_heads,
-        model.qk_head_dim,
-        model.v_head_dim,
-        model.feed_forward_dim,
-    ]
-    .map(|size| size as u64);
-    let half = if mode == Mode::Mixed { HALF } else { FLOAT };
-    let mixing = match model.architecture {
-        // Query, key; value, output gate, what passed it; f32 always: the cell's output, both gates and the denominator.
-        Architecture::Xlstm => half * (2 * heads * qk + 3 * heads * v) + FLOAT * (heads * v + 3 * heads),
-        // Query, key, value, the attention's output; f32 always: its two numbers that normalise a row.
-        Architecture::Transformer => half * (heads * qk + groups * (qk + v) + heads * v) + FLOAT * 2 * heads,
-    };
-    // The residual stream before and after mixing, in f32; what each norm gives; gate, up projection and their product.
-    let block = FLOAT * 2 * width + half * 2 * width + mixing + half * 3 * inner;
-    let backward = FLOAT * width + half * 2 * inner;
-    tokens * (model.num_blocks as u64 * block + backward) + FLOAT * width * (vocabulary + inner)
+/// What is kept goes block by block as gradients come, so that the most is there at one of the ends: in the backward of the
+/// last block's SwiGLU, in that of the first's, or when all gradients are there. With gradient checkpointing all blocks but
+/// the one in hand keep their inputs alone.
+fn way_back(configuration: &Configuration) -> u64 {
+    let model = &configuration.model;
+    let tokens = configuration.tokens_per_step() as u64;
+    let [blocks, vocabulary, width, inner] =
+        [model.num_blocks, model.vocab_size, model.embedding_dim, model.feed_forward_dim].map(|size| size as u64);
+    let counts = model.parameters();
+    let gradients = FLOAT * counts.total();
+    let of_block = FLOAT * (counts.total() - counts.embedding - counts.output_head - width) / blocks;
+    let Block { kept, backward } = Block::new(model, configuration.precision.mode);
+    let others = if configuration.train.gradient_checkpointing { FLOAT * width } else { kept };
+    // A block's down projection has its gradient before SwiGLU's backward; the head's comes first of all.
+    let down = FLOAT * width * inner;
+    let last = FLOAT * width * vocabulary + down + tokens * ((blocks - 1) * others + kept + backward);
+    let first = gradients - FLOAT * counts.embedding - of_block + down + tokens * (kept + backward);
+    last.max(first).max(gradients)
+}
+
+/// Bytes a token of a block's tensors.
+struct Block {
+    /// What its backward reads, with its input.
+    kept: u64,
+    /// The most that its backward holds beside them, in that of SwiGLU: the gradients of the residual stream, of gate and of
+    /// up projection; the gradient of their product has taken the place of the product.
+    backward: u64,
+}
+
+impl Block {
+    fn new(model: &ModelConfiguration, mode: Mode) -> Self {
+        let [width, heads, groups, qk, v, inner] = [
+            model.embedding_dim,
+            model.num_heads,
+            model.num_key_value_heads,
+            model.qk_head_dim,
+            model.v_head_dim,
+            model.feed_forward_dim,
+        ]
+        .map(|size| size as u64);
+        let half = if mode == Mode::Mixed { HALF } else { FLOAT };
+        let mixing = match model.architecture {
+            // Query, key; value, output gate, what passed it; f32 always: the cell's output, both gates and the denominator.
+            Architecture::Xlstm => half * (2 * heads * qk + 3 * heads * v) + FLOAT * (heads * v + 3 * heads),
+            // Query, key, value, the attention's output; f32 always: its two numbers that normalise a row.
+            Architecture::Transformer => half * (heads * qk + groups * (qk + v) + heads * v) + FLOAT * 2 * heads,
+        };
+        // The residual stream before and after mixing, in f32; what each norm gives; gate, up projection and their product.
+        let kept = FLOAT * 2 * width + half * 2 * width + mixing + half * 3 * inner;
+        Self { kept, backward: FLOAT * width + half * 2 * inner }
+    }
 }
 
 /// Bytes free for tensors, where the system says so: of the CPU's memory, on Linux.
@@ -88,38 +111,92 @@ fn free(device: &Device) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::configuration::Configuration;
     use crate::data::Batch;
     use crate::training::step::{Learner, optimizer};
     use gradus_models::Model;
     use gradus_models::configuration::presets;
 
+    /// A preset with this many blocks, or its own, this batch and context.
+    fn configuration(name: &str, blocks: Option<usize>, [batch, context]: [usize; 2]) -> Configuration {
+        let mut model = presets::find(name).unwrap().model;
+        model.context_length = context;
+        model.num_blocks = blocks.unwrap_or(model.num_blocks);
+        let mut configuration = Configuration::for_model(model);
+        configuration.train.batch = batch;
+        configuration
+    }
+
+    /// The allocator's peak of two steps on a device.
+    fn measured(configuration: &Configuration, device: &Device) -> u64 {
+        let train = &configuration.train;
+        let model = Model::new(configuration.model.clone(), device, 0).unwrap();
+        let model = model.in_precision(configuration.precision.mode.into()).unwrap();
+        let model = model.with_gradient_checkpointing(train.gradient_checkpointing);
+        let optimizer = optimizer(&model, &configuration.optimizer, &configuration.precision).unwrap();
+        let mut learner = Learner::new(model, optimizer);
+        let (batch, context) = (train.batch, configuration.model.context_length);
+        let tokens = vec![7; batch * context];
+        let batch = Batch { inputs: tokens.clone(), targets: tokens, batch, context };
+        for step in 1..=2 {
+            learner.step(step, &batch, 0, 1e-3).unwrap().wait().unwrap();
+        }
+        device.memory().1
+    }
+
     #[test]
     fn the_plan_is_within_a_tenth_of_what_is_measured() {
-        for (name, batch, context) in
-            [("xlstm-tiny", 8, 256), ("xlstm-tiny", 2, 64), ("llama-tiny", 4, 256), ("llama-tiny", 1, 16)]
-        {
-            let device = Device::cpu();
-            let mut configuration = Configuration::for_model(presets::find(name).unwrap().model);
-            configuration.model.context_length = context;
-            let model = Model::new(configuration.model.clone(), &device, 0).unwrap();
-            let optimizer = optimizer(&model, &configuration.optimizer, &configuration.precision).unwrap();
-            let mut learner = Learner::new(model, optimizer);
-            let tokens = vec![7; batch * context];
-            let batch = Batch { inputs: tokens.clone(), targets: tokens, batch, context };
-            for step in 1..=2 {
-                learner.step(step, &batch, 0, 1e-3).unwrap().wait().unwrap();
+        for (name, blocks, batch, context) in [
+            ("xlstm-tiny", None, 8, 256),
+            ("xlstm-tiny", None, 2, 64),
+            ("llama-tiny", None, 4, 256),
+            ("llama-tiny", None, 1, 16),
+            ("xlstm-tiny", Some(12), 2, 128),
+            ("llama-tiny", Some(12), 4, 128),
+        ] {
+            for checkpointing in [false, true] {
+                let mut configuration = configuration(name, blocks, [batch, context]);
+                configuration.train.gradient_checkpointing = checkpointing;
+                let planned = Plan::new(&configuration).total() as f64;
+                let measured = measured(&configuration, &Device::cpu()) as f64;
+                println!("{name} {blocks:?} {context} {checkpointing}: planned / measured = {:.4}", planned / measured);
+                assert!((planned / measured - 1.0).abs() < 0.1, "{name}: {planned} planned, {measured} measured");
             }
-            let planned = Plan::new(&configuration.model, batch.batch, Mode::F32).total() as f64;
-            let measured = device.memory().1 as f64;
-            println!("{name} {context}: planned / measured = {:.4}", planned / measured);
-            assert!((planned / measured - 1.0).abs() < 0.1, "{name}: {planned} planned, {measured} measured");
+        }
+    }
+
+    /// More blocks cost their weights and moments and, in activations, their inputs alone. So many tokens are trained on that
+    /// the inputs take more than the gradients, and the most is held at the beginning of the way back.
+    fn more_blocks_cost_their_inputs(device: impl Fn() -> Device, mode: Mode) {
+        for name in ["xlstm-tiny", "llama-tiny"] {
+            let peak = |blocks, checkpointing| {
+                let mut configuration = configuration(name, Some(blocks), [8, 256]);
+                configuration.train.gradient_checkpointing = checkpointing;
+                configuration.precision.mode = mode;
+                let planned = Plan::new(&configuration).total();
+                (measured(&configuration, &device()), planned, configuration.model.parameters().total())
+            };
+            let (few, few_planned, few_weights) = peak(3, true);
+            let (many, many_planned, many_weights) = peak(9, true);
+            let inputs = (9 - 3) * 8 * 256 * 128 * FLOAT;
+            let expected = (inputs + 3 * FLOAT * (many_weights - few_weights)) as f64;
+            let grown = (many - few) as f64 / expected;
+            println!("{name} {mode:?}: {few} to {many} bytes, {grown:.4} of the inputs and weights");
+            assert!((grown - 1.0).abs() < 0.05, "{name}: {few} to {many}, {expected} expected");
+            assert!(((many_planned - few_planned) as f64 / expected - 1.0).abs() < 0.05, "{name}");
+            let (whole, whole_planned, _) = peak(9, false);
+            assert!(whole as f64 > 1.5 * many as f64, "{name}: {whole} without, {many} with");
+            assert!(whole_planned as f64 > 1.5 * many_planned as f64, "{name}");
         }
     }
 
     #[test]
+    fn with_checkpointing_more_blocks_cost_their_inputs() {
+        more_blocks_cost_their_inputs(Device::cpu, Mode::F32);
+    }
+
+    #[test]
     fn more_than_the_machine_has_is_refused() {
-        let plan = Plan { weights: 1 << 60, gradients: 0, moments: 0, activations: 0 };
+        let plan = Plan { weights: 1 << 60, moments: 0, way_back: 0 };
         match free(&Device::cpu()) {
             Some(_) => assert!(plan.check(&Device::cpu()).unwrap_err().to_string().contains("needs 1048576 TiB")),
             None => assert!(plan.check(&Device::cpu()).is_ok()),

@@ -39,7 +39,9 @@ pub fn setup(path: &Path, device: Option<DeviceChoice>, started: Instant) -> Res
     refuse_unfit(&configuration, &position, &run)?;
     let (device, why) = configuration.train.device.open(gpu::Options::from_environment())?;
     let prepared = Prepared::new(&configuration, &device)?;
-    let model = folder::load(&step_folder, &device)?.in_precision(configuration.precision.mode.into())?;
+    let model = folder::load(&step_folder, &device)?
+        .in_precision(configuration.precision.mode.into())?
+        .with_gradient_checkpointing(configuration.train.gradient_checkpointing);
     if *model.configuration() != configuration.model {
         return Err(broken(&step_folder, "its model is not the one of the run's configuration"));
     }

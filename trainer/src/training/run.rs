@@ -10,7 +10,7 @@ use super::sample::write_sample;
 use super::saving::{Saver, Snapshot};
 use super::setup::Setup;
 use super::step::Taken;
-use crate::configuration::OnNonFinite;
+use crate::configuration::{Mode, OnNonFinite};
 use crate::data::Loader;
 use crate::error::{Result, TrainerError};
 use crate::figures;
@@ -202,7 +202,7 @@ impl Run {
 
     fn record(&mut self, taken: Taken) -> Result<()> {
         let step = taken.step;
-        let report = self.write_step(taken)?;
+        let (loss, report) = self.write_step(taken)?;
         if report.finite {
             self.skipped = 0;
             return Ok(());
@@ -212,11 +212,12 @@ impl Run {
             || "the norm of all gradients together overflows".to_string(),
             |parameter| format!("the gradient of {} is not finite", parameter.name),
         );
+        let problem = problem + overflow(self.setup.configuration.precision.mode, loss);
         self.non_finite(step, problem, &report)
     }
 
     /// Waits for the results of a step and writes its row.
-    fn write_step(&mut self, taken: Taken) -> Result<Report> {
+    fn write_step(&mut self, taken: Taken) -> Result<(f64, Report)> {
         let (step, learning_rate, tokens) = (taken.step, taken.learning_rate, taken.tokens);
         let (loss, report) = taken.wait()?;
         let Position { applied, loss_scale, in_a_row, .. } = &mut self.setup.position;
@@ -235,7 +236,7 @@ impl Run {
         };
         self.progress.step(&row);
         self.write(Row::Train(row))?;
-        Ok(report)
+        Ok((loss, report))
     }
 
     /// Skips or stops, as configured. A loss scale that falls is how mixed precision finds the right one: only at its
@@ -337,5 +338,29 @@ impl Run {
     /// The run's parts, for those who look at it from outside.
     pub fn setup(&self) -> &Setup {
         &self.setup
+    }
+}
+
+/// What a loss that is not finite says in mixed precision: a loss scale is for gradients alone.
+fn overflow(mode: Mode, loss: f64) -> &'static str {
+    if mode == Mode::F32 || loss.is_finite() {
+        return "";
+    }
+    ", nor is the loss: in the forward a number is beyond 65504, the largest of f16, which no loss scale mends, or is none; \
+     --precision f32 has room for it"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loss_beyond_f16_is_told_apart_from_a_loss_scale_that_is_too_large() {
+        for loss in [f64::NAN, f64::INFINITY] {
+            let said = overflow(Mode::Mixed, loss);
+            assert!(said.contains("65504") && said.contains("--precision f32"), "{said}");
+            assert_eq!(overflow(Mode::F32, loss), "");
+        }
+        assert_eq!(overflow(Mode::Mixed, 2.5), "");
     }
 }

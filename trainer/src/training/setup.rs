@@ -83,7 +83,9 @@ impl Setup {
             Some(loaded) => Model::with_weights(configuration.model.clone(), loaded.weights)?,
             None => Model::new(configuration.model.clone(), &device, configuration.train.seed)?,
         };
-        let model = model.in_precision(configuration.precision.mode.into())?;
+        let model = model
+            .in_precision(configuration.precision.mode.into())?
+            .with_gradient_checkpointing(configuration.train.gradient_checkpointing);
         let optimizer = step::optimizer(&model, &configuration.optimizer, &configuration.precision)?;
         let folder = run_folder::create(arguments.out.as_deref(), &configuration)?;
         let position = Position { seed: configuration.train.seed, ..Position::default() };
@@ -137,7 +139,7 @@ impl Prepared {
     pub(super) fn new(configuration: &Configuration, device: &Device) -> Result<Self> {
         refuse_unsupported(configuration, device)?;
         let model = &configuration.model;
-        let plan = Plan::new(model, configuration.train.batch, configuration.precision.mode);
+        let plan = Plan::new(configuration);
         plan.check(device)?;
         let corpus = Corpus::open(&configuration.data, model.context_length)?;
         let windows = corpus.windows(model.context_length, configuration.train.seed)?;

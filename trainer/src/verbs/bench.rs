@@ -49,6 +49,9 @@ pub struct TrainArguments {
     /// Which numbers the model is trained with [default: f32]
     #[arg(long, value_name = "TYPE")]
     pub precision: Option<Mode>,
+    /// Compute each block again on the way back instead of keeping what it made
+    #[arg(long)]
+    pub gradient_checkpointing: bool,
     /// Print instead where the device's time goes, kernel by kernel
     #[arg(long)]
     pub split: bool,

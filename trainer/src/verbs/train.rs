@@ -47,7 +47,7 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Go on with an interrupted run: its folder, or one of its steps. Everything else is as it was; --device may differ
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "model", "data", "steps", "max_time", "batch", "context", "learning_rate", "seed", "out", "eval_every", "precision"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "model", "data", "steps", "max_time", "batch", "context", "learning_rate", "seed", "out", "eval_every", "precision", "gradient_checkpointing"])]
     pub resume: Option<PathBuf>,
     /// Steps between evaluations [default: a tenth of the run]
     #[arg(long, value_name = "N", value_parser = numbers::count, allow_negative_numbers = true)]
@@ -55,6 +55,9 @@ pub struct Arguments {
     /// Numbers to compute with
     #[arg(long, value_enum)]
     pub precision: Option<Mode>,
+    /// Compute each block again on the way back instead of keeping what it made: less memory, the same results, slower
+    #[arg(long)]
+    pub gradient_checkpointing: bool,
 }
 
 impl Arguments {
@@ -74,6 +77,7 @@ impl Arguments {
             seed: self.seed,
             eval_every: self.eval_every,
             precision: self.precision,
+            gradient_checkpointing: self.gradient_checkpointing,
         };
         Layers::read(self.config.as_deref(), flags)
     }
@@ -105,6 +109,7 @@ mod tests {
             seed: Some(11),
             eval_every: Some(2),
             precision: Some(Mode::Mixed),
+            gradient_checkpointing: true,
             ..Arguments::default()
         };
         let layers = arguments.layers().unwrap();
@@ -115,6 +120,7 @@ mod tests {
         assert_eq!((train.device, configuration.model.context_length), (DeviceChoice::Gpu(Some(1)), 32));
         assert_eq!((configuration.optimizer.learning_rate, configuration.evaluation.every), (0.5, Some(2)));
         assert_eq!(configuration.precision.mode, Mode::Mixed);
+        assert!(configuration.train.gradient_checkpointing);
         assert_eq!(configuration.data.path, Some("text".into()));
     }
 }

@@ -27,7 +27,8 @@ pub struct Options {
     pub rates: Option<Rates>,
     /// Pretend that the device allows no more workgroups a dimension than this. For tests of how they are folded.
     pub most_workgroups: Option<u32>,
-    /// Pretend that one buffer may be no larger than this, in bytes. For tests of what is refused.
+    /// Pretend that what is bound of a buffer may be no larger than this, in bytes, nor a buffer but for the fault record.
+    /// For tests of what is refused.
     pub most_bytes: Option<u64>,
 }
 
@@ -194,7 +195,9 @@ pub fn open(index: usize, options: Options) -> Result<Gpu> {
             most.min(report.limits.max_compute_workgroups_per_dimension);
     }
     if let Some(most) = options.most_bytes {
-        report.limits.max_buffer_size = most.min(report.limits.max_buffer_size);
+        let buffer = most.saturating_add(super::faults::BYTES);
+        report.limits.max_buffer_size = buffer.min(report.limits.max_buffer_size);
+        report.limits.max_storage_buffer_binding_size = most.min(report.limits.max_storage_buffer_binding_size);
     }
     if options.time_dispatches && !report.timestamps {
         return Err(Error::NoAdapter(format!("adapter {index}, {}, has no timestamps", report.name)));
@@ -239,6 +242,7 @@ pub fn open(index: usize, options: Options) -> Result<Gpu> {
         kernels: Mutex::default(),
         recorder: Mutex::new(Recorder::new(options.rates, timings)),
         faults,
+        trusted: Mutex::default(),
         fault,
         lost,
     })))

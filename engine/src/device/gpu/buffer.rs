@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
-use super::{Gpu, Memory, Shared, lock};
+use super::{Gpu, Memory, Shared, faults, lock};
 use crate::error::{Error, Result};
 use crate::tensor::Spec;
 
@@ -67,6 +67,10 @@ impl Drop for GpuBuffer {
     }
 }
 
+fn listed(sizes: &[usize]) -> String {
+    sizes.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
+}
+
 /// Sizes are rounded up a little, so that tensors of nearly the same size share buffers.
 fn size_class(bytes: u64) -> u64 {
     let step = (bytes.next_power_of_two() / 32).max(256);
@@ -74,24 +78,24 @@ fn size_class(bytes: u64) -> u64 {
 }
 
 impl Gpu {
+    /// The most bytes that a tensor may have: what one binding may have, and what one buffer may beside the fault record that
+    /// comes with every read-back.
+    pub(crate) fn most_bytes(&self) -> u64 {
+        let limits = &self.0.report.limits;
+        limits.max_buffer_size.saturating_sub(faults::BYTES).min(limits.max_storage_buffer_binding_size)
+    }
+
     /// A buffer for a tensor, with whatever its last user left in it.
     ///
     /// # Errors
     /// [`Error::Limit`] over what one binding or buffer may have; [`Error::OutOfMemory`] if the driver has no more.
     pub(crate) fn allocate(&self, operation: &'static str, spec: &Spec) -> Result<GpuBuffer> {
-        let limits = &self.0.report.limits;
-        let most = limits.max_buffer_size.min(limits.max_storage_buffer_binding_size);
+        let most = self.most_bytes();
         let bytes = (spec.bytes() as u64).next_multiple_of(4);
         let guard = if self.0.options.guard_bands { GUARD_BYTES } else { 0 };
         let size = size_class(bytes + guard).min(most);
         if bytes + guard > most {
-            return Err(Error::limit(
-                operation,
-                format!(
-                    "a tensor {:?} of {} takes {bytes} bytes, over the {most} that one buffer of {} may have",
-                    spec.shape, spec.dtype, self.0.report.name
-                ),
-            ));
+            return Err(Error::limit(operation, self.too_large(spec, most.saturating_sub(guard))));
         }
         let reused = {
             let mut pool = lock(&self.0.pool);
@@ -120,6 +124,34 @@ impl Gpu {
             lock(&self.0.pool).guarded.push((buffer.raw.clone(), id, bytes));
         }
         Ok(buffer)
+    }
+
+    /// What is said of a tensor that takes more than the `most` bytes that one may have.
+    fn too_large(&self, spec: &Spec, most: u64) -> String {
+        let limits = &self.0.report.limits;
+        let limit = match limits.max_storage_buffer_binding_size < limits.max_buffer_size {
+            true => "max_storage_buffer_binding_size",
+            false => "max_buffer_size",
+        };
+        let fitting = most / spec.dtype.bytes() as u64;
+        // Most shapes grow with their first size: a batch, a vocabulary, the rows of a matrix.
+        let works = match spec.shape.sizes() {
+            [_, rest @ ..] if !rest.is_empty() => {
+                let row: u64 = rest.iter().map(|&size| size as u64).product();
+                match fitting.checked_div(row) {
+                    Some(first @ 1..) => format!("the largest of such rows that works is [{first}, {}]", listed(rest)),
+                    _ => format!("at most {fitting} elements work"),
+                }
+            }
+            _ => format!("the largest that works is [{fitting}]"),
+        };
+        format!(
+            "a tensor {:?} of {} takes {} bytes, over the {most} that one buffer of {} may have ({limit}); {works}",
+            spec.shape,
+            spec.dtype,
+            spec.bytes(),
+            self.0.report.name
+        )
     }
 
     fn create(&self, size: u64) -> Result<(wgpu::Buffer, u64)> {

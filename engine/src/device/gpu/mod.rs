@@ -9,6 +9,7 @@ pub mod plan;
 mod record;
 mod timing;
 mod transfer;
+mod units;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -19,6 +20,7 @@ pub use plan::Cost;
 pub use record::{Dispatch, Workgroups};
 pub use timing::Timing;
 pub use transfer::Pending;
+pub(crate) use units::Units;
 
 use crate::error::{Error, Result};
 
@@ -36,6 +38,8 @@ pub(crate) struct Shared {
     pub kernels: Mutex<kernel::Kernels>,
     pub recorder: Mutex<record::Recorder>,
     pub faults: faults::Faults,
+    /// Which kernels on matrix units have passed their trial.
+    pub trusted: Mutex<units::Trusted>,
     /// The first error that the driver reported outside any scope.
     pub fault: Arc<Mutex<Option<Error>>>,
     pub lost: Arc<AtomicBool>,
@@ -62,11 +66,6 @@ impl Gpu {
     /// What the adapter is and offers.
     pub fn report(&self) -> &AdapterReport {
         &self.0.report
-    }
-
-    /// Whether products of f16 run on the matrix units; see [`AdapterReport::has_matrix_units`].
-    pub fn uses_matrix_units(&self) -> bool {
-        self.0.report.has_matrix_units() && !self.0.options.plain_kernels
     }
 
     /// Bytes of tensors alive now, the most there have been, and bytes held from the driver.

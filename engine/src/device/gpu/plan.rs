@@ -55,11 +55,12 @@ pub fn ranges(count: usize, seconds: f64, most: usize) -> impl Iterator<Item = (
     (0..count).step_by(each).map(move |first| (first, each.min(count - first)))
 }
 
-/// The grid for `count` workgroups in a row, at most `most` a dimension: folded over x and y where there are more. `None`
+/// The grid for `count` workgroups in a row, at most `most` a dimension: folded over x and y where there are more, in rows of
+/// equal length, so that few are left over. `None`
 /// for more than `most` × `most`, or more than 32-bit numbers count.
 pub fn fold(count: usize, most: usize) -> Option<[u32; 3]> {
-    let across = count.min(most);
-    let down = count.div_ceil(across.max(1));
+    let down = count.div_ceil(most.max(1)).max(1);
+    let across = count.div_ceil(down);
     // The last row may reach beyond the count; its numbers must not wrap round.
     let reached = across.checked_mul(down).and_then(|reached| u32::try_from(reached).ok());
     (down <= most && reached.is_some()).then_some([across as u32, down as u32, 1])
@@ -95,8 +96,11 @@ mod tests {
     #[test]
     fn many_workgroups_are_folded_or_refused() {
         assert_eq!(fold(65_535, 65_535).unwrap(), [65_535, 1, 1]);
-        assert_eq!(fold(65_536, 65_535).unwrap(), [65_535, 2, 1]);
-        assert_eq!(fold(0, 65_535).unwrap(), [0, 0, 1]);
+        assert_eq!(fold(65_536, 65_535).unwrap(), [32_768, 2, 1]);
+        assert_eq!(fold(65_537, 65_535).unwrap(), [32_769, 2, 1]);
+        assert_eq!(fold(0, 65_535).unwrap(), [0, 1, 1]);
+        // Ranges of several rows are whole rows, so that none reaches into the next.
+        assert_eq!(fold(3 * 65_535, 65_535).unwrap(), [65_535, 3, 1]);
         assert_eq!(fold(65_535 * 65_535, 65_535).unwrap(), [65_535, 65_535, 1]);
         assert_eq!(fold(1 << 32, 65_535), None);
         assert_eq!(fold(50, 7), None);

@@ -28,7 +28,8 @@ struct Binary {
     b_outer: [u32; 4],
 }
 
-fn kernel(kind: Arithmetic, a: DType, b: DType) -> &'static Kernel {
+/// Element by element, and by fours.
+fn kernels_of(kind: Arithmetic, a: DType, b: DType) -> &'static [Kernel; 2] {
     match kind {
         Arithmetic::Add if a == DType::F16 => &shaders::ADD_HALVES,
         Arithmetic::Add if b == DType::F16 => &shaders::ADD_HALF,
@@ -49,6 +50,24 @@ pub(super) fn forward(kind: Arithmetic, gpu: &Gpu, a: &Tensor, b: &Tensor) -> Re
     let (a, b) = if a.dtype() == DType::F16 { (b, a) } else { (a, b) };
     let shape = Shape::broadcast(kind.name(), a.shape(), b.shape())?;
     let y = Tensor::on_gpu(gpu, kind.name(), shape.sizes(), a.dtype())?;
+    let kernels = kernels_of(kind, a.dtype(), b.dtype());
+    let dispatch = |kernel, parameters: &[u8], invocations: usize| {
+        gpu.dispatch(&Dispatch {
+            operation: kind.name(),
+            kernel,
+            element: b.dtype(),
+            constants: &[],
+            parameters,
+            buffers: &[a, b, &y],
+            workgroups: Workgroups::Linear(invocations.div_ceil(LANES)),
+            cost: Cost { flops: y.elements() as f64, bytes: (2 * y.spec().bytes() + b.spec().bytes()) as f64 },
+        })
+    };
+    if a.shape() == b.shape() && y.elements().is_multiple_of(4) {
+        let packs = y.elements() / 4;
+        dispatch(&kernels[1], bytemuck::bytes_of(&(packs as u32)), packs)?;
+        return Ok(vec![y]);
+    }
     let (sizes, a_strides, b_strides) =
         (shape.padded(), a.shape().broadcast_strides(&shape), b.shape().broadcast_strides(&shape));
     let parameters = Binary {
@@ -63,15 +82,6 @@ pub(super) fn forward(kind: Arithmetic, gpu: &Gpu, a: &Tensor, b: &Tensor) -> Re
         a_outer: outer(a_strides),
         b_outer: outer(b_strides),
     };
-    gpu.dispatch(&Dispatch {
-        operation: kind.name(),
-        kernel: kernel(kind, a.dtype(), b.dtype()),
-        element: b.dtype(),
-        constants: &[],
-        parameters: bytemuck::bytes_of(&parameters),
-        buffers: &[a, b, &y],
-        workgroups: Workgroups::Linear(y.elements().div_ceil(LANES)),
-        cost: Cost { flops: y.elements() as f64, bytes: (2 * y.spec().bytes() + b.spec().bytes()) as f64 },
-    })?;
+    dispatch(&kernels[0], bytemuck::bytes_of(&parameters), y.elements())?;
     Ok(vec![y])
 }

@@ -10,7 +10,7 @@ use super::Saved;
 use super::sizes::Sizes;
 use crate::DType;
 use crate::device::Gpu;
-use crate::device::gpu::{Cost, Dispatch, Workgroups};
+use crate::device::gpu::{Cost, Dispatch, Units, Workgroups};
 use crate::error::Result;
 use crate::tensor::Tensor;
 
@@ -91,7 +91,7 @@ impl Sizes {
             && queries >= LEAST_UNITS
             && head_dim.is_multiple_of(16)
             && head_dim <= MOST_UNITS
-            && gpu.uses_matrix_units();
+            && gpu.trusts(Units::Attention { head_dim });
         let memory = gpu.report().limits.max_compute_workgroup_storage_size;
         let [most, least] = UNITS_BYTES;
         match head_dim {

@@ -36,6 +36,7 @@ use crate::error::{Error, Result};
 use crate::operation::{Context, Forward, Operation, Saves};
 use crate::tape::{Var, apply_one};
 use crate::tensor::{Spec, Tensor};
+pub use sizes::MOST_HEAD_DIM;
 use sizes::Sizes;
 
 /// Causal attention: `query` [batch, queries, heads, head_dim] over `key` and `value` [batch, keys, kv_heads, head_dim].

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::tensor::Spec;
 
 /// The largest head_dim that the kernels have tiles for.
-pub(super) const MOST_HEAD_DIM: usize = 256;
+pub const MOST_HEAD_DIM: usize = 256;
 
 /// The most elements a tensor may have on a GPU.
 const MOST_ELEMENTS: u128 = 1 << 31;
@@ -63,7 +63,11 @@ impl Sizes {
             return Err(refused(format!("query heads must be a multiple of key heads: {}", shapes())));
         }
         if !(1..=MOST_HEAD_DIM).contains(&head_dim) {
-            return Err(refused(format!("head_dim must be 1 to {MOST_HEAD_DIM}: {}", shapes())));
+            let nearest = head_dim.clamp(1, MOST_HEAD_DIM);
+            return Err(refused(format!(
+                "head_dim is {head_dim}; it must be 1 to {MOST_HEAD_DIM}, and the nearest that works is {nearest}: {}",
+                shapes()
+            )));
         }
         let keys = operation.options.key_length.unwrap_or(capacity);
         if keys > capacity || keys < queries {

@@ -49,8 +49,8 @@ pub struct MatMul {
 }
 
 impl MatMul {
-    /// x · weightᵀ, as a linear layer.
-    const LINEAR: Self = Self { transpose_left: false, transpose_right: true, output: Precision::Full };
+    /// x · weightᵀ, as a linear layer; with a third input [`linear_bias`] or [`linear_add`].
+    pub const LINEAR: Self = Self { transpose_left: false, transpose_right: true, output: Precision::Full };
 }
 
 /// left [.., m, k] · right [.., k, n] → [.., m, n], leading dimensions broadcast; a vector [k] on the left gives [.., n], one

@@ -5,7 +5,7 @@ use gradus_shaders::{Constant, Kernel, mlstm as shaders};
 
 use super::{Mlstm, Sizes, optional, units};
 use crate::DType;
-use crate::device::gpu::{Cost, Dispatch, Workgroups};
+use crate::device::gpu::{Cost, Dispatch, Units, Workgroups};
 use crate::device::{Device, Gpu};
 use crate::error::{Error, Result};
 use crate::tensor::{Spec, Tensor};
@@ -58,7 +58,10 @@ impl<'a> Call<'a> {
     pub(super) fn new(gpu: &'a Gpu, operation: &'a Mlstm, inputs: &[&Tensor]) -> Result<Self> {
         let (sizes, element) = (operation.sizes_of(inputs)?, inputs[0].dtype());
         expect_indexable(sizes)?;
-        let units = element == DType::F16 && gpu.uses_matrix_units() && units::fits_heads(sizes.qk_dim, sizes.v_dim);
+        let Sizes { qk_dim, v_dim, chunk_size, .. } = sizes;
+        let units = element == DType::F16
+            && units::fits_heads(qk_dim, v_dim)
+            && gpu.trusts(Units::Mlstm { qk_dim, v_dim, chunk_size });
         let call = Self { gpu, sizes, operation, element, units };
         Ok(call)
     }

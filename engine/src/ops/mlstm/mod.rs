@@ -289,8 +289,10 @@ impl Forward for Mlstm {
             return Err(Error::shape("mlstm", message));
         }
         if !CHUNK_SIZES.contains(&self.chunk_size) {
-            let (least, most) = (CHUNK_SIZES.start(), CHUNK_SIZES.end());
-            let message = format!("chunk_size must be {least} to {most}, it is {}", self.chunk_size);
+            let (least, most) = (*CHUNK_SIZES.start(), *CHUNK_SIZES.end());
+            let (found, nearest) = (self.chunk_size, self.chunk_size.clamp(least, most));
+            let message =
+                format!("chunk_size is {found}; it must be {least} to {most}, and the nearest that works is {nearest}");
             return Err(Error::shape("mlstm", message));
         }
         let sizes = self.sizes(&inputs[0].shape, &inputs[2].shape)?;

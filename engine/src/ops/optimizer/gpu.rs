@@ -122,7 +122,9 @@ impl Buffers {
     pub(super) fn new(gpu: &Gpu, parameters: &[Parameter]) -> Result<Self> {
         let device = Device::Gpu(gpu.clone());
         let count = |place: usize| parameters[place].spec.shape.elements();
-        let (small, large): (Vec<usize>, Vec<usize>) = (0..parameters.len()).partition(|&place| count(place) < SMALL);
+        // Both moments of a small tensor are one buffer, for which a device may have too little room.
+        let joins = |count: usize| count < SMALL && (2 * count * DType::F32.bytes()) as u64 <= gpu.most_bytes();
+        let (small, large): (Vec<usize>, Vec<usize>) = (0..parameters.len()).partition(|&place| joins(count(place)));
         let updates: Vec<Update> = large
             .into_iter()
             .map(Update::One)

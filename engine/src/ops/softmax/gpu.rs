@@ -11,9 +11,12 @@ use crate::operation::Forward;
 use crate::ops::packs::Packs;
 use crate::tensor::Tensor;
 
+/// Packs of a tensor that an invocation holds, in rows that have so many.
+const PACKS_HELD: usize = 4;
+
 fn dispatch(softmax: Softmax, gpu: &Gpu, kernels: &'static [Kernel; 2], buffers: &[&Tensor]) -> Result<()> {
     let (rows, columns) = (buffers[0].shape().rows(), buffers[0].shape().last());
-    let packs = Packs::of(columns);
+    let packs = Packs::of(columns).held(PACKS_HELD);
     let [span, kept] = packs.constants();
     let logarithm: Constant = ("LOGARITHM", u32::from(softmax == Softmax::Logarithm));
     let elements = (rows * columns) as f64;

@@ -45,7 +45,8 @@ pub fn list(part: usize, half: bool) -> Vec<Row> {
         |sequence: usize, qk: usize, v: usize| Cell { batch, sequence, heads: 4, qk: qk / narrower, v: v / narrower };
     let [short, long] = [cell(2048 / part, 64, 128), cell(8192 / part, 128, 256)];
     let mut rows = vec![
-        copy((96 << 20) / (part * part)),
+        copy("copy", vec![(96 << 20) / (part * part)], Bound::Memory),
+        copy("copy_rows", vec![tokens, 1024 / part], Bound::Rows),
         square("matmul_1024", 1024 / part, false),
         square("matmul_2048", 2048 / part, false),
         square("matmul_4096", 4096 / part, false),
@@ -138,9 +139,10 @@ fn forward_and_backward(tensors: &[Tensor], run: impl Fn(&[Var]) -> Result<Var>)
     Ok(kept)
 }
 
-fn copy(count: usize) -> Row {
-    let prepare = call(vec![Input::new(&[count])], None, |inputs| scale(&inputs[0], 1.0));
-    Row { is_ceiling: true, ..in_memory("copy", format!("[{count}]"), 2 * count, prepare) }
+fn copy(name: &'static str, sizes: Vec<usize>, bound: Bound) -> Row {
+    let prepare = call(vec![Input::new(&sizes)], None, |inputs| scale(&inputs[0], 1.0));
+    let floats = 2 * sizes.iter().product::<usize>();
+    Row { is_ceiling: true, bound, ..in_memory(name, format!("{sizes:?}"), floats, prepare) }
 }
 
 fn addition(count: usize) -> Row {
@@ -189,7 +191,7 @@ fn softmax_rows(name: &'static str, rows: usize, columns: usize, backward: bool)
     let tensors = if backward { 2 + 3 } else { 2 };
     let d_y = backward.then(|| Input::new(&sizes));
     let prepare = call(vec![Input::new(&sizes)], d_y, |inputs| softmax(&inputs[0]));
-    in_memory(name, format!("{sizes:?}"), tensors * rows * columns, prepare)
+    Row { bound: Bound::Rows, ..in_memory(name, format!("{sizes:?}"), tensors * rows * columns, prepare) }
 }
 
 fn norm_rows(name: &'static str, rows: usize, columns: usize, backward: bool) -> Row {
@@ -199,7 +201,8 @@ fn norm_rows(name: &'static str, rows: usize, columns: usize, backward: bool) ->
     let d_y = backward.then(|| Input::new(&sizes));
     let inputs = vec![Input::new(&sizes), Input::new(&[columns])];
     let prepare = call(inputs, d_y, |inputs| rms_norm(&inputs[0], &inputs[1], 1e-6));
-    in_memory(name, format!("{sizes:?}"), tensors * rows * columns + weights * columns, prepare)
+    let floats = tensors * rows * columns + weights * columns;
+    Row { bound: Bound::Rows, ..in_memory(name, format!("{sizes:?}"), floats, prepare) }
 }
 
 const HEADS: usize = 8;
@@ -355,6 +358,7 @@ mod tests {
         const MIB: f64 = (1 << 20) as f64;
         assert_eq!(counted("copy"), (0.0, 768.0 * MIB));
         assert_eq!(counted("add"), (0.0, 768.0 * MIB));
+        assert_eq!(counted("copy_rows"), counted("softmax"));
         assert_eq!(counted("matmul_1024"), (2f64.powi(31), 12.0 * MIB));
         assert_eq!(counted("matmul_1024_f16"), (2f64.powi(31), 8.0 * MIB));
         assert_eq!(counted("linear"), (2f64.powi(34), (16.0 + 4.0 + 64.0) * MIB));
@@ -383,7 +387,7 @@ mod tests {
             let rows = list(part, true);
             let names: std::collections::BTreeSet<_> = rows.iter().map(|row| row.name).collect();
             assert_eq!(names.len(), rows.len());
-            assert!(rows.iter().all(|row| row.bytes > 0.0 && (row.flops > 0.0 || row.bound == Bound::Memory)));
+            assert!(rows.iter().all(|row| row.bytes > 0.0 && (row.flops > 0.0 || matches!(row.bound, Bound::Memory | Bound::Rows))));
         }
     }
 }

@@ -14,8 +14,11 @@ fn sizes_that_do_not_fit_are_refused() {
     assert!(message(&[1, 4, 3, 8], &[1, 4, 2, 8]).contains("multiple"));
     assert!(message(&[1, 4, 3, 8], &[1, 4, 0, 8]).contains("multiple"));
     assert!(message(&[1, 4, 2, 8], &[1, 3, 2, 8]).contains("fewer"));
-    assert!(message(&[1, 4, 2, 257], &[1, 4, 2, 257]).contains("1 to 256"));
-    assert!(message(&[1, 4, 2, 0], &[1, 4, 2, 0]).contains("1 to 256"));
+    assert!(
+        message(&[1, 4, 2, 257], &[1, 4, 2, 257])
+            .contains("is 257; it must be 1 to 256, and the nearest that works is 256")
+    );
+    assert!(message(&[1, 4, 2, 0], &[1, 4, 2, 0]).contains("1 to 256, and the nearest that works is 1:"));
     assert!(message(&[1, 4, 2, 8], &[1, 4, 2, 7]).contains("agree"));
     assert!(message(&[1, 4, 2, 8], &[2, 4, 2, 8]).contains("[1, 4, 2, 8], key [2, 4, 2, 8]"));
     assert!(message(&[4, 2, 8], &[4, 2, 8]).contains("[batch, sequence, heads, head_dim]"));

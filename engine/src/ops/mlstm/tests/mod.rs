@@ -100,7 +100,7 @@ fn what_does_not_fit_is_refused_with_all_shapes() {
     let wrong = message(mlstm(&q, &v, &v, &gate, &gate, options));
     assert!(wrong.contains("key should be [2, 5, 3, 4], it is [2, 5, 3, 6]"), "{wrong}");
     let wrong = message(mlstm(&q, &q, &v, &gate, &gate, Options { chunk_size: 8, ..options }));
-    assert!(wrong.contains("chunk_size must be 16 to 256"), "{wrong}");
+    assert!(wrong.contains("it must be 16 to 256, and the nearest that works is "), "{wrong}");
     let reset = |sizes: &[usize], dtype| Var::constant(Tensor::zeros(&cpu, Spec::new(sizes, dtype).unwrap()).unwrap());
     let with = |reset: &Var| {
         let inputs = Inputs { query: &q, key: &q, value: &v, input_gate: &gate, forget_gate: &gate };
