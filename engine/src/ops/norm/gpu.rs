@@ -37,6 +37,7 @@ struct BackwardParameters {
     pairs: u32,
     epsilon: f32,
     inverse_columns: f32,
+    accumulate: u32,
 }
 
 fn constants(norm: Norm, packs: Packs) -> [Constant; 3] {
@@ -76,7 +77,8 @@ pub(super) fn forward(norm: Norm, gpu: &Gpu, inputs: &[&Tensor]) -> Result<Vec<T
     Ok(vec![y])
 }
 
-pub(super) fn backward(norm: Norm, gpu: &Gpu, context: &Context) -> Result<Vec<Option<Tensor>>> {
+/// The gradients; that of x is added to `sum` in place, if there is one.
+pub(super) fn backward(norm: Norm, gpu: &Gpu, context: &Context, sum: Option<Tensor>) -> Result<Vec<Option<Tensor>>> {
     let (x, weight, d_y) = (context.input(0)?, context.input(1)?, context.d_output(0)?);
     let Rows { tokens, heads, columns } = norm.kind.rows(x.sizes());
     let tokens_per_block = TOKENS_PER_BLOCK.max(tokens.div_ceil(MOST_BLOCKS));
@@ -84,7 +86,11 @@ pub(super) fn backward(norm: Norm, gpu: &Gpu, context: &Context) -> Result<Vec<O
     let packs = Packs::of(columns);
     let width = heads * columns;
     let name = norm.name();
-    let d_x = Tensor::on_gpu(gpu, name, x.sizes(), DType::F32)?;
+    let accumulate = u32::from(sum.is_some());
+    let d_x = match sum {
+        Some(sum) => sum,
+        None => Tensor::on_gpu(gpu, name, x.sizes(), DType::F32)?,
+    };
     let partial = Tensor::on_gpu(gpu, name, &[blocks, width], DType::F32)?;
     let gated = norm.kind.gated();
     let d_gate = gated.then(|| Tensor::on_gpu(gpu, name, d_y.sizes(), d_y.dtype())).transpose()?;
@@ -100,6 +106,7 @@ pub(super) fn backward(norm: Norm, gpu: &Gpu, context: &Context) -> Result<Vec<O
         pairs: (blocks * heads) as u32,
         epsilon: norm.epsilon as f32,
         inverse_columns: 1.0 / columns as f32,
+        accumulate,
     };
     gpu.dispatch(&Dispatch {
         operation: name,

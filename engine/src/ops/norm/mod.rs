@@ -214,6 +214,15 @@ impl Operation for Norm {
     }
 
     fn backward_gpu(&self, gpu: &Gpu, context: &Context) -> Result<Vec<Option<Tensor>>> {
-        gpu::backward(*self, gpu, context)
+        gpu::backward(*self, gpu, context, None)
+    }
+
+    fn backward_gpu_onto(
+        &self,
+        gpu: &Gpu,
+        context: &Context,
+        sums: &mut [Option<Tensor>],
+    ) -> Result<Vec<Option<Tensor>>> {
+        gpu::backward(*self, gpu, context, sums[0].take())
     }
 }
