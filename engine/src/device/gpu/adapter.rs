@@ -172,17 +172,49 @@ pub fn list() -> Vec<AdapterReport> {
 pub fn open(index: usize, options: Options) -> Result<Gpu> {
     let adapters = adapters();
     let count = adapters.len();
-    let Some(adapter) = adapters.into_iter().nth(index) else {
-        return Err(Error::NoAdapter(match count {
-            0 => {
-                "no adapter with a Vulkan, Metal or DX12 driver was found. On Linux install your card's Vulkan driver \
-                  (Debian: mesa-vulkan-drivers, or nvidia-driver for NVIDIA), or use --device cpu"
-                    .into()
-            }
-            _ => format!("there is no adapter {index}; this machine has 0 to {}: see `gradus devices`", count - 1),
-        }));
-    };
-    let mut report = describe(index, &adapter);
+    match adapters.into_iter().nth(index) {
+        Some(adapter) => open_adapter(index, &adapter, options),
+        None => Err(no_adapter(index, count)),
+    }
+}
+
+/// Opens the first real GPU that can be opened; also gives how many adapters there are. Drivers take their time to say what
+/// there is, so this asks once.
+///
+/// # Errors
+/// Why there is none, for the user.
+pub(crate) fn open_real(options: Options) -> std::result::Result<(Gpu, usize), String> {
+    let adapters = adapters();
+    let mut reasons = Vec::new();
+    for (index, adapter) in adapters.iter().enumerate() {
+        if adapter.get_info().device_type == wgpu::DeviceType::Cpu {
+            continue;
+        }
+        match open_adapter(index, adapter, options) {
+            Ok(gpu) => return Ok((gpu, adapters.len())),
+            Err(error) => reasons.push(error.to_string()),
+        }
+    }
+    Err(match (reasons.is_empty(), adapters.first()) {
+        (false, _) => reasons.join("; "),
+        (true, None) => "no GPU driver was found".into(),
+        (true, Some(adapter)) => format!("the only adapter is a software one, {}", adapter.get_info().name),
+    })
+}
+
+fn no_adapter(index: usize, count: usize) -> Error {
+    Error::NoAdapter(match count {
+        0 => {
+            "no adapter with a Vulkan, Metal or DX12 driver was found. On Linux install your card's Vulkan driver (Debian: \
+             mesa-vulkan-drivers, or nvidia-driver for NVIDIA), or use --device cpu"
+                .into()
+        }
+        _ => format!("there is no adapter {index}; this machine has 0 to {}: see `gradus devices`", count - 1),
+    })
+}
+
+fn open_adapter(index: usize, adapter: &wgpu::Adapter, options: Options) -> Result<Gpu> {
+    let mut report = describe(index, adapter);
     let wanted = wgpu::Features::SHADER_F16
         | wgpu::Features::SUBGROUP
         | wgpu::Features::TIMESTAMP_QUERY

@@ -427,3 +427,70 @@ impl Gpu {
         polled.map(|_| ()).map_err(|error| Error::Gpu(error.to_string()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Device;
+    use crate::check::test_device;
+    use crate::device::gpu::Options;
+    use crate::ops::arithmetic::add_tensors;
+    use crate::ops::matmul::linear;
+    use crate::ops::norm::rms_norm;
+    use crate::tape::Tape;
+
+    #[test]
+    fn from_the_second_step_on_bind_groups_are_found() {
+        let Some(Device::Gpu(gpu)) = test_device::gpu().map(|_| test_device::own(Options::default())) else { return };
+        let device = Device::Gpu(gpu.clone());
+        let x = Tensor::new(&device, &[300], &[1f32; 300]).unwrap();
+        // Its tensors are given back in another order than that in which they were taken.
+        let step = || {
+            let mut alive: Vec<Tensor> = (0..7).map(|_| add_tensors(&x, &x).unwrap()).collect();
+            for (place, keep) in [(4, true), (0, false), (3, true), (1, false), (0, true)] {
+                let gone = alive.remove(place);
+                let sum = add_tensors(&gone, &alive[place % alive.len()]).unwrap();
+                if keep {
+                    alive.push(sum);
+                }
+            }
+            gpu.flush();
+            lock(&gpu.0.recorder).bind_groups_made
+        };
+        let first = step();
+        assert!(first >= 10, "{first}");
+        for _ in 0..20 {
+            assert_eq!(step(), first);
+        }
+    }
+
+    #[test]
+    fn gradients_of_one_value_are_added_up_without_kernels_of_their_own() {
+        if !test_device::gpu().is_some_and(|gpu| matches!(gpu, Device::Gpu(gpu) if gpu.report().timestamps)) {
+            println!("skipped: no GPU with timestamps");
+            return;
+        }
+        let device = test_device::own(Options { time_dispatches: true, ..Options::default() });
+        let Device::Gpu(gpu) = &device else { return };
+        let tape = Tape::new();
+        let x = tape.leaf(Tensor::new(&device, &[2, 2], &[1f32, 2.0, 3.0, 4.0]).unwrap());
+        let weight = |scale: f32| Tensor::new(&device, &[2, 2], &[scale, 0.0, 0.0, 2.0 * scale]).unwrap().into();
+        let ones = || Tensor::new(&device, &[2, 2], &[1f32; 4]).unwrap();
+        let mut seeds: Vec<_> = [1.0, 10.0, 100.0].map(|scale| (linear(&x, &weight(scale)).unwrap(), ones())).into();
+        // Rows that are normalised have a gradient of zero along themselves; this one adds to the others what is left.
+        let normed = rms_norm(&x, &Tensor::new(&device, &[2], &[1f32, 1.0]).unwrap().into(), 0.0).unwrap();
+        seeds.insert(0, (normed, ones()));
+        gpu.take_timings().unwrap();
+        let d_x = tape.backward_from(seeds).unwrap().take(&x).unwrap();
+        let kernels: Vec<_> = gpu.take_timings().unwrap().iter().map(|timing| timing.kernel).collect();
+        assert!(kernels.len() >= 4 && kernels.iter().all(|kernel| !kernel.starts_with("arithmetic")), "{kernels:?}");
+        for (row, got) in [[1f64, 2.0], [3.0, 4.0]].iter().zip(d_x.to_vec::<f32>().unwrap().chunks(2)) {
+            let square = (row[0] * row[0] + row[1] * row[1]) / 2.0;
+            let along = (row[0] + row[1]) / 2.0 / square;
+            for (column, products) in [(0, 111.0), (1, 222.0)] {
+                let expected = products + (1.0 - row[column] * along) / square.sqrt();
+                assert!((f64::from(got[column]) - expected).abs() < 1e-3, "{got:?}, expected {expected}");
+            }
+        }
+    }
+}

@@ -156,6 +156,10 @@ impl super::Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::test_device;
+    use crate::ops::matmul::matmul;
+    use crate::ops::unary::negate;
+    use crate::{Device, Tensor};
     use gradus_shaders::{arithmetic, reduction};
 
     fn store(folder: &Path) -> Store {
@@ -207,6 +211,74 @@ mod tests {
         std::fs::create_dir(&store.path).unwrap();
         assert!(is_nothing(&store.read()), "a folder in its place");
         assert!(store.write("", b"").is_err());
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    /// What a run computes on a device of its own that keeps its kernels in this folder, how many variants it used, and how
+    /// many it knew from runs before.
+    fn run(folder: &Path) -> (Vec<f32>, usize, usize) {
+        let folder: &'static Path = Box::leak(folder.to_path_buf().into_boxed_path());
+        let device = test_device::own(Options { kernel_cache: Some(folder), ..Options::default() });
+        let Device::Gpu(gpu) = &device else { panic!("{device:?} is no GPU") };
+        let known = lock(&gpu.0.kernels).list().count();
+        let x = Tensor::new(&device, &[2, 3], &[1f32, 2.0, 3.0, 4.0, 5.0, 6.0]).unwrap();
+        let product = matmul(&x.clone().into(), &x.reshaped(&[3, 2]).unwrap().into()).unwrap();
+        let result = negate(&product).unwrap().into_tensor().to_vec().unwrap();
+        let used = lock(&gpu.0.kernels).list().count();
+        (result, used, known)
+    }
+
+    /// Of the folder's only file.
+    fn content(folder: &Path) -> Vec<u8> {
+        let files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+        assert_eq!(files.len(), 1, "{files:?}");
+        std::fs::read(&files[0]).unwrap()
+    }
+
+    const RESULT: [f32; 4] = [-22.0, -28.0, -49.0, -64.0];
+    const CHILD: &str = "GRADUS_TEST_KERNEL_CACHE";
+
+    #[test]
+    fn kernels_are_kept_and_a_file_that_is_wrong_is_passed_over() {
+        if let Some(folder) = std::env::var_os(CHILD) {
+            assert_eq!(run(Path::new(&folder)).0, RESULT);
+            return;
+        }
+        if test_device::gpu().is_none() {
+            return;
+        }
+        let folder = folder("device");
+        let cold = run(&folder);
+        assert_eq!((cold.0.as_slice(), cold.2), (&RESULT[..], 0));
+        assert!(cold.1 >= 2);
+        let kept = content(&folder);
+        assert_eq!(run(&folder), (RESULT.to_vec(), cold.1, cold.1), "all are known");
+        assert_eq!(content(&folder), kept, "nothing is new, nothing is written");
+
+        let file = std::fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
+        let mut changed = kept.clone();
+        changed[kept.len() / 2] ^= 1;
+        for wrong in [&changed[..], &kept[..kept.len() / 2], &[], b"something else"] {
+            std::fs::write(&file, wrong).unwrap();
+            assert_eq!(run(&folder), cold, "as if there were none");
+            assert_eq!(run(&folder).2, cold.1, "and it was written anew");
+        }
+
+        // Both start without a file and end with one.
+        std::fs::remove_file(&file).unwrap();
+        let name = "device::gpu::store::tests::kernels_are_kept_and_a_file_that_is_wrong_is_passed_over";
+        let child = || {
+            let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+            command.args(["--exact", name]).env(CHILD, &folder).stdout(std::process::Stdio::null()).spawn().unwrap()
+        };
+        let children = [child(), child()];
+        assert!(children.into_iter().all(|mut child| child.wait().unwrap().success()));
+        assert_eq!(run(&folder), (RESULT.to_vec(), cold.1, cold.1));
+        content(&folder);
+
+        // A file where the folder should be: nothing can be written there, and nothing needs to be.
+        assert_eq!(run(&file), cold);
+        assert_eq!(run(&file).2, 0);
         std::fs::remove_dir_all(folder).unwrap();
     }
 }
