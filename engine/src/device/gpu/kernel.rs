@@ -1,8 +1,8 @@
 //! Kernels and their variants: found by what they are, compiled by several threads ahead of their use.
 //!
 //! The driver's compiler takes a tenth of a second or more for a large kernel, and a training step uses some sixty variants.
-//! So nobody waits for a compiler until its kernel is needed: a variant that is asked for is put to the threads of rayon's
-//! pool, recording goes on, and only submitting waits for what is not ready yet. Whoever needs a variant that no thread has
+//! So nobody waits for a compiler until its kernel is needed: a variant that is asked for is put to a pool of threads, one a
+//! core, recording goes on, and only submitting waits for what is not ready yet. Whoever needs a variant that no thread has
 //! begun compiles it himself. Variants that runs before needed are put to the threads when the device is opened, see
 //! [`super::store`]. Users' kernels are compiled where they are dispatched first, so that what is wrong with them is said there.
 
@@ -16,6 +16,9 @@ use rustc_hash::FxHashMap;
 use super::{Gpu, inspect, lock};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
+
+/// Bytes of stack of a thread that compiles: compilers recurse, and are written for main threads.
+const STACK: usize = 16 << 20;
 
 /// A variant of a kernel: how its buffers are bound, and its pipeline once that is compiled.
 pub(crate) struct Variant {
@@ -70,6 +73,8 @@ pub(crate) struct Compiler {
     device: wgpu::Device,
     /// Compile our own kernels with wgpu's run-time checks too.
     checked: bool,
+    /// `None` where the system has no more threads: whoever needs a pipeline compiles it.
+    threads: Option<rayon::ThreadPool>,
     /// The driver's own results, from runs before and of this one.
     pub(super) cache: Option<wgpu::PipelineCache>,
     stopped: AtomicBool,
@@ -79,8 +84,10 @@ pub(crate) struct Compiler {
 
 impl Compiler {
     pub(super) fn new(device: wgpu::Device, checked: bool, cache: Option<wgpu::PipelineCache>) -> Arc<Self> {
+        let name = |at| format!("compiler {at}");
+        let threads = rayon::ThreadPoolBuilder::new().stack_size(STACK).thread_name(name).build().ok();
         let (stopped, running, idle) = Default::default();
-        Arc::new(Self { device, checked, cache, stopped, running, idle })
+        Arc::new(Self { device, checked, threads, cache, stopped, running, idle })
     }
 
     /// The pipeline, compiled here if no thread has begun to.
@@ -90,8 +97,9 @@ impl Compiler {
 
     /// Has a thread of the pool compile it, unless somebody needs it before.
     fn start(self: &Arc<Self>, variant: &Arc<Variant>) {
+        let Some(threads) = &self.threads else { return };
         let (compiler, variant) = (self.clone(), variant.clone());
-        rayon::spawn(move || {
+        threads.spawn(move || {
             {
                 let mut running = lock(&compiler.running);
                 if compiler.stopped.load(Ordering::SeqCst) {

@@ -437,7 +437,7 @@ mod tests {
     use crate::ops::arithmetic::add_tensors;
     use crate::ops::matmul::linear;
     use crate::ops::norm::rms_norm;
-    use crate::tape::Tape;
+    use crate::tape::{Tape, Var};
 
     #[test]
     fn from_the_second_step_on_bind_groups_are_found() {
@@ -474,12 +474,13 @@ mod tests {
         let Device::Gpu(gpu) = &device else { return };
         let tape = Tape::new();
         let x = tape.leaf(Tensor::new(&device, &[2, 2], &[1f32, 2.0, 3.0, 4.0]).unwrap());
-        let weight = |scale: f32| Tensor::new(&device, &[2, 2], &[scale, 0.0, 0.0, 2.0 * scale]).unwrap().into();
+        let weight =
+            |scale: f32| Var::constant(Tensor::new(&device, &[2, 2], &[scale, 0.0, 0.0, 2.0 * scale]).unwrap());
         let ones = || Tensor::new(&device, &[2, 2], &[1f32; 4]).unwrap();
-        let mut seeds: Vec<_> = [1.0, 10.0, 100.0].map(|scale| (linear(&x, &weight(scale)).unwrap(), ones())).into();
-        // Rows that are normalised have a gradient of zero along themselves; this one adds to the others what is left.
+        // The norm comes first, and so last on the way back, when there is a sum to add to.
         let normed = rms_norm(&x, &Tensor::new(&device, &[2], &[1f32, 1.0]).unwrap().into(), 0.0).unwrap();
-        seeds.insert(0, (normed, ones()));
+        let mut seeds = vec![(normed, ones())];
+        seeds.extend([1.0, 10.0, 100.0].map(|scale| (linear(&x, &weight(scale)).unwrap(), ones())));
         gpu.take_timings().unwrap();
         let d_x = tape.backward_from(seeds).unwrap().take(&x).unwrap();
         let kernels: Vec<_> = gpu.take_timings().unwrap().iter().map(|timing| timing.kernel).collect();
