@@ -59,6 +59,21 @@ pub trait Operation: Forward {
     /// # Errors
     /// What allocation and recording meet.
     fn backward_gpu(&self, gpu: &Gpu, context: &Context) -> Result<Vec<Option<Tensor>>>;
+
+    /// [`Operation::backward_gpu`] for an operation whose kernels can add to what is there. `sums` holds, by the inputs'
+    /// places, the gradient that has reached an input from its other uses so far; only if nobody else holds its buffer. An
+    /// operation may take one out, add to it in place and return it for that input; what it leaves the tape adds.
+    ///
+    /// # Errors
+    /// As [`Operation::backward_gpu`].
+    fn backward_gpu_onto(
+        &self,
+        gpu: &Gpu,
+        context: &Context,
+        _sums: &mut [Option<Tensor>],
+    ) -> Result<Vec<Option<Tensor>>> {
+        self.backward_gpu(gpu, context)
+    }
 }
 
 impl<F: Forward + ?Sized> Forward for Rc<F> {
@@ -98,6 +113,15 @@ impl<O: Operation + ?Sized> Operation for Rc<O> {
 
     fn backward_gpu(&self, gpu: &Gpu, context: &Context) -> Result<Vec<Option<Tensor>>> {
         (**self).backward_gpu(gpu, context)
+    }
+
+    fn backward_gpu_onto(
+        &self,
+        gpu: &Gpu,
+        context: &Context,
+        sums: &mut [Option<Tensor>],
+    ) -> Result<Vec<Option<Tensor>>> {
+        (**self).backward_gpu_onto(gpu, context, sums)
     }
 }
 
@@ -185,11 +209,23 @@ pub fn run<F: Forward + ?Sized>(operation: &F, inputs: &[&Tensor]) -> Result<Vec
 /// # Errors
 /// What the computation meets.
 pub fn run_backward<O: Operation + ?Sized>(operation: &O, context: &Context) -> Result<Vec<Option<Tensor>>> {
+    run_backward_onto(operation, context, &mut vec![None; context.input_specs.len()])
+}
+
+/// [`run_backward`] that may add to sums in place, see [`Operation::backward_gpu_onto`].
+///
+/// # Errors
+/// What the computation meets.
+pub(crate) fn run_backward_onto<O: Operation + ?Sized>(
+    operation: &O,
+    context: &Context,
+    sums: &mut [Option<Tensor>],
+) -> Result<Vec<Option<Tensor>>> {
     let Some(given) = context.d_outputs.iter().flatten().next() else {
         return Ok(vec![None; context.input_specs.len()]);
     };
     match &given.device() {
         Device::Cpu(_) => operation.backward_cpu(context),
-        Device::Gpu(gpu) => operation.backward_gpu(gpu, context),
+        Device::Gpu(gpu) => operation.backward_gpu_onto(gpu, context, sums),
     }
 }

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::error::{Error, Result};
-use crate::operation::{Context, Operation, run, run_backward};
+use crate::operation::{Context, Operation, run, run_backward_onto};
 use crate::ops::arithmetic::add_tensors;
 use crate::tensor::{Spec, Tensor};
 
@@ -90,7 +90,8 @@ impl Last {
             visible: d_outputs.len(),
         };
         drop(outputs);
-        let d_inputs = node.backward(d_outputs)?;
+        let mut no_sums = vec![None; node.inputs.len()];
+        let d_inputs = node.backward(d_outputs, &mut no_sums)?;
         let seeds = self.inputs.into_iter().zip(d_inputs).filter(|(input, _)| input.needs_gradient());
         tape.backward_from(seeds.filter_map(|(input, seed)| seed.map(|seed| (input, seed))).collect())
     }
@@ -306,7 +307,16 @@ impl Tape {
                 continue;
             }
             let targets = node.inputs.clone();
-            for (target, d_input) in targets.into_iter().zip(node.backward(&d_outputs)?) {
+            // A sum goes to the first of a node's inputs that are the same value; the tape adds what the others give.
+            let mut sums: Vec<Option<Tensor>> =
+                targets.iter().map(|target| take_exclusive(&mut gradients[(*target)?])).collect();
+            let d_inputs = node.backward(&d_outputs, &mut sums)?;
+            for (target, sum) in targets.iter().zip(sums) {
+                if let (&Some(target), Some(sum)) = (target, sum) {
+                    gradients[target] = Some(sum);
+                }
+            }
+            for (target, d_input) in targets.into_iter().zip(d_inputs) {
                 if let (Some(target), Some(d_input)) = (target, d_input) {
                     accumulate(&mut gradients[target], d_input)?;
                 }
@@ -315,6 +325,12 @@ impl Tape {
         let found = gradients.into_iter().enumerate();
         Ok(Gradients(found.filter_map(|(value, gradient)| gradient.map(|gradient| (value, gradient))).collect()))
     }
+}
+
+/// The sum so far, taken out if its buffer may be changed in place.
+fn take_exclusive(slot: &mut Option<Tensor>) -> Option<Tensor> {
+    let exclusive = slot.as_mut().is_some_and(Tensor::is_exclusive);
+    if exclusive { slot.take() } else { None }
 }
 
 fn accumulate(slot: &mut Option<Tensor>, gradient: Tensor) -> Result<()> {
@@ -327,7 +343,7 @@ fn accumulate(slot: &mut Option<Tensor>, gradient: Tensor) -> Result<()> {
 
 impl Node {
     /// The gradients of the node's inputs; the node and all it saved are gone afterwards.
-    fn backward(self, d_outputs: &[Option<Tensor>]) -> Result<Vec<Option<Tensor>>> {
+    fn backward(self, d_outputs: &[Option<Tensor>], sums: &mut [Option<Tensor>]) -> Result<Vec<Option<Tensor>>> {
         let needs: Vec<bool> = self.inputs.iter().map(Option::is_some).collect();
         match self.kind {
             Kind::Operation { operation, inputs, outputs } => {
@@ -339,7 +355,7 @@ impl Node {
                     d_outputs,
                     needs: &needs,
                 };
-                run_backward(&*operation, &context)
+                run_backward_onto(&*operation, &context, sums)
             }
             Kind::Checkpoint { function, inputs } => {
                 let tape = Tape::new();

@@ -191,7 +191,12 @@ impl Tensor {
         }
     }
 
-    /// Whether nobody else holds the buffer, so that a kernel may change it in place.
+    /// Whether nobody else holds the buffer.
+    pub(crate) fn is_exclusive(&mut self) -> bool {
+        Arc::get_mut(&mut self.storage).is_some()
+    }
+
+    /// Fails unless nobody else holds the buffer, so that a kernel may change it in place.
     ///
     /// # Errors
     /// A buffer that is shared with another tensor or a tape.

@@ -8,7 +8,7 @@
 use gradus_engine::ops::attention::{AttentionOptions, attention, attention_with};
 use gradus_engine::ops::embedding::embedding;
 use gradus_engine::ops::matmul::{MatMul, linear_add, linear_in};
-use gradus_engine::ops::norm::{rms_norm_residual, rms_norm_to};
+use gradus_engine::ops::norm::rms_norm_to;
 use gradus_engine::ops::reshape::reshape;
 use gradus_engine::ops::rotary::{RotaryTables, rotary_with};
 use gradus_engine::ops::swiglu::swiglu;
@@ -68,7 +68,7 @@ fn forward_block(
     let linear = |x: &Var, weight: &Var| linear_in(x, weight, precision);
     let turn = |x: Var| rotary_with(&x, tables, position);
 
-    let (x, normed) = rms_norm_residual(x, norm_attention, model.norm_eps, precision)?;
+    let normed = rms_norm_to(x, norm_attention, model.norm_eps, precision)?;
     let query = turn(heads(linear(&normed, q)?, model.num_heads)?)?;
     let key = turn(heads(linear(&normed, k)?, model.num_key_value_heads)?)?;
     let value = heads(linear(&normed, v)?, model.num_key_value_heads)?;
@@ -85,7 +85,7 @@ fn forward_block(
     let mixed = reshape(&mixed, &[batch, sequence, model.num_heads * model.v_head_dim])?;
     let x = linear_add(&mixed, out, &x)?;
 
-    let (x, normed) = rms_norm_residual(&x, norm_mlp, model.norm_eps, precision)?;
+    let normed = rms_norm_to(&x, norm_mlp, model.norm_eps, precision)?;
     let hidden = swiglu(&linear(&normed, gate)?, &linear(&normed, up)?)?;
     Ok(Last::new(MatMul::LINEAR, vec![hidden, down.clone(), x]))
 }

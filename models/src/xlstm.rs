@@ -12,7 +12,7 @@
 use gradus_engine::ops::embedding::embedding;
 use gradus_engine::ops::matmul::{MatMul, linear_add, linear_bias, linear_in};
 use gradus_engine::ops::mlstm::{self, mlstm, mlstm_step, mlstm_with_state};
-use gradus_engine::ops::norm::{multi_head_norm_gated, rms_norm_residual, rms_norm_to};
+use gradus_engine::ops::norm::{multi_head_norm_gated, rms_norm_to};
 use gradus_engine::ops::reshape::reshape;
 use gradus_engine::ops::swiglu::swiglu;
 use gradus_engine::ops::unary::soft_cap;
@@ -65,7 +65,7 @@ fn forward_block(
     let linear = |x: &Var, weight: &Var| linear_in(x, weight, precision);
     let gate = |x: &Var, weight: &Var, bias: &Var| soft_cap(&linear_bias(x, weight, bias)?, model.gate_soft_cap);
 
-    let (x, normed) = rms_norm_residual(x, norm_mlstm, model.norm_eps, precision)?;
+    let normed = rms_norm_to(x, norm_mlstm, model.norm_eps, precision)?;
     let query = heads(linear(&normed, q)?, model.qk_head_dim)?;
     let key = heads(linear(&normed, k)?, model.qk_head_dim)?;
     let value = heads(linear(&normed, v)?, model.v_head_dim)?;
@@ -94,7 +94,7 @@ fn forward_block(
     let gated = multi_head_norm_gated(&cell, head_norm, &output_gate, model.norm_eps)?;
     let x = linear_add(&gated, out, &x)?;
 
-    let (x, normed) = rms_norm_residual(&x, norm_ffn, model.norm_eps, precision)?;
+    let normed = rms_norm_to(&x, norm_ffn, model.norm_eps, precision)?;
     let hidden = swiglu(&linear(&normed, up_gate)?, &linear(&normed, up)?)?;
     Ok(Last::new(MatMul::LINEAR, vec![hidden, down.clone(), x]))
 }

@@ -3,8 +3,8 @@
 // With g = weight · u, where u is what `incoming` makes of d_y, d = x - mean and r = rsqrt(mean(d²) + epsilon):
 //   d_x = r · (g - mean(g) - d · r² · mean(g · d))      (mean(g) only if CENTRED)
 //   d_weight = sum over tokens of u · d · r
-// `incoming`, `outgoing` and `joined` are in norm/gradient_plain.wgsl, norm/gradient_gated.wgsl or
-// norm/gradient_residual.wgsl, which adds to d_x what reaches x by another way.
+// d_x may be added to a gradient that x has from elsewhere: each element is read and written by one invocation.
+// `incoming` and `outgoing` are in norm/gradient_plain.wgsl or norm/gradient_gated.wgsl.
 //
 // x, d_y, d_x: [tokens, heads, packs] of Pack; weight: [heads, packs]; partial: [blocks, heads, packs].
 // In mixed precision d_y, the gate and d_gate are f16.
@@ -20,6 +20,7 @@ struct Parameters {
     pairs: u32,  // blocks · heads
     epsilon: f32,
     inverse_columns: f32,
+    accumulate: u32,  // 1: d_x is added to what is there
 }
 
 @group(0) @binding(0) var<uniform> parameters: Parameters;
@@ -84,7 +85,11 @@ fn main(
             if inside && column < parameters.packs {
                 let g = upstream[k] * scales[k];
                 let normed = difference[k] * r;
-                d_x[first + column] = joined(r * (g - means.y - difference[k] * along), first + column);
+                var d = r * (g - means.y - difference[k] * along);
+                if parameters.accumulate == 1u {
+                    d += d_x[first + column];
+                }
+                d_x[first + column] = d;
                 d_weight[k] += upstream[k] * normed;
                 outgoing(k, upstream[k], normed * scales[k], first + column);
             }

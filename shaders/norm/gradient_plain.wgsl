@@ -4,8 +4,3 @@ fn incoming(k: u32, d_y: Pack, place: u32) -> Pack {
 }
 
 fn outgoing(k: u32, upstream: Pack, scaled: Pack, place: u32) {}
-
-// The gradient of the norm is all there is.
-fn joined(d_x: Pack, place: u32) -> Pack {
-    return d_x;
-}

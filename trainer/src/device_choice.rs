@@ -1,7 +1,9 @@
 //! Which device the user asked for: `auto`, `cpu`, `gpu` or `gpu:N`.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::OnceLock;
 
 use gradus_engine::Device;
 use gradus_engine::device::gpu;
@@ -22,11 +24,12 @@ pub enum DeviceChoice {
 }
 
 impl DeviceChoice {
-    /// Opens the device, and says why it is this one.
+    /// Opens the device, with a [`kernel_cache`], and says why it is this one.
     ///
     /// # Errors
     /// If there is no such GPU or it cannot be opened.
     pub fn open(self, options: gpu::Options) -> Result<(Device, String)> {
+        let options = gpu::Options { kernel_cache: kernel_cache(), ..options };
         let open = |index| gpu::adapter::open(index, options).map(Device::Gpu);
         match self {
             Self::Auto => Ok(Device::auto_with(options)),
@@ -36,6 +39,18 @@ impl DeviceChoice {
             Self::Gpu(Some(index)) => Ok((open(index)?, format!("asked for with --device gpu:{index}"))),
         }
     }
+}
+
+/// Where compiled kernels are kept from one start to the next: the folder that the environment variable
+/// `GRADUS_KERNEL_CACHE` names, nowhere if that is `0` or empty, else a folder `kernels` in the user's cache folder for gradus.
+pub fn kernel_cache() -> Option<&'static Path> {
+    static FOLDER: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let find = || match std::env::var_os("GRADUS_KERNEL_CACHE") {
+        Some(off) if off.is_empty() || off == "0" => None,
+        Some(folder) => Some(folder.into()),
+        None => directories::ProjectDirs::from("", "", "gradus").map(|folders| folders.cache_dir().join("kernels")),
+    };
+    FOLDER.get_or_init(find).as_deref()
 }
 
 impl FromStr for DeviceChoice {

@@ -39,20 +39,10 @@ impl Device {
 
     /// [`Device::auto`] with a GPU opened so.
     pub fn auto_with(options: gpu::Options) -> (Self, String) {
-        let adapters = gpu::adapter::list();
-        let mut reasons = Vec::new();
-        for adapter in adapters.iter().filter(|adapter| !adapter.software) {
-            match gpu::adapter::open(adapter.index, options).map(Self::Gpu) {
-                Ok(device) => return (device, format!("the first of {} adapters that is a real GPU", adapters.len())),
-                Err(error) => reasons.push(error.to_string()),
-            }
+        match gpu::adapter::open_real(options) {
+            Ok((gpu, count)) => (Self::Gpu(gpu), format!("the first of {count} adapters that is a real GPU")),
+            Err(reason) => (Self::cpu(), reason),
         }
-        let reason = match (reasons.is_empty(), adapters.is_empty()) {
-            (false, _) => reasons.join("; "),
-            (true, true) => "no GPU driver was found".into(),
-            (true, false) => format!("the only adapter is a software one, {}", adapters[0].name),
-        };
-        (Self::cpu(), reason)
     }
 
     /// The product's name.

@@ -8,16 +8,15 @@ const OUTPUT_PLAIN: File = file!("norm/output_plain.wgsl");
 const OUTPUT_GATED: File = file!("norm/output_gated.wgsl");
 const GRADIENT_PLAIN: File = file!("norm/gradient_plain.wgsl");
 const GRADIENT_GATED: File = file!("norm/gradient_gated.wgsl");
-const GRADIENT_RESIDUAL: File = file!("norm/gradient_residual.wgsl");
 const VARIANTS: &[&[Constant]] = &[
     &[("SPAN", 8), ("KEPT", 1), ("CENTRED", 0)],
     &[("SPAN", 32), ("KEPT", 1), ("CENTRED", 1)],
-    &[("SPAN", 32), ("KEPT", 4), ("CENTRED", 0)],
-    &[("SPAN", 64), ("KEPT", 2), ("CENTRED", 0)],
-    &[("SPAN", 64), ("KEPT", 4), ("CENTRED", 1)],
     &[("SPAN", 128), ("KEPT", 1), ("CENTRED", 0)],
     &[("SPAN", 256), ("KEPT", 1), ("CENTRED", 1)],
     &[("SPAN", 256), ("KEPT", 16), ("CENTRED", 1)],
+    &[("SPAN", 32), ("KEPT", 4), ("CENTRED", 0)],
+    &[("SPAN", 64), ("KEPT", 2), ("CENTRED", 0)],
+    &[("SPAN", 64), ("KEPT", 4), ("CENTRED", 1)],
 ];
 
 const fn kernel(name: &'static str, files: &'static [File], bindings: &'static [Access]) -> Kernel {
@@ -27,7 +26,6 @@ const fn kernel(name: &'static str, files: &'static [File], bindings: &'static [
 const FORWARD_BINDINGS: &[Access] = &[Read, Read, ReadWrite];
 const FORWARD_GATED_BINDINGS: &[Access] = &[Read, Read, ReadWrite, Read];
 const BACKWARD_BINDINGS: &[Access] = &[Read, Read, Read, ReadWrite, ReadWrite];
-const BACKWARD_RESIDUAL_BINDINGS: &[Access] = &[Read, Read, Read, ReadWrite, ReadWrite, Read];
 const BACKWARD_GATED_BINDINGS: &[Access] = &[Read, Read, Read, ReadWrite, ReadWrite, Read, ReadWrite];
 
 /// y from x and weight.
@@ -52,19 +50,6 @@ pub static FORWARD_GATED: [Kernel; 2] = [
 pub static BACKWARD: [Kernel; 2] = [
     kernel("norm/backward_1", &[INDEX, FLOAT, PACK_1, ROW_SUMS, GRADIENT_PLAIN, BACKWARD_FILE], BACKWARD_BINDINGS),
     kernel("norm/backward_4", &[INDEX, FLOAT, PACK_4, ROW_SUMS, GRADIENT_PLAIN, BACKWARD_FILE], BACKWARD_BINDINGS),
-];
-/// d_x, with the gradient that reaches x by another way, and partial sums of d_weight.
-pub static BACKWARD_RESIDUAL: [Kernel; 2] = [
-    kernel(
-        "norm/backward_residual_1",
-        &[INDEX, FLOAT, PACK_1, ROW_SUMS, GRADIENT_RESIDUAL, BACKWARD_FILE],
-        BACKWARD_RESIDUAL_BINDINGS,
-    ),
-    kernel(
-        "norm/backward_residual_4",
-        &[INDEX, FLOAT, PACK_4, ROW_SUMS, GRADIENT_RESIDUAL, BACKWARD_FILE],
-        BACKWARD_RESIDUAL_BINDINGS,
-    ),
 ];
 /// d_x, d_gate and partial sums of d_weight.
 pub static BACKWARD_GATED: [Kernel; 2] = [
@@ -93,8 +78,6 @@ pub(super) const ALL: &[&Kernel] = &[
     &FORWARD_GATED[1],
     &BACKWARD[0],
     &BACKWARD[1],
-    &BACKWARD_RESIDUAL[0],
-    &BACKWARD_RESIDUAL[1],
     &BACKWARD_GATED[0],
     &BACKWARD_GATED[1],
     &COLUMN_SUM,

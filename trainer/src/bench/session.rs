@@ -37,6 +37,11 @@ impl Session {
         }
     }
 
+    /// Keeps the kernels used so far for the next start; one without them is slower and else the same.
+    pub fn keep_kernels(&self) {
+        let _ = self.gpu().map(Gpu::keep_kernels);
+    }
+
     /// Whether a processor computes: figures then say nothing of a GPU.
     pub fn is_processor(&self) -> bool {
         self.gpu().is_none_or(|gpu| gpu.report().software)

@@ -66,6 +66,7 @@ pub fn run(arguments: &TrainArguments, started: Instant, out: &mut dyn Write) ->
     let configuration = configuration(arguments, &session.device)?;
     let mut bench = Bench::new(&configuration, &session.device)?;
     bench.warm_up()?;
+    session.keep_kernels();
     let first_step = bench.first_done.map_or(0.0, |done| (done - started).as_secs_f64());
     let sizes = Sizes::of(&configuration);
     if arguments.split {

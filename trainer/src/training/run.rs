@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use gradus_engine::Device;
 use gradus_engine::ops::optimizer::Report;
 
 use super::clock::{Clock, is_due, sample_seconds};
@@ -33,6 +34,7 @@ pub struct Run {
     saver: Saver,
     /// The step whose loss is still on its way.
     taken: Option<Taken>,
+    kernels_kept: bool,
     /// Steps in a row that were skipped.
     skipped: u64,
     /// Share of the run that is done.
@@ -57,6 +59,7 @@ impl Run {
             metrics: Metrics::open(&setup.folder)?,
             saver: Saver::start(setup.folder.clone(), configuration.checkpoint.keep, title)?,
             taken: None,
+            kernels_kept: false,
             skipped: 0,
             share: 0.0,
             saved_step: (setup.position.step > 0).then_some(setup.position.step),
@@ -220,6 +223,7 @@ impl Run {
     fn write_step(&mut self, taken: Taken) -> Result<(f64, Report)> {
         let (step, learning_rate, tokens) = (taken.step, taken.learning_rate, taken.tokens);
         let (loss, report) = taken.wait()?;
+        self.keep_kernels();
         let Position { applied, loss_scale, in_a_row, .. } = &mut self.setup.position;
         (*applied, *loss_scale, *in_a_row) = (report.applied, report.next_loss_scale, report.in_a_row);
         let row = TrainRow {
@@ -237,6 +241,17 @@ impl Run {
         self.progress.step(&row);
         self.write(Row::Train(row))?;
         Ok((loss, report))
+    }
+
+    /// Once the first step is done all its kernels are compiled: what comes may be killed, and the next start should be fast.
+    fn keep_kernels(&mut self) {
+        if let (false, Device::Gpu(gpu)) = (self.kernels_kept, self.setup.learner.model.device()) {
+            // A start without them is slower and else the same.
+            if let Err(error) = gpu.keep_kernels() {
+                self.progress.say(&format!("{error}; GRADUS_KERNEL_CACHE names another folder, or 0 for none"));
+            }
+        }
+        self.kernels_kept = true;
     }
 
     /// Skips or stops, as configured. A loss scale that falls is how mixed precision finds the right one: only at its

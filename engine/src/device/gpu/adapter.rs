@@ -1,11 +1,14 @@
 //! Which adapters there are, and opening one.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::faults::Faults;
+use super::kernel::Compiler;
 use super::plan::Rates;
 use super::record::Recorder;
+use super::store::{Found, Store};
 use super::timing::Timings;
 use super::{Gpu, Shared, lock};
 use crate::error::{Error, Result};
@@ -23,6 +26,9 @@ pub struct Options {
     pub default_limits: bool,
     /// Note how long each dispatch takes, see [`Gpu::take_timings`]. Slow: the host waits for each submission.
     pub time_dispatches: bool,
+    /// The folder in which kernels, compiled, are kept for the next start; it is made if need be. Nobody else may be able to
+    /// write there: drivers trust what they find. `None`: nothing is kept.
+    pub kernel_cache: Option<&'static Path>,
     /// Plan with these rates, on software adapters too, and never raise them. For tests of how work is cut.
     pub rates: Option<Rates>,
     /// Pretend that the device allows no more workgroups a dimension than this. For tests of how they are folded.
@@ -167,22 +173,57 @@ pub fn list() -> Vec<AdapterReport> {
 pub fn open(index: usize, options: Options) -> Result<Gpu> {
     let adapters = adapters();
     let count = adapters.len();
-    let Some(adapter) = adapters.into_iter().nth(index) else {
-        return Err(Error::NoAdapter(match count {
-            0 => {
-                "no adapter with a Vulkan, Metal or DX12 driver was found. On Linux install your card's Vulkan driver \
-                  (Debian: mesa-vulkan-drivers, or nvidia-driver for NVIDIA), or use --device cpu"
-                    .into()
-            }
-            _ => format!("there is no adapter {index}; this machine has 0 to {}: see `gradus devices`", count - 1),
-        }));
-    };
-    let mut report = describe(index, &adapter);
+    match adapters.into_iter().nth(index) {
+        Some(adapter) => open_adapter(index, &adapter, options),
+        None => Err(no_adapter(index, count)),
+    }
+}
+
+/// Opens the first real GPU that can be opened; also gives how many adapters there are. Drivers take their time to say what
+/// there is, so this asks once.
+///
+/// # Errors
+/// Why there is none, for the user.
+pub(crate) fn open_real(options: Options) -> std::result::Result<(Gpu, usize), String> {
+    let adapters = adapters();
+    let mut reasons = Vec::new();
+    for (index, adapter) in adapters.iter().enumerate() {
+        if adapter.get_info().device_type == wgpu::DeviceType::Cpu {
+            continue;
+        }
+        match open_adapter(index, adapter, options) {
+            Ok(gpu) => return Ok((gpu, adapters.len())),
+            Err(error) => reasons.push(error.to_string()),
+        }
+    }
+    Err(match (reasons.is_empty(), adapters.first()) {
+        (false, _) => reasons.join("; "),
+        (true, None) => "no GPU driver was found".into(),
+        (true, Some(adapter)) => format!("the only adapter is a software one, {}", adapter.get_info().name),
+    })
+}
+
+fn no_adapter(index: usize, count: usize) -> Error {
+    Error::NoAdapter(match count {
+        0 => {
+            "no adapter with a Vulkan, Metal or DX12 driver was found. On Linux install your card's Vulkan driver (Debian: \
+             mesa-vulkan-drivers, or nvidia-driver for NVIDIA), or use --device cpu"
+                .into()
+        }
+        _ => format!("there is no adapter {index}; this machine has 0 to {}: see `gradus devices`", count - 1),
+    })
+}
+
+fn open_adapter(index: usize, adapter: &wgpu::Adapter, options: Options) -> Result<Gpu> {
+    let mut report = describe(index, adapter);
     let wanted = wgpu::Features::SHADER_F16
         | wgpu::Features::SUBGROUP
         | wgpu::Features::TIMESTAMP_QUERY
         | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
-    let features = if options.default_limits { wgpu::Features::empty() } else { adapter.features() & wanted };
+    let mut features = if options.default_limits { wgpu::Features::empty() } else { adapter.features() & wanted };
+    if options.kernel_cache.is_some() {
+        features |= adapter.features() & wgpu::Features::PIPELINE_CACHE;
+    }
     if options.default_limits {
         report.limits = wgpu::Limits::default();
         report.shader_f16 = false;
@@ -233,17 +274,33 @@ pub fn open(index: usize, options: Options) -> Result<Gpu> {
     let mut pool = super::buffer::Pool::default();
     let faults = Faults::new(&device, pool.fresh_id());
     let timings = options.time_dispatches.then(|| Timings::new(&device));
-    Ok(Gpu(Arc::new(Shared {
+    let driver_key = wgpu::util::pipeline_cache_key(&adapter.get_info());
+    let store = options.kernel_cache.map(|folder| Store::new(folder, &report, &options, driver_key.as_deref()));
+    let Found { variants, compiled } = store.as_ref().map(Store::read).unwrap_or_default();
+    let cache = (store.is_some() && features.contains(wgpu::Features::PIPELINE_CACHE)).then(|| {
+        let descriptor = wgpu::PipelineCacheDescriptor { label: None, data: compiled.as_deref(), fallback: true };
+        // SAFETY: the content is what an earlier `get_data` gave, of this adapter and driver: the store has seen its own
+        // hash and checksum. wgpu and the driver look at the heads of their own.
+        unsafe { device.create_pipeline_cache(&descriptor) }
+    });
+    let compiler = Compiler::new(device.clone(), options.checked_kernels, cache);
+    let gpu = Gpu(Arc::new(Shared {
         device,
         queue,
         report,
         options,
         pool: Mutex::new(pool),
         kernels: Mutex::default(),
+        compiler,
+        store,
         recorder: Mutex::new(Recorder::new(options.rates, timings)),
         faults,
         trusted: Mutex::default(),
         fault,
         lost,
-    })))
+    }));
+    for (kernel, element, constants) in variants {
+        gpu.expect(kernel, element, &constants);
+    }
+    Ok(gpu)
 }

@@ -1,10 +1,13 @@
 //! The pool of device buffers.
 //!
-//! A step asks for the same sizes in the same order each time, so a last-in-first-out pool hands out the same buffers in
-//! the same order: bind groups are found in their cache and memory stays flat. Reuse needs no waiting, since one queue
-//! runs everything in the order in which it was recorded.
+//! A step asks for the same sizes in the same order each time, and of the free buffers of a size the oldest is handed out.
+//! So which buffers a step gets follows from which are free when it starts, and not from the order in which the step before
+//! gave them back: every step gets the same ones, bind groups are found in their cache, and memory stays flat. (A stack of
+//! free buffers comes back in another order after each step, and hardly any bind group was ever found.) Reuse needs no
+//! waiting, since one queue runs everything in the order in which it was recorded.
 
-use std::collections::HashMap;
+use std::cmp::{Ordering, Reverse};
+use std::collections::{BinaryHeap, HashMap};
 use std::sync::{Arc, Weak};
 
 use super::{Gpu, Memory, Shared, faults, lock};
@@ -19,10 +22,36 @@ fn guard_word(id: u64) -> u32 {
     0x7fc0_0000 | (id as u32 & 0x001f_ffff) << 1 | 1
 }
 
-/// Free buffers by size, and what has been handed out.
+/// A buffer that nobody uses, ordered by its number: the lower, the older.
+struct Free {
+    id: u64,
+    raw: wgpu::Buffer,
+}
+
+impl PartialEq for Free {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Eq for Free {}
+
+impl PartialOrd for Free {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Free {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.id.cmp(&other.id)
+    }
+}
+
+/// Free buffers by size, the oldest first, and what has been handed out.
 #[derive(Default)]
 pub(crate) struct Pool {
-    free: HashMap<u64, Vec<(wgpu::Buffer, u64)>>,
+    free: HashMap<u64, BinaryHeap<Reverse<Free>>>,
     memory: Memory,
     next_id: u64,
     /// With guard bands on: every buffer whose band is still to be verified, with its number and its tensor's bytes.
@@ -62,7 +91,7 @@ impl Drop for GpuBuffer {
         let mut pool = lock(&shared.pool);
         pool.memory.in_use -= size;
         if !shared.options.guard_bands {
-            pool.free.entry(size).or_default().push((self.raw.clone(), self.id));
+            pool.free.entry(size).or_default().push(Reverse(Free { id: self.id, raw: self.raw.clone() }));
         }
     }
 }
@@ -99,7 +128,7 @@ impl Gpu {
         }
         let reused = {
             let mut pool = lock(&self.0.pool);
-            let reused = pool.free.get_mut(&size).and_then(Vec::pop);
+            let reused = pool.free.get_mut(&size).and_then(BinaryHeap::pop);
             if reused.is_some() {
                 pool.memory.in_use += size;
                 pool.memory.peak = pool.memory.peak.max(pool.memory.in_use);
@@ -107,7 +136,7 @@ impl Gpu {
             reused
         };
         let (raw, id) = match reused {
-            Some(found) => found,
+            Some(Reverse(Free { id, raw })) => (raw, id),
             None => match self.create(size) {
                 Ok(made) => made,
                 // Free buffers of other sizes may be in the way.

@@ -61,7 +61,7 @@ impl Gpu {
         let &[code, index, limit, ..] = words else { return Ok(()) };
         let Some(place) = code.checked_sub(1) else { return Ok(()) };
         let operation = lock(&self.0.faults.operations).get(place as usize).copied().unwrap_or("a kernel");
-        lock(&self.0.recorder).encoder(&self.0.device).clear_buffer(&self.0.faults.raw, 0, None);
+        lock(&self.0.recorder).clear(&self.0.faults.raw);
         Err(Error::Index { operation, message: format!("index {index} is not below {limit}") })
     }
 }

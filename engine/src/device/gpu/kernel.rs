@@ -1,77 +1,231 @@
-//! Compiled kernels, found by name and variant.
+//! Kernels and their variants: found by what they are, compiled by several threads ahead of their use.
+//!
+//! The driver's compiler takes a tenth of a second or more for a large kernel, and a training step uses some sixty variants.
+//! So nobody waits for a compiler until its kernel is needed: a variant that is asked for is put to a pool of threads, one a
+//! core, recording goes on, and only submitting waits for what is not ready yet. Whoever needs a variant that no thread has
+//! begun compiles it himself. Variants that runs before needed are put to the threads when the device is opened, see
+//! [`super::store`]. Users' kernels are compiled where they are dispatched first, so that what is wrong with them is said there.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
 
 use gradus_shaders::{Access, Constant, Kernel, PART_BINDING};
+use rustc_hash::FxHashMap;
 
 use super::{Gpu, inspect, lock};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 
-#[derive(PartialEq, Eq, Hash)]
-struct Key {
-    /// Its address: names of users' kernels need not differ from ours.
-    kernel: usize,
-    element: DType,
-    constants: Vec<Constant>,
-}
+/// Bytes of stack of a thread that compiles: compilers recurse, and are written for main threads.
+const STACK: usize = 16 << 20;
 
-/// A compiled kernel.
-pub(crate) struct Compiled {
-    pub pipeline: wgpu::ComputePipeline,
-    pub layout: wgpu::BindGroupLayout,
+/// A variant of a kernel: how its buffers are bound, and its pipeline once that is compiled.
+pub(crate) struct Variant {
     pub id: u64,
+    pub kernel: &'static Kernel,
+    pub element: DType,
+    pub constants: Arc<[Constant]>,
+    /// See [`Kernel::splits`].
+    pub splits: bool,
+    pub layout: wgpu::BindGroupLayout,
+    pipeline_layout: wgpu::PipelineLayout,
+    pipeline: OnceLock<Result<wgpu::ComputePipeline>>,
+    /// Whether it was dispatched, and not only prepared because runs before did.
+    used: AtomicBool,
 }
 
-/// The kernels compiled so far.
+impl Variant {
+    /// Whether the compiler is done with it.
+    pub(super) fn is_compiled(&self) -> bool {
+        self.pipeline.get().is_some()
+    }
+}
+
+/// The variants known so far.
 #[derive(Default)]
 pub(crate) struct Kernels {
-    compiled: HashMap<Key, Arc<Compiled>>,
+    /// By the kernel's address (names of users' kernels need not differ from ours) and type. A kernel has few variants.
+    known: FxHashMap<(usize, DType), Vec<Arc<Variant>>>,
+    count: u64,
+    /// Those dispatched, in the order of their first use.
+    used: Vec<Arc<Variant>>,
+    /// Those that runs before used and this one did not yet.
+    listed: Vec<Arc<Variant>>,
+    /// Whether one was dispatched that no run before had used.
+    pub(super) has_new: bool,
 }
 
-impl Gpu {
-    /// The compiled variant, compiling it on first use.
-    pub(super) fn kernel(
-        &self,
-        kernel: &'static Kernel,
-        element: DType,
-        constants: &[Constant],
-    ) -> Result<Arc<Compiled>> {
-        let key = Key { kernel: std::ptr::from_ref(kernel).addr(), element, constants: constants.to_vec() };
-        let mut kernels = lock(&self.0.kernels);
-        if let Some(found) = kernels.compiled.get(&key) {
-            return Ok(found.clone());
-        }
-        let id = kernels.compiled.len() as u64;
-        let compiled = Arc::new(self.compile(kernel, element, constants, id)?);
-        kernels.compiled.insert(key, compiled.clone());
-        Ok(compiled)
+impl Kernels {
+    fn find(&self, key: &(usize, DType), constants: &[Constant]) -> Option<&Arc<Variant>> {
+        self.known.get(key)?.iter().find(|variant| *variant.constants == *constants)
     }
 
-    fn compile(&self, kernel: &Kernel, element: DType, constants: &[Constant], id: u64) -> Result<Compiled> {
+    /// Our own variants: those of this run in the order of their first use, then those of runs before.
+    pub(super) fn list(&self) -> impl Iterator<Item = &Variant> {
+        let unused = self.listed.iter().filter(|variant| !variant.used.load(Ordering::Relaxed));
+        self.used.iter().chain(unused).map(|variant| &**variant).filter(|variant| variant.kernel.is_ours())
+    }
+}
+
+/// What compiles, shared with the threads that do.
+pub(crate) struct Compiler {
+    device: wgpu::Device,
+    /// Compile our own kernels with wgpu's run-time checks too.
+    checked: bool,
+    /// `None` where the system has no more threads: whoever needs a pipeline compiles it.
+    threads: Option<rayon::ThreadPool>,
+    /// The driver's own results, from runs before and of this one.
+    pub(super) cache: Option<wgpu::PipelineCache>,
+    stopped: AtomicBool,
+    running: Mutex<usize>,
+    idle: Condvar,
+}
+
+impl Compiler {
+    pub(super) fn new(device: wgpu::Device, checked: bool, cache: Option<wgpu::PipelineCache>) -> Arc<Self> {
+        let name = |at| format!("compiler {at}");
+        let threads = rayon::ThreadPoolBuilder::new().stack_size(STACK).thread_name(name).build().ok();
+        let (stopped, running, idle) = Default::default();
+        Arc::new(Self { device, checked, threads, cache, stopped, running, idle })
+    }
+
+    /// The pipeline, compiled here if no thread has begun to.
+    pub(super) fn pipeline<'a>(&self, variant: &'a Variant) -> Result<&'a wgpu::ComputePipeline> {
+        variant.pipeline.get_or_init(|| self.compile(variant)).as_ref().map_err(Clone::clone)
+    }
+
+    /// Has a thread of the pool compile it, unless somebody needs it before.
+    fn start(self: &Arc<Self>, variant: &Arc<Variant>) {
+        let Some(threads) = &self.threads else { return };
+        let (compiler, variant) = (self.clone(), variant.clone());
+        threads.spawn(move || {
+            {
+                let mut running = lock(&compiler.running);
+                if compiler.stopped.load(Ordering::SeqCst) {
+                    return;
+                }
+                *running += 1;
+            }
+            // After a panic the variant is still to be compiled: whoever needs it meets the panic on his own thread.
+            let _ = catch_unwind(AssertUnwindSafe(|| compiler.pipeline(&variant).map(|_| ())));
+            *lock(&compiler.running) -= 1;
+            compiler.idle.notify_all();
+        });
+    }
+
+    /// Begins nothing more and waits for what is under way: a driver must not be unloaded under its own compiler.
+    pub(super) fn stop(&self) {
+        let mut running = lock(&self.running);
+        self.stopped.store(true, Ordering::SeqCst);
+        while *running > 0 {
+            running = self.idle.wait(running).unwrap_or_else(|poisoned| poisoned.into_inner());
+        }
+    }
+
+    fn compile(&self, variant: &Variant) -> Result<wgpu::ComputePipeline> {
+        let Variant { kernel, element, constants, .. } = variant;
         let ours = kernel.is_ours();
         if !ours {
             inspect::inspect(kernel, element.name(), constants)?;
         }
         let source = kernel.source(element.name(), constants);
-        let device = &self.0.device;
+        let device = &self.device;
+        // Scopes are a thread's own.
         let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
         let descriptor =
             wgpu::ShaderModuleDescriptor { label: Some(kernel.name), source: wgpu::ShaderSource::Wgsl(source.into()) };
-        let module = if ours && !self.0.options.checked_kernels {
+        let module = if ours && !self.checked {
             // SAFETY: our own kernels keep their indices within the lengths in their parameters; the tests run each of
             // them with guard bands and in checked mode.
             unsafe { device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
         } else {
             device.create_shader_module(descriptor)
         };
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(kernel.name),
+            layout: Some(&variant.pipeline_layout),
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                // Every kernel writes its workgroup memory before it reads it.
+                zero_initialize_workgroup_memory: !ours,
+                ..Default::default()
+            },
+            cache: self.cache.as_ref(),
+        });
+        match pollster::block_on(scope.pop()) {
+            None => Ok(pipeline),
+            Some(error) => Err(Error::Kernel { kernel: kernel.name.into(), message: error.to_string() }),
+        }
+    }
+}
+
+impl Gpu {
+    /// The variant, whose compilation begins when it is asked for first.
+    ///
+    /// # Errors
+    /// A user's kernel that does not compile.
+    pub(super) fn variant(
+        &self,
+        kernel: &'static Kernel,
+        element: DType,
+        constants: &[Constant],
+    ) -> Result<Arc<Variant>> {
+        let variant = {
+            let kernels = &mut *lock(&self.0.kernels);
+            let (variant, known) = self.find(kernels, kernel, element, constants);
+            if !variant.used.swap(true, Ordering::Relaxed) {
+                kernels.has_new |= !known;
+                kernels.used.push(variant.clone());
+            }
+            variant
+        };
+        if !variant.is_compiled() && !kernel.is_ours() {
+            self.0.compiler.pipeline(&variant)?;
+        }
+        Ok(variant)
+    }
+
+    /// Has a variant compiled that runs before used.
+    pub(super) fn expect(&self, kernel: &'static Kernel, element: DType, constants: &[Constant]) {
+        let kernels = &mut *lock(&self.0.kernels);
+        let (variant, known) = self.find(kernels, kernel, element, constants);
+        if !known {
+            kernels.listed.push(variant);
+        }
+    }
+
+    /// The variant, and whether it was known already; of a new one of our own kernels the compilation begins.
+    fn find(
+        &self,
+        kernels: &mut Kernels,
+        kernel: &'static Kernel,
+        element: DType,
+        constants: &[Constant],
+    ) -> (Arc<Variant>, bool) {
+        let key = (std::ptr::from_ref(kernel).addr(), element);
+        if let Some(found) = kernels.find(&key, constants) {
+            return (found.clone(), true);
+        }
+        let variant = Arc::new(self.prepare(kernel, element, constants, kernels.count));
+        kernels.count += 1;
+        kernels.known.entry(key).or_default().push(variant.clone());
+        if kernel.is_ours() {
+            self.0.compiler.start(&variant);
+        }
+        (variant, false)
+    }
+
+    fn prepare(&self, kernel: &'static Kernel, element: DType, constants: &[Constant], id: u64) -> Variant {
+        let device = &self.0.device;
+        let splits = kernel.splits();
         let uniform = wgpu::BufferBindingType::Uniform;
         let storage = |access: &Access| wgpu::BufferBindingType::Storage { read_only: *access == Access::Read };
         let entries: Vec<_> = std::iter::once(uniform)
             .chain(kernel.bindings.iter().map(storage))
             .zip(0..)
-            .chain(kernel.splits().then_some((uniform, PART_BINDING)))
+            .chain(splits.then_some((uniform, PART_BINDING)))
             .map(|(ty, binding)| wgpu::BindGroupLayoutEntry {
                 binding,
                 visibility: wgpu::ShaderStages::COMPUTE,
@@ -86,21 +240,16 @@ impl Gpu {
             bind_group_layouts: &[Some(&layout)],
             immediate_size: 0,
         });
-        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(kernel.name),
-            layout: Some(&pipeline_layout),
-            module: &module,
-            entry_point: Some("main"),
-            compilation_options: wgpu::PipelineCompilationOptions {
-                // Every kernel writes its workgroup memory before it reads it.
-                zero_initialize_workgroup_memory: !ours,
-                ..Default::default()
-            },
-            cache: None,
-        });
-        match pollster::block_on(scope.pop()) {
-            None => Ok(Compiled { pipeline, layout, id }),
-            Some(error) => Err(Error::Kernel { kernel: kernel.name.into(), message: error.to_string() }),
+        Variant {
+            id,
+            kernel,
+            element,
+            constants: constants.into(),
+            splits,
+            layout,
+            pipeline_layout,
+            pipeline: OnceLock::new(),
+            used: AtomicBool::new(false),
         }
     }
 }

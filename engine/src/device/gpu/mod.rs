@@ -7,6 +7,7 @@ mod inspect;
 mod kernel;
 pub mod plan;
 mod record;
+mod store;
 mod timing;
 mod transfer;
 mod units;
@@ -36,6 +37,9 @@ pub(crate) struct Shared {
     pub options: Options,
     pub pool: Mutex<buffer::Pool>,
     pub kernels: Mutex<kernel::Kernels>,
+    pub compiler: Arc<kernel::Compiler>,
+    /// Where kernels are kept for the next start.
+    pub store: Option<store::Store>,
     pub recorder: Mutex<record::Recorder>,
     pub faults: faults::Faults,
     /// Which kernels on matrix units have passed their trial.
@@ -43,6 +47,14 @@ pub(crate) struct Shared {
     /// The first error that the driver reported outside any scope.
     pub fault: Arc<Mutex<Option<Error>>>,
     pub lost: Arc<AtomicBool>,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.compiler.stop();
+        // A start without it is slower and else the same.
+        let _ = self.keep_kernels();
+    }
 }
 
 impl std::fmt::Debug for Gpu {

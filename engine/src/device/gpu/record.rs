@@ -1,14 +1,19 @@
 //! Recording of kernels, and when they are submitted.
 //!
-//! Dispatches are recorded into one compute pass until somebody reads a result, or until so much work is planned that a
-//! driver's watchdog could take it for a hang. How long work takes is planned from its cost and the rates measured so far.
+//! Dispatches and copies are noted until somebody reads a result, or until so much work is planned that a driver's watchdog
+//! could take it for a hang; then they are encoded, dispatches in a row into one compute pass, and submitted. How long work
+//! takes is planned from its cost and the rates measured so far.
+//!
+//! While kernels are still being compiled notes pile up, so that all kernels of a first step are compiled side by side; only
+//! encoding waits for them.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use gradus_shaders::{Constant, Kernel, PART_BINDING};
+use rustc_hash::FxHashMap;
 
-use super::kernel::Compiled;
+use super::kernel::Variant;
 use super::plan::{self, Cost, LONGEST_SUBMISSION, Rates};
 use super::timing::{MOST_TIMED, Timed, Timings};
 use super::{Gpu, lock};
@@ -18,6 +23,8 @@ use crate::tensor::Tensor;
 
 /// Dispatches a submission: enough that submitting costs little, few enough that the device starts early.
 const MOST_DISPATCHES: usize = MOST_TIMED;
+/// Commands noted while kernels are compiled; over this their encoding waits for the compiler.
+const MOST_NOTED: usize = 8192;
 /// Bind groups and parameter buffers kept; over this the caches start anew.
 const MOST_CACHED: usize = 8192;
 
@@ -53,22 +60,68 @@ pub struct Dispatch<'a> {
 
 type BindGroupKey = [u64; 11];
 
+/// A dispatch, or a part of one that was cut, to be encoded.
+pub(super) struct Recorded {
+    pub operation: &'static str,
+    pub variant: Arc<Variant>,
+    bind_group: wgpu::BindGroup,
+    pub first_workgroup: usize,
+    groups: [u32; 3],
+    /// The part's share.
+    pub cost: Cost,
+    /// What it is planned to take.
+    pub seconds: f64,
+}
+
+/// Something to be encoded.
+enum Command {
+    Dispatch(Recorded),
+    Copy { source: (wgpu::Buffer, u64), target: (wgpu::Buffer, u64), bytes: u64 },
+    Clear(wgpu::Buffer),
+}
+
+/// How much there is between two submissions.
+#[derive(Default, Clone, Copy)]
+struct Load {
+    dispatches: usize,
+    seconds: f64,
+}
+
+impl Load {
+    fn add(&mut self, seconds: f64) {
+        self.dispatches += 1;
+        self.seconds += seconds;
+    }
+
+    /// Whether a dispatch that is planned to take so long must wait for the next submission.
+    fn is_full(self, seconds: f64, watched: bool) -> bool {
+        let long = watched && self.seconds + seconds > LONGEST_SUBMISSION;
+        self.dispatches >= MOST_DISPATCHES || (long && self.dispatches > 0)
+    }
+}
+
 /// The commands recorded and not yet submitted, and the caches that recording uses.
 #[derive(Default)]
 pub(crate) struct Recorder {
     // The pass borrows from the encoder inside wgpu and must end first: it is declared first.
     pass: Option<wgpu::ComputePass<'static>>,
     encoder: Option<wgpu::CommandEncoder>,
-    dispatches: usize,
-    planned: f64,
+    /// What is encoded, and what is encoded or noted, since the last submission.
+    encoded: Load,
+    recorded: Load,
+    noted: Vec<Command>,
+    /// How many of the commands noted, from the first on, are known to wait for no compiler.
+    ready: usize,
     rates: Rates,
     /// The rates are a test's: they do not grow.
     fixed_rates: bool,
     /// Cost submitted and not yet known to be done, and since when the device has been busy with it.
     submitted: Cost,
     busy_since: Option<Instant>,
-    bind_groups: HashMap<BindGroupKey, wgpu::BindGroup>,
-    parameters: HashMap<Box<[u8]>, (wgpu::Buffer, u64)>,
+    bind_groups: FxHashMap<BindGroupKey, wgpu::BindGroup>,
+    /// Bind groups made so far, found ones not counted.
+    bind_groups_made: usize,
+    parameters: FxHashMap<Box<[u8]>, (wgpu::Buffer, u64)>,
     next_parameter: u64,
     /// How long each dispatch took, if somebody asked for it.
     pub(super) timings: Option<Timings>,
@@ -81,9 +134,27 @@ impl Recorder {
     }
 
     /// The encoder, outside any compute pass.
-    pub(super) fn encoder(&mut self, device: &wgpu::Device) -> &mut wgpu::CommandEncoder {
+    fn encoder(&mut self, device: &wgpu::Device) -> &mut wgpu::CommandEncoder {
         self.pass = None;
         self.encoder.get_or_insert_with(|| device.create_command_encoder(&Default::default()))
+    }
+
+    /// Records a copy of `bytes`, between places in bytes.
+    pub(super) fn copy(&mut self, source: (&wgpu::Buffer, u64), target: (&wgpu::Buffer, u64), bytes: u64) {
+        let [source, target] = [source, target].map(|(buffer, place)| (buffer.clone(), place));
+        self.noted.push(Command::Copy { source, target, bytes });
+    }
+
+    /// Records that a buffer is filled with zeros.
+    pub(super) fn clear(&mut self, buffer: &wgpu::Buffer) {
+        self.noted.push(Command::Clear(buffer.clone()));
+    }
+
+    /// Whether no command noted waits for a compiler.
+    fn is_ready(&mut self) -> bool {
+        let waits = |command: &Command| matches!(command, Command::Dispatch(one) if !one.variant.is_compiled());
+        self.ready += self.noted[self.ready..].iter().take_while(|command| !waits(command)).count();
+        self.ready == self.noted.len()
     }
 
     /// Ends the compute pass that is being recorded.
@@ -156,21 +227,21 @@ impl Gpu {
             let message = format!("f16 needs SHADER_F16, which {} has not; compute in f32", self.0.report.name);
             return Err(Error::device(dispatch.operation, message));
         }
-        let compiled = self.kernel(dispatch.kernel, dispatch.element, dispatch.constants)?;
+        let variant = self.variant(dispatch.kernel, dispatch.element, dispatch.constants)?;
         let mut recorder = lock(&self.0.recorder);
         match dispatch.workgroups {
             Workgroups::Linear(count) => {
                 let seconds = if self.is_watched() { recorder.rates.seconds(dispatch.cost) } else { 0.0 };
-                let seconds = if dispatch.kernel.splits() { seconds } else { 0.0 };
+                let seconds = if variant.splits { seconds } else { 0.0 };
                 for (first, length) in plan::ranges(count, seconds, most) {
                     let groups = plan::fold(length, most).ok_or_else(|| too_many(dispatch, count, most))?;
-                    self.record(&mut recorder, dispatch, &compiled, (first, groups), length as f64 / count as f64)?;
+                    self.record(&mut recorder, dispatch, &variant, (first, groups), length as f64 / count as f64)?;
                 }
             }
             Workgroups::Grid(groups) if groups.iter().all(|&size| size <= most) => {
                 let part = (0, groups.map(|size| size as u32));
                 if !groups.contains(&0) {
-                    self.record(&mut recorder, dispatch, &compiled, part, 1.0)?;
+                    self.record(&mut recorder, dispatch, &variant, part, 1.0)?;
                 }
             }
             Workgroups::Grid(groups) => return Err(too_many(dispatch, groups.iter().product(), most)),
@@ -189,18 +260,58 @@ impl Gpu {
         &self,
         recorder: &mut Recorder,
         dispatch: &Dispatch,
-        compiled: &Compiled,
-        (first, groups): (usize, [u32; 3]),
+        variant: &Arc<Variant>,
+        (first_workgroup, groups): (usize, [u32; 3]),
         share: f64,
     ) -> Result<()> {
         let cost = Cost { flops: dispatch.cost.flops * share, bytes: dispatch.cost.bytes * share };
         let seconds = recorder.rates.seconds(cost);
-        let long = self.is_watched() && recorder.planned + seconds > LONGEST_SUBMISSION;
-        if recorder.dispatches >= MOST_DISPATCHES || (long && recorder.dispatches > 0) {
+        let full = recorder.recorded.is_full(seconds, self.is_watched());
+        if full && (recorder.is_ready() || recorder.noted.len() >= MOST_NOTED) {
             self.submit(recorder);
         }
-        let bind_group = self.bind_group(recorder, dispatch, compiled, first)?;
-        let timed = self.time(recorder, dispatch, first, (cost, seconds));
+        let bind_group = self.bind_group(recorder, dispatch, variant, first_workgroup)?;
+        recorder.noted.push(Command::Dispatch(Recorded {
+            operation: dispatch.operation,
+            variant: variant.clone(),
+            bind_group,
+            first_workgroup,
+            groups,
+            cost,
+            seconds,
+        }));
+        recorder.recorded.add(seconds);
+        recorder.submitted.flops += cost.flops;
+        recorder.submitted.bytes += cost.bytes;
+        Ok(())
+    }
+
+    /// Encodes what is noted, submitting in between where it is too much for one submission.
+    fn encode(&self, recorder: &mut Recorder) {
+        recorder.ready = 0;
+        for command in std::mem::take(&mut recorder.noted) {
+            match command {
+                Command::Dispatch(dispatch) => self.encode_dispatch(recorder, &dispatch),
+                Command::Copy { source: (source, from), target: (target, to), bytes } => {
+                    recorder.encoder(&self.0.device).copy_buffer_to_buffer(&source, from, &target, to, bytes);
+                }
+                Command::Clear(buffer) => recorder.encoder(&self.0.device).clear_buffer(&buffer, 0, None),
+            }
+        }
+    }
+
+    fn encode_dispatch(&self, recorder: &mut Recorder, dispatch: &Recorded) {
+        let pipeline = match self.0.compiler.pipeline(&dispatch.variant) {
+            Ok(pipeline) => pipeline,
+            Err(error) => {
+                lock(&self.0.fault).get_or_insert(error);
+                return;
+            }
+        };
+        if recorder.encoded.is_full(dispatch.seconds, self.is_watched()) {
+            self.submit_encoded(recorder);
+        }
+        let timed = Self::time(recorder, dispatch);
         if recorder.pass.is_none() {
             let descriptor =
                 wgpu::ComputePassDescriptor { label: None, timestamp_writes: timed.as_ref().map(Timed::writes) };
@@ -208,25 +319,21 @@ impl Gpu {
             recorder.pass = Some(encoder.begin_compute_pass(&descriptor).forget_lifetime());
         }
         if let Some(pass) = &mut recorder.pass {
-            pass.set_pipeline(&compiled.pipeline);
-            pass.set_bind_group(0, &bind_group, &[]);
-            pass.dispatch_workgroups(groups[0], groups[1], groups[2]);
+            pass.set_pipeline(pipeline);
+            pass.set_bind_group(0, &dispatch.bind_group, &[]);
+            pass.dispatch_workgroups(dispatch.groups[0], dispatch.groups[1], dispatch.groups[2]);
         }
         if timed.is_some() {
             recorder.pass = None;
         }
-        recorder.dispatches += 1;
-        recorder.planned += seconds;
-        recorder.submitted.flops += cost.flops;
-        recorder.submitted.bytes += cost.bytes;
-        Ok(())
+        recorder.encoded.add(dispatch.seconds);
     }
 
     fn bind_group(
         &self,
         recorder: &mut Recorder,
         dispatch: &Dispatch,
-        compiled: &Compiled,
+        variant: &Variant,
         first: usize,
     ) -> Result<wgpu::BindGroup> {
         let expected = dispatch.kernel.bindings.len();
@@ -237,12 +344,14 @@ impl Gpu {
             });
         }
         let (parameters, parameters_id) = recorder.parameters(&self.0.device, dispatch.parameters);
-        let splits = dispatch.kernel.splits();
-        let (part, part_id) = recorder.parameters(&self.0.device, bytemuck::bytes_of(&[first as u32, 0, 0, 0]));
+        let part = [first as u32, 0, 0, 0];
+        let part = variant.splits.then(|| recorder.parameters(&self.0.device, bytemuck::bytes_of(&part)));
         let mut key: BindGroupKey = [u64::MAX; 11];
-        key[0] = compiled.id;
+        key[0] = variant.id;
         key[1] = parameters_id;
-        key[2] = part_id;
+        if let Some((_, part_id)) = &part {
+            key[2] = *part_id;
+        }
         for (slot, tensor) in key[3..].iter_mut().zip(dispatch.buffers) {
             *slot = tensor.gpu_buffer(dispatch.operation, self)?.id;
         }
@@ -257,15 +366,16 @@ impl Gpu {
             let resource = tensor.gpu_buffer(dispatch.operation, self)?.raw.as_entire_binding();
             entries.push(wgpu::BindGroupEntry { binding, resource });
         }
-        if splits {
+        if let Some((part, _)) = &part {
             entries.push(wgpu::BindGroupEntry { binding: PART_BINDING, resource: part.as_entire_binding() });
         }
         let group = self.0.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some(dispatch.kernel.name),
-            layout: &compiled.layout,
+            layout: &variant.layout,
             entries: &entries,
         });
         recorder.bind_groups.insert(key, group.clone());
+        recorder.bind_groups_made += 1;
         Ok(group)
     }
 
@@ -275,11 +385,16 @@ impl Gpu {
     }
 
     pub(super) fn submit(&self, recorder: &mut Recorder) -> Option<wgpu::SubmissionIndex> {
+        self.encode(recorder);
+        recorder.recorded = Load::default();
+        self.submit_encoded(recorder)
+    }
+
+    fn submit_encoded(&self, recorder: &mut Recorder) -> Option<wgpu::SubmissionIndex> {
         recorder.pass = None;
+        recorder.encoded = Load::default();
         let mut encoder = recorder.encoder.take()?;
         recorder.busy_since.get_or_insert_with(Instant::now);
-        recorder.dispatches = 0;
-        recorder.planned = 0.0;
         if let Some(timings) = &recorder.timings {
             timings.resolve(&mut encoder);
         }
@@ -310,5 +425,73 @@ impl Gpu {
         lock(&self.0.recorder).done(cost);
         self.fault()?;
         polled.map(|_| ()).map_err(|error| Error::Gpu(error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Device;
+    use crate::check::test_device;
+    use crate::device::gpu::Options;
+    use crate::ops::arithmetic::add_tensors;
+    use crate::ops::matmul::linear;
+    use crate::ops::norm::rms_norm;
+    use crate::tape::{Tape, Var};
+
+    #[test]
+    fn from_the_second_step_on_bind_groups_are_found() {
+        let Some(Device::Gpu(gpu)) = test_device::gpu().map(|_| test_device::own(Options::default())) else { return };
+        let device = Device::Gpu(gpu.clone());
+        let x = Tensor::new(&device, &[300], &[1f32; 300]).unwrap();
+        // Its tensors are given back in another order than that in which they were taken.
+        let step = || {
+            let mut alive: Vec<Tensor> = (0..7).map(|_| add_tensors(&x, &x).unwrap()).collect();
+            for (place, keep) in [(4, true), (0, false), (3, true), (1, false), (0, true)] {
+                let gone = alive.remove(place);
+                let sum = add_tensors(&gone, &alive[place % alive.len()]).unwrap();
+                if keep {
+                    alive.push(sum);
+                }
+            }
+            gpu.flush();
+            lock(&gpu.0.recorder).bind_groups_made
+        };
+        let first = step();
+        assert!(first >= 10, "{first}");
+        for _ in 0..20 {
+            assert_eq!(step(), first);
+        }
+    }
+
+    #[test]
+    fn gradients_of_one_value_are_added_up_without_kernels_of_their_own() {
+        if !test_device::gpu().is_some_and(|gpu| matches!(gpu, Device::Gpu(gpu) if gpu.report().timestamps)) {
+            println!("skipped: no GPU with timestamps");
+            return;
+        }
+        let device = test_device::own(Options { time_dispatches: true, ..Options::default() });
+        let Device::Gpu(gpu) = &device else { return };
+        let tape = Tape::new();
+        let x = tape.leaf(Tensor::new(&device, &[2, 2], &[1f32, 2.0, 3.0, 4.0]).unwrap());
+        let weight =
+            |scale: f32| Var::constant(Tensor::new(&device, &[2, 2], &[scale, 0.0, 0.0, 2.0 * scale]).unwrap());
+        let ones = || Tensor::new(&device, &[2, 2], &[1f32; 4]).unwrap();
+        // The norm comes first, and so last on the way back, when there is a sum to add to.
+        let normed = rms_norm(&x, &Tensor::new(&device, &[2], &[1f32, 1.0]).unwrap().into(), 0.0).unwrap();
+        let mut seeds = vec![(normed, ones())];
+        seeds.extend([1.0, 10.0, 100.0].map(|scale| (linear(&x, &weight(scale)).unwrap(), ones())));
+        gpu.take_timings().unwrap();
+        let d_x = tape.backward_from(seeds).unwrap().take(&x).unwrap();
+        let kernels: Vec<_> = gpu.take_timings().unwrap().iter().map(|timing| timing.kernel).collect();
+        assert!(kernels.len() >= 4 && kernels.iter().all(|kernel| !kernel.starts_with("arithmetic")), "{kernels:?}");
+        for (row, got) in [[1f64, 2.0], [3.0, 4.0]].iter().zip(d_x.to_vec::<f32>().unwrap().chunks(2)) {
+            let square = (row[0] * row[0] + row[1] * row[1]) / 2.0;
+            let along = (row[0] + row[1]) / 2.0 / square;
+            for (column, products) in [(0, 111.0), (1, 222.0)] {
+                let expected = products + (1.0 - row[column] * along) / square.sqrt();
+                assert!((f64::from(got[column]) - expected).abs() < 1e-3, "{got:?}, expected {expected}");
+            }
+        }
     }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use gradus_shaders::Constant;
 
 use super::plan::Cost;
-use super::{Dispatch, Gpu, lock, record::Recorder};
+use super::record::{Recorded, Recorder};
+use super::{Gpu, lock};
 use crate::error::{Error, Result};
 
 /// Dispatches that one query set times: as many as a submission may have.
@@ -116,23 +117,17 @@ impl Timed {
 
 impl Gpu {
     /// Queries for the next dispatch, which then has a pass of its own; `None` where nobody asked for times.
-    pub(super) fn time(
-        &self,
-        recorder: &mut Recorder,
-        dispatch: &Dispatch,
-        first_workgroup: usize,
-        (cost, planned): (Cost, f64),
-    ) -> Option<Timed> {
+    pub(super) fn time(recorder: &mut Recorder, dispatch: &Recorded) -> Option<Timed> {
         let timings = recorder.timings.as_mut()?;
         let timed = Timed { queries: timings.queries.clone(), first: 2 * timings.pending.len() as u32 };
         timings.pending.push(Timing {
             operation: dispatch.operation,
-            kernel: dispatch.kernel.name,
-            element: dispatch.element.name(),
-            constants: dispatch.constants.into(),
-            cost,
-            first_workgroup,
-            planned,
+            kernel: dispatch.variant.kernel.name,
+            element: dispatch.variant.element.name(),
+            constants: dispatch.variant.constants.clone(),
+            cost: dispatch.cost,
+            first_workgroup: dispatch.first_workgroup,
+            planned: dispatch.seconds,
             ..Timing::default()
         });
         recorder.end_pass();

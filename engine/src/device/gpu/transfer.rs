@@ -74,16 +74,14 @@ impl Gpu {
             view.slice(..content.len()).copy_from_slice(content);
         }
         staging.unmap();
-        lock(&self.0.recorder).encoder(&self.0.device).copy_buffer_to_buffer(&staging, 0, buffer, offset, size);
+        lock(&self.0.recorder).copy((&staging, 0), (buffer, offset), size);
         self.fault()
     }
 
     /// Records a copy from one buffer to another, in bytes that are multiples of four.
     pub(crate) fn copy(&self, source: (&wgpu::Buffer, u64), target: (&wgpu::Buffer, u64), bytes: u64) {
         if bytes > 0 {
-            lock(&self.0.recorder)
-                .encoder(&self.0.device)
-                .copy_buffer_to_buffer(source.0, source.1, target.0, target.1, bytes);
+            lock(&self.0.recorder).copy(source, target, bytes);
         }
     }
 
@@ -108,11 +106,10 @@ impl Gpu {
         let mut recorder = lock(&self.0.recorder);
         let mut place = 0;
         for &(buffer, offset, bytes) in parts {
-            recorder.encoder(&self.0.device).copy_buffer_to_buffer(buffer, offset, &staging, place, bytes);
+            recorder.copy((buffer, offset), (&staging, place), bytes);
             place += bytes;
         }
-        let record = &self.0.faults.raw;
-        recorder.encoder(&self.0.device).copy_buffer_to_buffer(record, 0, &staging, size, faults::BYTES);
+        recorder.copy((&self.0.faults.raw, 0), (&staging, size), faults::BYTES);
         let submission = self.submit(&mut recorder);
         let cost = recorder.submitted();
         drop(recorder);

@@ -87,12 +87,17 @@ pub(super) fn multiply(
     right: Side,
     addend: Option<Addend>,
     output: Spec,
+    onto: Option<Tensor>,
 ) -> Result<Tensor> {
-    let c = Tensor::on_gpu(gpu, "matmul", output.shape.sizes(), output.dtype)?;
     let epilogue = match addend {
+        None if onto.is_some() => Epilogue::Accumulate,
         None => Epilogue::Plain,
         Some(Addend::Bias(bias)) => Epilogue::Bias(bias),
         Some(Addend::Residual(residual)) => Epilogue::Residual(residual),
+    };
+    let c = match onto {
+        Some(sum) => sum,
+        None => Tensor::on_gpu(gpu, "matmul", output.shape.sizes(), output.dtype)?,
     };
     batched(gpu, "matmul", batch, left.into(), right.into(), Output { tensor: &c, first: 0 }, epilogue)?;
     Ok(c)

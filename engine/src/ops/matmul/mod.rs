@@ -177,11 +177,20 @@ impl Operation for MatMul {
     }
 
     fn backward_cpu(&self, context: &Context) -> Result<Vec<Option<Tensor>>> {
-        self.backward(context)
+        self.backward(context, &mut [])
     }
 
     fn backward_gpu(&self, _: &Gpu, context: &Context) -> Result<Vec<Option<Tensor>>> {
-        self.backward(context)
+        self.backward(context, &mut [])
+    }
+
+    fn backward_gpu_onto(
+        &self,
+        _: &Gpu,
+        context: &Context,
+        sums: &mut [Option<Tensor>],
+    ) -> Result<Vec<Option<Tensor>>> {
+        self.backward(context, sums)
     }
 }
 
@@ -200,36 +209,40 @@ impl MatMul {
         let addend = inputs.get(2).map(|third| Addend::of(third, &shape));
         let left = Side { tensor: left, transposed: self.transpose_left };
         let right = Side { tensor: right, transposed: self.transpose_right };
-        Ok(vec![multiply(batch, left, right, addend, output)?])
+        Ok(vec![multiply(batch, left, right, addend, output, None)?])
     }
 
-    fn backward(self, context: &Context) -> Result<Vec<Option<Tensor>>> {
+    /// The gradients; those of the operands are added to their sums where there are any.
+    fn backward(self, context: &Context, sums: &mut [Option<Tensor>]) -> Result<Vec<Option<Tensor>>> {
         let (left, right, d_output) = (context.input(0)?, context.input(1)?, context.d_output(0)?);
         let (batch, _) = sizes::of(self, left.shape(), right.shape())?;
         let Batch { rows, columns, depth, .. } = batch;
         let side = |tensor, transposed| Side { tensor, transposed };
-        let d_left = |()| {
+        let d_left = |onto| {
             if self.transpose_left {
                 // Aᵀ is the stored matrix: dAᵀ = B·dCᵀ
                 let batch = batch.with_roles([depth, rows, columns], [RIGHT, OUTPUT, LEFT]);
-                multiply(batch, side(right, self.transpose_right), side(d_output, true), None, left.spec())
+                multiply(batch, side(right, self.transpose_right), side(d_output, true), None, left.spec(), onto)
             } else {
                 let batch = batch.with_roles([rows, depth, columns], [OUTPUT, RIGHT, LEFT]);
-                multiply(batch, side(d_output, false), side(right, !self.transpose_right), None, left.spec())
+                multiply(batch, side(d_output, false), side(right, !self.transpose_right), None, left.spec(), onto)
             }
         };
-        let d_right = |()| {
+        let d_right = |onto| {
             if self.transpose_right {
                 // Bᵀ is the stored matrix: dBᵀ = dCᵀ·A
                 let batch = batch.with_roles([columns, depth, rows], [OUTPUT, LEFT, RIGHT]);
-                multiply(batch, side(d_output, true), side(left, self.transpose_left), None, right.spec())
+                multiply(batch, side(d_output, true), side(left, self.transpose_left), None, right.spec(), onto)
             } else {
                 let batch = batch.with_roles([depth, columns, rows], [LEFT, OUTPUT, RIGHT]);
-                multiply(batch, side(left, !self.transpose_left), side(d_output, false), None, right.spec())
+                multiply(batch, side(left, !self.transpose_left), side(d_output, false), None, right.spec(), onto)
             }
         };
-        let mut gradients =
-            vec![context.needs[0].then(|| d_left(())).transpose()?, context.needs[1].then(|| d_right(())).transpose()?];
+        let mut sum = |place: usize| sums.get_mut(place).and_then(Option::take);
+        let mut gradients = vec![
+            context.needs[0].then(|| d_left(sum(0))).transpose()?,
+            context.needs[1].then(|| d_right(sum(1))).transpose()?,
+        ];
         if let Some(third) = context.input_specs.get(2) {
             let d_third = |()| match is_residual(&third.shape, d_output.shape()) {
                 true => Ok(d_output.clone()),
@@ -241,11 +254,18 @@ impl MatMul {
     }
 }
 
-/// A batch of products into a new tensor of shape `output`.
-fn multiply(batch: Batch, left: Side, right: Side, addend: Option<Addend>, output: Spec) -> Result<Tensor> {
+/// A batch of products into a new tensor of shape `output`; on a GPU, with `onto`, added to that tensor in place.
+fn multiply(
+    batch: Batch,
+    left: Side,
+    right: Side,
+    addend: Option<Addend>,
+    output: Spec,
+    onto: Option<Tensor>,
+) -> Result<Tensor> {
     match left.tensor.device() {
         Device::Cpu(device) => cpu::multiply(&device, batch, left, right, addend, output),
-        Device::Gpu(device) => gpu::multiply(&device, batch, left, right, addend, output),
+        Device::Gpu(device) => gpu::multiply(&device, batch, left, right, addend, output, onto),
     }
 }
 

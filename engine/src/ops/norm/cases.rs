@@ -26,7 +26,7 @@ fn parts(kind: Kind, draw: &mut Draw) -> (Norm, Vec<Input>) {
         _ => draw.size(32, draw.elements),
     };
     let heads = match kind {
-        Kind::RmsNorm | Kind::RmsNormResidual | Kind::LayerNorm => 1,
+        Kind::RmsNorm | Kind::LayerNorm => 1,
         Kind::MultiHeadNorm | Kind::MultiHeadNormGated => draw.number(1..=4),
     };
     let tokens = draw.size(16, (draw.elements / (heads * columns)).max(1));

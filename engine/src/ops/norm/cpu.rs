@@ -27,7 +27,7 @@ pub(super) fn forward(norm: Norm, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
         DType::F64 => typed_forward::<f64>(norm, inputs),
         _ => typed_forward::<f32>(norm, inputs),
     }?;
-    Ok(norm.kind.beside(inputs[0], output))
+    Ok(vec![output])
 }
 
 pub(super) fn backward(norm: Norm, context: &Context) -> Result<Vec<Option<Tensor>>> {
@@ -52,7 +52,7 @@ fn typed_forward<T: Float>(norm: Norm, inputs: &[&Tensor]) -> Result<Tensor> {
     let (x, weight) = (inputs[0].cpu::<T>(norm.name())?, inputs[1].cpu::<T>(norm.name())?);
     let gate = inputs.get(2).map(|gate| gate.cpu::<T>(norm.name())).transpose()?;
     let specs: Vec<_> = inputs.iter().map(|input| input.spec()).collect();
-    let shape = norm.outputs(&specs)?[norm.kind.place()].shape;
+    let shape = norm.outputs(&specs)?[0].shape;
     Tensor::on_cpu(&cpu, shape.sizes(), |output: &mut [T]| {
         for_rows(output, columns, columns * cost(norm), |first, block| {
             vectorized(
@@ -109,16 +109,12 @@ fn backward_row<T: Float>(norm: Norm, row: Row<T>) -> (T, T) {
 }
 
 fn typed_backward<T: Float>(norm: Norm, context: &Context) -> Result<Vec<Option<Tensor>>> {
-    if let Some(passed) = norm.kind.residual_alone(context) {
-        return Ok(passed);
-    }
-    let (name, d_y) = (norm.name(), context.d_output(norm.kind.place())?);
+    let (name, d_y) = (norm.name(), context.d_output(0)?);
     let cpu = cpu_of(norm, d_y)?;
     let Rows { tokens, heads, columns } = norm.kind.rows(context.input_specs[0].shape.sizes());
     let width = heads * columns;
     let (x, weight, d_y) = (context.input(0)?.cpu::<T>(name)?, context.input(1)?.cpu::<T>(name)?, d_y.cpu::<T>(name)?);
     let gate = if norm.kind.gated() { Some(context.input(2)?.cpu::<T>(name)?) } else { None };
-    let d_residual = norm.kind.d_residual(context).map(|residual| residual.cpu::<T>(name)).transpose()?;
     let tokens_per_block = rows_per_block(tokens, width * cost(norm));
     let blocks = tokens.div_ceil(tokens_per_block);
 
@@ -146,11 +142,6 @@ fn typed_backward<T: Float>(norm: Norm, context: &Context) -> Result<Vec<Option<
                         let d_weight = &mut partial[head * columns..][..columns];
                         let Some(gate) = gate else {
                             backward_row(norm, Row { x, weight, upstream: d_y, d_x, d_weight });
-                            if let Some(d_residual) = d_residual {
-                                for (d_x, &residual) in d_x.iter_mut().zip(&d_residual[first..][..columns]) {
-                                    *d_x += residual;
-                                }
-                            }
                             continue;
                         };
                         let gate = &gate[first..][..columns];

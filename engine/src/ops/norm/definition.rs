@@ -1,5 +1,4 @@
 //! y = (x − mean(x)) / √(mean((x − mean(x))²) + ε) · w, row by row, times σ(o) with a gate; no mean in RMSNorm.
-//! With a residual x as it is comes first.
 
 use super::Norm;
 use crate::definition::{Array, Defined};
@@ -28,9 +27,5 @@ pub(super) fn define(norm: Norm, inputs: &[Array]) -> Vec<Defined> {
         sizes.truncate(x.sizes.len() - 2);
         sizes.push(width);
     }
-    let y = Defined { value: Array::new(&sizes, value), magnitude, terms: rows.columns.max(1) };
-    match norm.kind {
-        super::Kind::RmsNormResidual => vec![Defined::elementwise(x.clone()), y],
-        _ => vec![y],
-    }
+    vec![Defined { value: Array::new(&sizes, value), magnitude, terms: rows.columns.max(1) }]
 }

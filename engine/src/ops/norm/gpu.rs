@@ -16,6 +16,7 @@ use crate::tensor::Tensor;
 /// partial sums are small beside x, enough that they fill a large GPU.
 const TOKENS_PER_BLOCK: usize = 8;
 const MOST_BLOCKS: usize = 1024;
+
 /// Packs of a tensor that an invocation holds, in rows that have so many: fewer in the backward, which holds two tensors and
 /// goes through fewer rows at a time.
 const PACKS_HELD_FORWARD: usize = 4;
@@ -41,6 +42,7 @@ struct BackwardParameters {
     pairs: u32,
     epsilon: f32,
     inverse_columns: f32,
+    accumulate: u32,
 }
 
 fn constants(norm: Norm, packs: Packs) -> [Constant; 3] {
@@ -51,7 +53,7 @@ fn constants(norm: Norm, packs: Packs) -> [Constant; 3] {
 pub(super) fn forward(norm: Norm, gpu: &Gpu, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
     let Rows { tokens, heads, columns } = norm.kind.rows(inputs[0].sizes());
     let specs: Vec<_> = inputs.iter().map(|input| input.spec()).collect();
-    let spec = norm.outputs(&specs)?[norm.kind.place()];
+    let spec = norm.outputs(&specs)?[0];
     let y = Tensor::on_gpu(gpu, norm.name(), spec.shape.sizes(), spec.dtype)?;
     let packs = Packs::of(columns).held(PACKS_HELD_FORWARD);
     let kernels = if norm.kind.gated() { &shaders::FORWARD_GATED } else { &shaders::FORWARD };
@@ -77,22 +79,23 @@ pub(super) fn forward(norm: Norm, gpu: &Gpu, inputs: &[&Tensor]) -> Result<Vec<T
             bytes: (inputs[0].spec().bytes() + y.spec().bytes() * if norm.kind.gated() { 2 } else { 1 }) as f64,
         },
     })?;
-    Ok(norm.kind.beside(inputs[0], y))
+    Ok(vec![y])
 }
 
-pub(super) fn backward(norm: Norm, gpu: &Gpu, context: &Context) -> Result<Vec<Option<Tensor>>> {
-    let d_residual = norm.kind.d_residual(context);
-    if let Some(passed) = norm.kind.residual_alone(context) {
-        return Ok(passed);
-    }
-    let (x, weight, d_y) = (context.input(0)?, context.input(1)?, context.d_output(norm.kind.place())?);
+/// The gradients; that of x is added to `sum` in place, if there is one.
+pub(super) fn backward(norm: Norm, gpu: &Gpu, context: &Context, sum: Option<Tensor>) -> Result<Vec<Option<Tensor>>> {
+    let (x, weight, d_y) = (context.input(0)?, context.input(1)?, context.d_output(0)?);
     let Rows { tokens, heads, columns } = norm.kind.rows(x.sizes());
     let tokens_per_block = TOKENS_PER_BLOCK.max(tokens.div_ceil(MOST_BLOCKS));
     let blocks = tokens.div_ceil(tokens_per_block);
     let packs = Packs::of(columns).held(PACKS_HELD_BACKWARD);
     let width = heads * columns;
     let name = norm.name();
-    let d_x = Tensor::on_gpu(gpu, name, x.sizes(), DType::F32)?;
+    let accumulate = u32::from(sum.is_some());
+    let d_x = match sum {
+        Some(sum) => sum,
+        None => Tensor::on_gpu(gpu, name, x.sizes(), DType::F32)?,
+    };
     let partial = Tensor::on_gpu(gpu, name, &[blocks, width], DType::F32)?;
     let gated = norm.kind.gated();
     let d_gate = gated.then(|| Tensor::on_gpu(gpu, name, d_y.sizes(), d_y.dtype())).transpose()?;
@@ -100,12 +103,6 @@ pub(super) fn backward(norm: Norm, gpu: &Gpu, context: &Context) -> Result<Vec<O
     if let Some(d_gate) = &d_gate {
         buffers.extend([context.input(2)?, d_gate]);
     }
-    buffers.extend(d_residual);
-    let kernels = match (gated, d_residual) {
-        (true, _) => &shaders::BACKWARD_GATED,
-        (false, Some(_)) => &shaders::BACKWARD_RESIDUAL,
-        (false, None) => &shaders::BACKWARD,
-    };
     let parameters = BackwardParameters {
         tokens: tokens as u32,
         heads: heads as u32,
@@ -114,10 +111,11 @@ pub(super) fn backward(norm: Norm, gpu: &Gpu, context: &Context) -> Result<Vec<O
         pairs: (blocks * heads) as u32,
         epsilon: norm.epsilon as f32,
         inverse_columns: 1.0 / columns as f32,
+        accumulate,
     };
     gpu.dispatch(&Dispatch {
         operation: name,
-        kernel: packs.pick(kernels),
+        kernel: packs.pick(if gated { &shaders::BACKWARD_GATED } else { &shaders::BACKWARD }),
         element: d_y.dtype(),
         constants: &constants(norm, packs),
         parameters: bytemuck::bytes_of(&parameters),
@@ -125,9 +123,8 @@ pub(super) fn backward(norm: Norm, gpu: &Gpu, context: &Context) -> Result<Vec<O
         workgroups: Workgroups::Linear(packs.workgroups(blocks * heads)),
         cost: Cost {
             flops: 16.0 * x.elements() as f64,
-            bytes: (x.spec().bytes() * if d_residual.is_some() { 3 } else { 2 }
-                + d_y.spec().bytes() * if gated { 3 } else { 1 }
-                + partial.spec().bytes()) as f64,
+            bytes: (2 * x.spec().bytes() + d_y.spec().bytes() * if gated { 3 } else { 1 } + partial.spec().bytes())
+                as f64,
         },
     })?;
     let d_weight = context.needs[1].then(|| column_sum(gpu, name, &partial, blocks, width)).transpose()?;

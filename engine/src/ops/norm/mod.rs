@@ -5,8 +5,6 @@
 //! - r = 1 / √(mean(d²) + ε), y = d · r · w; gated: y = σ(o) · d · r · w
 //! - with u = dy (gated: dy · σ(o)) and g = u · w: dx = r · (g − mean(g) − d · r² · mean(g · d)), where mean(g) is left
 //!   out for RMSNorm
-//! - with a residual, which gives (x, y) so that x goes on beside its norm: dx = dr + r · (..), where dr is the gradient of
-//!   that x, in one pass where two gradients and their sum would take two
 //! - dw = Σ over rows of u · d · r; do = u · d · r · w · σ(−o)
 //!
 //! Source: Zhang and Sennrich 2019 (RMSNorm); Ba, Kiros and Hinton 2016 (LayerNorm); the multi-head norm and its gate are
@@ -29,7 +27,7 @@ use crate::device::Gpu;
 use crate::error::{Error, Result};
 use crate::operation::{Context, Forward, Operation, Saves};
 use crate::ops::arithmetic::add;
-use crate::tape::{Var, apply, apply_one};
+use crate::tape::{Var, apply_one};
 use crate::tensor::{Spec, Tensor};
 use crate::{DType, Precision};
 
@@ -44,8 +42,6 @@ pub enum Kind {
     MultiHeadNorm,
     /// The same, with the result passing a sigmoid gate.
     MultiHeadNormGated,
-    /// As [`Kind::RmsNorm`], with x as it is as the first output and the norm as the second.
-    RmsNormResidual,
 }
 
 /// A normalisation.
@@ -73,19 +69,6 @@ pub fn rms_norm(x: &Var, weight: &Var, epsilon: f64) -> Result<Var> {
 /// As [`rms_norm`]; f16 on a GPU without it.
 pub fn rms_norm_to(x: &Var, weight: &Var, epsilon: f64, output: Precision) -> Result<Var> {
     apply_one(Norm { output, ..Norm::new(Kind::RmsNorm, epsilon) }, &[x, weight])
-}
-
-/// x, as it is, and [`rms_norm_to`] of it: for a residual stream that goes on beside its norm. What reaches x by both ways is
-/// added up in the kernel of the norm's gradient.
-///
-/// # Errors
-/// As [`rms_norm_to`].
-pub fn rms_norm_residual(x: &Var, weight: &Var, epsilon: f64, output: Precision) -> Result<(Var, Var)> {
-    let norm = Norm { output, ..Norm::new(Kind::RmsNormResidual, epsilon) };
-    match <[Var; 2]>::try_from(apply(norm, &[x, weight])?) {
-        Ok([x, y]) => Ok((x, y)),
-        Err(outputs) => Err(Error::shape(norm.name(), format!("gave {} outputs", outputs.len()))),
-    }
 }
 
 /// (x − mean) / √(variance + ε) · w + b over the last dimension, with the biased variance. x \[.., D\], weight and bias
@@ -144,28 +127,7 @@ impl Norm {
 
 impl Kind {
     fn centred(self) -> bool {
-        !matches!(self, Self::RmsNorm | Self::RmsNormResidual)
-    }
-
-    /// The place of y among the outputs.
-    fn place(self) -> usize {
-        usize::from(self == Self::RmsNormResidual)
-    }
-
-    /// The outputs, of which y is one.
-    fn beside(self, x: &Tensor, y: Tensor) -> Vec<Tensor> {
-        if self == Self::RmsNormResidual { vec![x.clone(), y] } else { vec![y] }
-    }
-
-    /// The gradient of the x that went on beside its norm.
-    fn d_residual<'a>(self, context: &Context<'a>) -> Option<&'a Tensor> {
-        if self == Self::RmsNormResidual { context.d_outputs[0].as_ref() } else { None }
-    }
-
-    /// The gradients if nothing depends on y: x's alone.
-    fn residual_alone(self, context: &Context) -> Option<Vec<Option<Tensor>>> {
-        let unused = context.d_outputs.get(self.place()).is_none_or(Option::is_none);
-        unused.then(|| vec![self.d_residual(context).cloned(), None])
+        self != Self::RmsNorm
     }
 
     fn gated(self) -> bool {
@@ -176,7 +138,7 @@ impl Kind {
     fn rows(self, x: &[usize]) -> Rows {
         let columns = x.last().copied().unwrap_or(1);
         let heads = match self {
-            Self::RmsNorm | Self::RmsNormResidual | Self::LayerNorm => 1,
+            Self::RmsNorm | Self::LayerNorm => 1,
             Self::MultiHeadNorm | Self::MultiHeadNormGated => x[x.len() - 2],
         };
         let tokens = x.iter().product::<usize>().checked_div(heads * columns).unwrap_or(0);
@@ -191,7 +153,6 @@ impl Forward for Norm {
             Kind::LayerNorm => "layer_norm",
             Kind::MultiHeadNorm => "multi_head_norm",
             Kind::MultiHeadNormGated => "multi_head_norm_gated",
-            Kind::RmsNormResidual => "rms_norm_residual",
         }
     }
 
@@ -227,8 +188,7 @@ impl Forward for Norm {
         if self.kind.gated() && inputs[2].shape.sizes() != y {
             return error(&format!("the gate must be {y:?}"));
         }
-        let y = Spec::new(&y, dtype)?;
-        Ok(if self.kind == Kind::RmsNormResidual { vec![inputs[0], y] } else { vec![y] })
+        Ok(vec![Spec::new(&y, dtype)?])
     }
 
     fn forward_cpu(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
@@ -254,6 +214,15 @@ impl Operation for Norm {
     }
 
     fn backward_gpu(&self, gpu: &Gpu, context: &Context) -> Result<Vec<Option<Tensor>>> {
-        gpu::backward(*self, gpu, context)
+        gpu::backward(*self, gpu, context, None)
+    }
+
+    fn backward_gpu_onto(
+        &self,
+        gpu: &Gpu,
+        context: &Context,
+        sums: &mut [Option<Tensor>],
+    ) -> Result<Vec<Option<Tensor>>> {
+        gpu::backward(*self, gpu, context, sums[0].take())
     }
 }
