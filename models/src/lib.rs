@@ -2,7 +2,8 @@
 //!
 //! Read in this order: [`configuration`] (what a model is), [`parameters`] (its weights by name, and how they start),
 //! [`xlstm`] and [`transformer`] (the whole forward pass, a file each), [`model`] (loss and logits), [`generate`] (token by
-//! token), [`folder`] (Hugging Face folders).
+//! token), [`folder`] (Hugging Face folders), [`hugging_face`] (their configuration),
+//! [`tokenizer`] (text to tokens and back).
 
 pub mod configuration;
 mod error;
@@ -12,6 +13,7 @@ pub mod hugging_face;
 pub mod model;
 pub mod parameters;
 pub mod state;
+pub mod tokenizer;
 pub mod transformer;
 pub mod xlstm;
 
