@@ -324,9 +324,12 @@ mod tests {
                 let mut configuration = presets::find(name).unwrap().model;
                 configuration.num_blocks = 2;
                 let model = Model::new(configuration, &device, 5).unwrap();
-                let prompts: Vec<Vec<u32>> =
-                    [3usize, 7, 3, 1].iter().map(|length| (0..*length as u32).map(|i| (i * 37 + 11) % 256).collect()).collect();
-                let sampling = Sampling { temperature: 1.0, top_p: 0.9, repetition_penalty: 1.2, top_k: Some(40), seed: 3 };
+                let prompts: Vec<Vec<u32>> = [3usize, 7, 3, 1]
+                    .iter()
+                    .map(|length| (0..*length as u32).map(|i| (i * 37 + 11) % 256).collect())
+                    .collect();
+                let sampling =
+                    Sampling { temperature: 1.0, top_p: 0.9, repetition_penalty: 1.2, top_k: Some(40), seed: 3 };
                 let samplings: Vec<Sampling> = (0..4).map(|number| sampling.for_text(number)).collect();
                 let mut together = vec![Vec::new(); 4];
                 generate_batch(&model, &prompts, 6, &samplings, |row, token| {

@@ -183,8 +183,9 @@ impl Model {
             let count = hidden.sizes()[1];
             for first in (0..count).step_by(rows) {
                 let taken = rows.min(count - first);
-                let mut block = Tensor::zeros(&device, Spec::new(&[taken, width], hidden.tensor().dtype()).map_err(Error::from)?)
-                    .map_err(Error::from)?;
+                let mut block =
+                    Tensor::zeros(&device, Spec::new(&[taken, width], hidden.tensor().dtype()).map_err(Error::from)?)
+                        .map_err(Error::from)?;
                 copy_range(&mut block, 0, hidden.tensor(), first * width, taken * width).map_err(Error::from)?;
                 emit(&self.project(&weights, &Var::constant(block))?.to_vec::<f32>().map_err(Error::from)?)?;
             }

@@ -32,9 +32,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<()> {
 fn configuration(model: &str) -> Result<ModelConfiguration> {
     match ModelSource::find(model)? {
         ModelSource::Preset(name) => Ok(presets::find(name)?.model),
-        ModelSource::File(path) => {
-            Ok(Layers::read(None, Flags::default())?.resolve(ModelBase::File(path))?.model)
-        }
+        ModelSource::File(path) => Ok(Layers::read(None, Flags::default())?.resolve(ModelBase::File(path))?.model),
         ModelSource::Folder(path) => Ok(folder::configuration(&configuration_folder(&path)?)?),
     }
 }

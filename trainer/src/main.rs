@@ -9,9 +9,7 @@ use std::time::Instant;
 
 use clap::Parser;
 use gradus_trainer::verbs::{CommandLine, Verb, fit, predict};
-use gradus_trainer::{
-    Result, TrainerError, bench, checking, counting, device_report, inference, tokenizing, training,
-};
+use gradus_trainer::{Result, TrainerError, bench, checking, counting, device_report, inference, tokenizing, training};
 
 fn main() -> ExitCode {
     let started = Instant::now();

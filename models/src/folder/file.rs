@@ -66,7 +66,9 @@ fn explain(bytes: &[u8], error: &SafeTensorError) -> String {
     };
     let length = u64::from_le_bytes(*length);
     if length > LONGEST_HEADER {
-        return format!("its header says that it is {length} bytes long, the limit is {LONGEST_HEADER}: it is damaged or no safetensors file");
+        return format!(
+            "its header says that it is {length} bytes long, the limit is {LONGEST_HEADER}: it is damaged or no safetensors file"
+        );
     }
     let Some((header, data)) = usize::try_from(length).ok().and_then(|length| rest.split_at_checked(length)) else {
         return format!("its header should have {length} bytes, {} are there: it is truncated", rest.len());
@@ -76,7 +78,9 @@ fn explain(bytes: &[u8], error: &SafeTensorError) -> String {
         Ok(Value::Object(entries)) => entries
             .iter()
             .filter(|(name, _)| *name != "__metadata__")
-            .find_map(|(name, entry)| entry_problem(entry, data.len()).map(|problem| format!("tensor `{name}` {problem}")))
+            .find_map(|(name, entry)| {
+                entry_problem(entry, data.len()).map(|problem| format!("tensor `{name}` {problem}"))
+            })
             .or_else(|| layout_problem(&entries, data.len())),
         Ok(_) => Some("its header is no JSON object".into()),
     };
@@ -131,9 +135,11 @@ fn entry_problem(entry: &Value, available: usize) -> Option<String> {
     let size = shape.iter().try_fold(bits, |product, size| product.checked_mul(*size));
     match size {
         None => Some(format!("has shape {shape:?}, more elements than any memory holds")),
-        Some(size) if size.div_ceil(8) != end - begin => {
-            Some(format!("of type {dtype} and shape {shape:?} needs {} bytes, its data_offsets give it {}", size.div_ceil(8), end - begin))
-        }
+        Some(size) if size.div_ceil(8) != end - begin => Some(format!(
+            "of type {dtype} and shape {shape:?} needs {} bytes, its data_offsets give it {}",
+            size.div_ceil(8),
+            end - begin
+        )),
         Some(_) => None,
     }
 }
@@ -157,7 +163,11 @@ fn layout_problem(entries: &serde_json::Map<String, Value>, available: usize) ->
         }
     }
     let left = available as u64 - reached.0;
-    (left > 0).then(|| format!("the last {left} bytes of {available} belong to no tensor: some were added, or the header is another file's"))
+    (left > 0).then(|| {
+        format!(
+            "the last {left} bytes of {available} belong to no tensor: some were added, or the header is another file's"
+        )
+    })
 }
 
 #[cfg(test)]

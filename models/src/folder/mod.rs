@@ -50,7 +50,10 @@ pub(crate) fn read_text(path: &Path) -> Result<String> {
     let mut text = String::new();
     let read = file.take(LONGEST_TEXT + 1).read_to_string(&mut text).map_err(Error::file(path))?;
     if read as u64 > LONGEST_TEXT {
-        return Err(Error::content(path, format!("it is longer than {} MiB; it cannot be what its name says", LONGEST_TEXT >> 20)));
+        return Err(Error::content(
+            path,
+            format!("it is longer than {} MiB; it cannot be what its name says", LONGEST_TEXT >> 20),
+        ));
     }
     Ok(text)
 }
@@ -121,7 +124,9 @@ pub fn load(folder: &Path, device: &Device) -> Result<Model> {
         return Err(Error::content(&shards.place, message));
     }
     let parameters = parameters::list(&configuration);
-    let found = sources.find(&configuration, &parameters).map_err(|problems| Error::content(&shards.place, listed(problems)))?;
+    let found = sources
+        .find(&configuration, &parameters)
+        .map_err(|problems| Error::content(&shards.place, listed(problems)))?;
     let mut weights: Vec<Tensor> = Vec::with_capacity(found.len());
     // So much may wait in host memory until the device has fetched it.
     const WAITING: usize = 256 << 20;

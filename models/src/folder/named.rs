@@ -58,6 +58,7 @@ pub fn files(model: &Model) -> Result<Vec<(&'static str, Vec<u8>)>> {
     for (parameter, tensor) in model.parameters().iter().zip(&model.weights) {
         named.add(&parameter.name, tensor)?;
     }
-    let configuration = format!("{:#}\n", hugging_face::to_json(model.configuration(), &SpecialTokens::default(), Stored::F32));
+    let configuration =
+        format!("{:#}\n", hugging_face::to_json(model.configuration(), &SpecialTokens::default(), Stored::F32));
     Ok(vec![(CONFIGURATION, configuration.into_bytes()), (WEIGHTS, named.to_bytes()?)])
 }

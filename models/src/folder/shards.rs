@@ -74,7 +74,10 @@ impl Shards {
         for (tensor, file) in entries {
             // A name of a file beside the index, never a way out of the folder.
             let Some(file) = file.as_str().filter(|file| is_file_name(file)) else {
-                return Err(Error::content(&index, format!("`weight_map.{tensor}` is {file}; it must be a file's name")));
+                return Err(Error::content(
+                    &index,
+                    format!("`weight_map.{tensor}` is {file}; it must be a file's name"),
+                ));
             };
             map.insert(tensor.clone(), file.to_owned());
         }
@@ -125,11 +128,14 @@ impl Shards {
 }
 
 fn no_weights(folder: &Path, single: PathBuf) -> Error {
-    let torch = ["pytorch_model.bin", "pytorch_model.bin.index.json"].into_iter().find(|name| folder.join(name).is_file());
+    let torch =
+        ["pytorch_model.bin", "pytorch_model.bin.index.json"].into_iter().find(|name| folder.join(name).is_file());
     match torch {
         Some(name) => Error::content(
             folder,
-            format!("its weights are in {name}; only safetensors can be read: save it again with transformers, safe_serialization=True"),
+            format!(
+                "its weights are in {name}; only safetensors can be read: save it again with transformers, safe_serialization=True"
+            ),
         ),
         None => Error::content(single, format!("there is no such file, and neither {INDEX} nor model_0.safetensors")),
     }

@@ -109,9 +109,9 @@ impl<'a> Sources<'a> {
             return own(EMBEDDING.1);
         }
         FUSED.iter().find_map(|(fused, parts)| {
-            let part = parts.iter().position(|part| {
-                parameter.name.strip_suffix(part).is_some_and(|prefix| prefix.ends_with('.'))
-            })?;
+            let part = parts
+                .iter()
+                .position(|part| parameter.name.strip_suffix(part).is_some_and(|prefix| prefix.ends_with('.')))?;
             let prefix = parameter.name.strip_suffix(parts[part])?;
             let name = format!("{prefix}{fused}");
             self.tensors.contains_key(&name).then_some(())?;
@@ -129,7 +129,8 @@ impl<'a> Sources<'a> {
         if name.ends_with(".self_attn.rotary_emb.inv_freq") {
             return true;
         }
-        let embedding = ["model.embed_tokens.weight", EMBEDDING.0, EMBEDDING.1].iter().find_map(|name| self.tensors.get(*name));
+        let embedding =
+            ["model.embed_tokens.weight", EMBEDDING.0, EMBEDDING.1].iter().find_map(|name| self.tensors.get(*name));
         match (self.tensors.get(name), embedding) {
             (Some(head), Some(embedding)) if model.tie_word_embeddings && name == "lm_head.weight" => {
                 head.view.dtype() == embedding.view.dtype() && head.view.data() == embedding.view.data()

@@ -65,7 +65,8 @@ impl Writer {
         let partial = PathBuf::from(partial);
         let file = fs::File::create(&partial).map_err(Error::file(&partial))?;
         let mut file = BufWriter::with_capacity(1 << 20, file);
-        let begun = file.write_all(&(header.len() as u64).to_le_bytes()).and_then(|()| file.write_all(header.as_bytes()));
+        let begun =
+            file.write_all(&(header.len() as u64).to_le_bytes()).and_then(|()| file.write_all(header.as_bytes()));
         begun.map_err(Error::file(&partial))?;
         Ok(Self { path: path.to_owned(), partial, file, declared, at: (0, 0) })
     }
@@ -75,12 +76,19 @@ impl Writer {
     /// # Errors
     /// A disk that is full; more values than were declared; values too large for the tensor's type.
     pub fn push(&mut self, values: &[f32]) -> Result<()> {
-        while self.declared.get(self.at.0).is_some_and(|tensor| self.at.1 as u64 * tensor.stored.width() == tensor.bytes())
+        while self
+            .declared
+            .get(self.at.0)
+            .is_some_and(|tensor| self.at.1 as u64 * tensor.stored.width() == tensor.bytes())
         {
             self.at = (self.at.0 + 1, 0);
         }
         let Some(tensor) = self.declared.get(self.at.0) else {
-            return if values.is_empty() { Ok(()) } else { Err(Error::Request("more values than the file was begun for".into())) };
+            return if values.is_empty() {
+                Ok(())
+            } else {
+                Err(Error::Request("more values than the file was begun for".into()))
+            };
         };
         let left = tensor.bytes() / tensor.stored.width() - self.at.1 as u64;
         if values.len() as u64 > left {
@@ -125,7 +133,8 @@ mod tests {
     fn what_is_written_in_pieces_is_read_whole() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.safetensors");
-        let declared = |name: &str, sizes: &[usize], stored| Declared { name: name.into(), sizes: sizes.to_vec(), stored };
+        let declared =
+            |name: &str, sizes: &[usize], stored| Declared { name: name.into(), sizes: sizes.to_vec(), stored };
         let mut writer = Writer::create(
             &path,
             vec![

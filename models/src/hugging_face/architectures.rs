@@ -28,7 +28,9 @@ pub(super) fn xlstm(keys: &Keys, feed_forward_dim: Option<usize>) -> Result<Mode
         // Cut off as the authors' code does it.
         let all = (width as f64 * keys.number(name)?.unwrap_or(default)) as usize;
         if !all.is_multiple_of(heads) {
-            let message = format!("`{name}` makes {all} features of a width of {width}, and {heads} heads do not share them evenly");
+            let message = format!(
+                "`{name}` makes {all} features of a width of {width}, and {heads} heads do not share them evenly"
+            );
             return Err(keys.error(message));
         }
         Ok(all / heads)
@@ -52,7 +54,9 @@ pub(super) fn xlstm(keys: &Keys, feed_forward_dim: Option<usize>) -> Result<Mode
         cell_eps: keys.number("eps")?.unwrap_or(DEFAULT_CELL_EPS),
         rope_theta: DEFAULT_ROPE_THETA,
         gate_soft_cap: match keys.map.get("gate_soft_cap") {
-            Some(Value::Null) => return Err(keys.error("`gate_soft_cap` is null; gates without a cap are not implemented".into())),
+            Some(Value::Null) => {
+                return Err(keys.error("`gate_soft_cap` is null; gates without a cap are not implemented".into()));
+            }
             _ => keys.number("gate_soft_cap")?.unwrap_or(DEFAULT_GATE_SOFT_CAP),
         },
         output_logit_soft_cap: match keys.map.get("output_logit_soft_cap") {
@@ -86,7 +90,9 @@ pub(super) fn llama(keys: &Keys) -> Result<ModelConfiguration> {
         Some(head_dim) => head_dim,
         None if width.is_multiple_of(heads) => width / heads,
         None => {
-            let message = format!("`hidden_size` is {width} and `num_attention_heads` {heads}, which does not divide it; give `head_dim`");
+            let message = format!(
+                "`hidden_size` is {width} and `num_attention_heads` {heads}, which does not divide it; give `head_dim`"
+            );
             return Err(keys.error(message));
         }
     };
@@ -122,7 +128,9 @@ fn rope_theta(keys: &Keys) -> Result<f64> {
         };
         let kind = rope.get("rope_type").or_else(|| rope.get("type")).filter(|kind| !kind.is_null());
         if let Some(kind) = kind.filter(|kind| kind.as_str() != Some("default")) {
-            return Err(keys.error(format!("`{name}` asks for the rotary type {kind}; only \"default\" is implemented")));
+            return Err(
+                keys.error(format!("`{name}` asks for the rotary type {kind}; only \"default\" is implemented"))
+            );
         }
         if let Some(part) = rope.get("partial_rotary_factor").filter(|part| part.as_f64() != Some(1.0)) {
             return Err(keys.error(format!("`{name}.partial_rotary_factor` is {part}; only 1 is implemented")));

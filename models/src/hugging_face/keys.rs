@@ -53,10 +53,9 @@ impl Keys<'_> {
     /// Token ids: one, a list, or none.
     pub(super) fn tokens(&self, name: &str) -> Result<Vec<u32>> {
         let id = |value: &Value| {
-            value
-                .as_u64()
-                .and_then(|id| u32::try_from(id).ok())
-                .ok_or_else(|| self.error(format!("`{name}` must be a token id, a list of them, or null, it is {value}")))
+            value.as_u64().and_then(|id| u32::try_from(id).ok()).ok_or_else(|| {
+                self.error(format!("`{name}` must be a token id, a list of them, or null, it is {value}"))
+            })
         };
         match self.map.get(name) {
             None | Some(Value::Null) => Ok(Vec::new()),

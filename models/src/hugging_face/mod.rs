@@ -103,7 +103,8 @@ fn family(keys: &Keys) -> Result<Family> {
     };
     match (by_type, by_class) {
         (Some(a), Some(b)) if a != b => {
-            Err(keys.error("`model_type` and `architectures` name different architectures; one of them is wrong".into()))
+            Err(keys
+                .error("`model_type` and `architectures` name different architectures; one of them is wrong".into()))
         }
         (Some(family), _) | (None, Some(family)) => Ok(family),
         (None, None) if keys.map.contains_key("embedding_dim") && keys.map.contains_key("num_blocks") => {
@@ -125,7 +126,8 @@ mod tests {
 
     const LLAMA: &str = r#""model_type": "llama", "vocab_size": 9, "hidden_size": 8, "num_attention_heads": 2,
         "num_hidden_layers": 1, "intermediate_size": 16"#;
-    const XLSTM: &str = r#""model_type": "xlstm", "vocab_size": 9, "hidden_size": 8, "num_heads": 2, "num_hidden_layers": 1"#;
+    const XLSTM: &str =
+        r#""model_type": "xlstm", "vocab_size": 9, "hidden_size": 8, "num_heads": 2, "num_hidden_layers": 1"#;
 
     #[test]
     fn what_is_written_is_read_again() {
@@ -172,7 +174,10 @@ mod tests {
         assert_eq!(theta(r#", "rope_parameters": {"rope_type": "default", "rope_theta": 3e5}"#).unwrap(), 3e5);
         assert_eq!(theta(r#", "rope_theta": 7.0, "rope_parameters": {"rope_theta": 7.0}"#).unwrap(), 7.0);
         for (keys, part) in [
-            (r#", "rope_theta": 7.0, "rope_parameters": {"rope_theta": 8.0}"#, "`rope_theta` is 7 but `rope_parameters.rope_theta` is 8"),
+            (
+                r#", "rope_theta": 7.0, "rope_parameters": {"rope_theta": 8.0}"#,
+                "`rope_theta` is 7 but `rope_parameters.rope_theta` is 8",
+            ),
             (r#", "rope_scaling": {"type": "linear", "factor": 2.0}"#, "the rotary type \"linear\""),
             (r#", "rope_parameters": {"rope_type": "llama3", "rope_theta": 8.0}"#, "the rotary type \"llama3\""),
             (r#", "rope_parameters": {"rope_theta": 8.0, "partial_rotary_factor": 0.5}"#, "partial_rotary_factor"),
@@ -190,7 +195,9 @@ mod tests {
                     eps: 1e-6\nmode: \"inference\"\noptimizer:\n  rate: 3.0\n  names: [a, b]\n";
         let model = read(Path::new("config.yaml"), text, Some(192)).unwrap();
         assert_eq!((model.embedding_dim, model.num_blocks, model.norm_eps), (64, 3, 1e-5));
-        for (text, part) in [("- a\n", "keys with values"), ("a: [\n", "config.yaml"), ("a: &x [*x, *x]\n", "config.yaml")] {
+        for (text, part) in
+            [("- a\n", "keys with values"), ("a: [\n", "config.yaml"), ("a: &x [*x, *x]\n", "config.yaml")]
+        {
             let error = read(Path::new("config.yaml"), text, None).unwrap_err().to_string();
             assert!(error.contains(part), "{error}");
         }

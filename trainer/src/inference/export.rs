@@ -5,10 +5,11 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use gradus_engine::Device;
+use gradus_models::configuration::Architecture;
 use gradus_models::folder;
 use gradus_models::tokenizer::TOKENIZER;
 
-use super::folder_of;
+use super::{folder_of, warn};
 use crate::error::{Result, TrainerError};
 use crate::figures;
 use crate::verbs::export::Arguments;
@@ -32,6 +33,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     let model = folder::load(&from, &Device::cpu())?;
     let tokens = folder::special_tokens(&from)?;
+    let configuration = model.configuration();
+    if configuration.architecture == Architecture::Transformer && configuration.output_logit_soft_cap.is_some() {
+        warn("this Transformer has a soft cap of its logits, which transformers does not know and leaves out");
+    }
+    if configuration.architecture == Architecture::Xlstm && configuration.tie_word_embeddings {
+        warn("this xLSTM's head is its embedding, which transformers does not know: it will start the head anew");
+    }
     let mut partial = out.as_os_str().to_owned();
     partial.push(".partial");
     let partial = Path::new(&partial);

@@ -22,7 +22,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         return Err(TrainerError::Data {
             path: arguments.tokens.clone(),
             problem: format!("text 0 has {sequence} tokens and text {row} has {}", texts[row].len()),
-            hint: "logits are one tensor [batch, sequence, vocabulary]: give texts of one length, or several files".into(),
+            hint: "logits are one tensor [batch, sequence, vocabulary]: give texts of one length, or several files"
+                .into(),
         });
     }
     check_length(configuration, sequence, "shorter texts")?;

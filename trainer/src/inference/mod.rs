@@ -75,7 +75,9 @@ pub(crate) fn check_length(model: &ModelConfiguration, tokens: usize, flags: &st
             hint: Some(format!("use {flags}, or a model with more positions")),
         });
     }
-    warn(&format!("{tokens} tokens are more than the {limit} that the model was configured for; it may get worse there"));
+    warn(&format!(
+        "{tokens} tokens are more than the {limit} that the model was configured for; it may get worse there"
+    ));
     Ok(())
 }
 

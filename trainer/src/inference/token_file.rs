@@ -14,11 +14,13 @@ use crate::error::{Result, TrainerError};
 /// # Errors
 /// A file that cannot be read or holds something else; an id that is no token: says where.
 pub fn read(path: &Path, vocabulary: usize) -> Result<Vec<Vec<u32>>> {
-    let wrong = |problem: String| TrainerError::Data {
+    let wrong = |problem: String| {
+        TrainerError::Data {
         path: path.to_owned(),
         problem,
         hint: "give JSON, a list of lists of token ids, or safetensors with a tensor `tokens` [batch, sequence] of i64 or i32"
             .into(),
+    }
     };
     let rows = if path.extension().is_some_and(|extension| extension == "safetensors") {
         stored(path, &wrong)?
@@ -31,7 +33,10 @@ pub fn read(path: &Path, vocabulary: usize) -> Result<Vec<Vec<u32>>> {
         .map(|(row, ids)| {
             let id = |(at, id): (usize, i64)| match u32::try_from(id) {
                 Ok(token) if (token as usize) < vocabulary => Ok(token),
-                _ => Err(wrong(format!("text {row}, position {at}: {id} is no token; the model has 0 to {}", vocabulary - 1))),
+                _ => Err(wrong(format!(
+                    "text {row}, position {at}: {id} is no token; the model has 0 to {}",
+                    vocabulary - 1
+                ))),
             };
             ids.into_iter().enumerate().map(id).collect()
         })
@@ -94,7 +99,9 @@ mod tests {
             fs::write(&path, safetensors::serialize([("tokens", view)], None).unwrap()).unwrap();
             assert_eq!(read(&path, 4).unwrap(), [[1, 2], [3, 0]]);
         }
-        assert!(read(&path, 3).unwrap_err().to_string().contains("text 1, position 0: 3 is no token; the model has 0 to 2"));
+        assert!(
+            read(&path, 3).unwrap_err().to_string().contains("text 1, position 0: 3 is no token; the model has 0 to 2")
+        );
     }
 
     #[test]

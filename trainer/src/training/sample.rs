@@ -31,12 +31,7 @@ pub fn write_sample(
     }
     let started = Instant::now();
     let prompt: Vec<u32> = options.sample_prompt.bytes().map(u32::from).collect();
-    let sampling = Sampling {
-        temperature: options.sample_temperature,
-        top_p: TOP_P,
-        seed,
-        ..Sampling::greedy()
-    };
+    let sampling = Sampling { temperature: options.sample_temperature, top_p: TOP_P, seed, ..Sampling::greedy() };
     let bytes = Tokenizer::bytes(model.configuration().vocab_size);
     let mut text = TextStream::new(&bytes, terminal);
     let mut listening = write!(out, "{}", options.sample_prompt).is_ok();
