@@ -38,11 +38,21 @@ impl SpecialTokens {
     }
 }
 
+/// A configuration has a few hundred values. Anchors that stand for one another could make a short file a huge one.
+fn yaml_options() -> serde_saphyr::Options {
+    const MOST: usize = 20_000;
+    serde_saphyr::options! {
+        budget: serde_saphyr::budget! { max_events: MOST, max_nodes: MOST, max_recorded_anchor_events: MOST },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MOST },
+    }
+}
+
 /// The text of a configuration file as its keys: YAML if the file's name says so, else JSON.
 fn parse(path: &Path, text: &str) -> Result<Map<String, Value>> {
     let yaml = path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
     let value: Value = if yaml {
-        serde_saphyr::from_str(text).map_err(|error| Error::content(path, error.to_string()))?
+        serde_saphyr::from_str_with_options(text, yaml_options())
+            .map_err(|error| Error::content(path, error.to_string()))?
     } else {
         serde_json::from_str(text).map_err(|error| Error::content(path, error.to_string()))?
     };
