@@ -260,14 +260,16 @@ impl Session<'_> {
                 ended: None,
             })
             .collect();
-        let prompts: Vec<Vec<u32>> = numbers.iter().map(|number| self.prompts[*number].tokens.clone()).collect();
-        let samplings: Vec<Sampling> = numbers.iter().map(|number| self.sampling.for_text(*number)).collect();
+        let prompts: Vec<(Vec<u32>, u64)> = numbers
+            .iter()
+            .map(|number| (self.prompts[*number].tokens.clone(), self.sampling.seed_of(*number)))
+            .collect();
         let mut failure = None;
         let mut listening = true;
         if streams {
             listening = print(self.out, &self.prompts[numbers[0]].text)?;
         }
-        generate_batch(self.model, &prompts, self.count, &samplings, |row, token| {
+        generate_batch(self.model, &prompts, self.count, self.sampling, |row, token| {
             self.written += 1;
             self.first.get_or_insert_with(|| self.started.elapsed());
             let shown = texts[row].push(token, end, self.count);
