@@ -157,10 +157,10 @@ pub fn generate_batch(
         let reading = (position, chosen.reports.read::<u32>()?);
         // A GPU has the next step to do while the tokens of the one before are looked at.
         let ready = if device.is_gpu() { waiting.replace(reading) } else { Some(reading) };
-        if let Some((at, reading)) = ready {
-            if !deliver(prompts, at, &reading.wait()?, &mut left, &mut emit)? {
-                return Ok(());
-            }
+        if let Some((at, reading)) = ready
+            && !deliver(prompts, at, &reading.wait()?, &mut left, &mut emit)?
+        {
+            return Ok(());
         }
         if position < last {
             logits = model.next_logits(&chosen.tokens.reshaped(&[batch, 1])?, &mut state)?;

@@ -125,7 +125,7 @@ impl<'a> Definition<'a> {
         (logits.collect(), states)
     }
 
-    fn mlstm(&self, block: usize, x: &Rows, states: &mut Vec<Cell>) -> Rows {
+    fn mlstm(&self, block: usize, x: &[Vec<f64>], states: &mut Vec<Cell>) -> Rows {
         let model = self.model;
         let name = |part: &str| format!("backbone.blocks.{block}.{part}");
         let (heads, dqk, dv) = (model.num_heads, model.qk_head_dim, model.v_head_dim);
@@ -208,7 +208,7 @@ impl<'a> Definition<'a> {
         h.iter().map(|x| (x - mean) / (variance + self.epsilon()).sqrt()).collect()
     }
 
-    fn attention(&self, block: usize, x: &Rows) -> Rows {
+    fn attention(&self, block: usize, x: &[Vec<f64>]) -> Rows {
         let model = self.model;
         let name = |part: &str| format!("model.layers.{block}.{part}");
         let (heads, groups, size) = (model.num_heads, model.num_key_value_heads, model.qk_head_dim);
@@ -267,7 +267,7 @@ fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }
 
-fn add(x: &mut Rows, y: &Rows) {
+fn add(x: &mut [Vec<f64>], y: &[Vec<f64>]) {
     for (x, y) in x.iter_mut().flatten().zip(y.iter().flatten()) {
         *x += y;
     }

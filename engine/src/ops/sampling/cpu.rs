@@ -17,14 +17,10 @@ pub(super) fn choose(
     let (logits, given) = (logits.cpu::<f32>(NAME)?, given.cpu::<u32>(NAME)?);
     let state = state.cpu_mut::<u32>(NAME)?;
     let mut reports = Vec::with_capacity(rows);
-    for row in 0..rows {
+    for (row, &fixed) in given.iter().enumerate() {
         let state = &mut state[row * words..][..words];
-        let report = if given[row] == NONE {
-            draw(options, &logits[row * vocabulary..][..vocabulary], state)
-        } else {
-            given[row]
-        };
-        reports.push(report);
+        let logits = &logits[row * vocabulary..][..vocabulary];
+        reports.push(if fixed == NONE { draw(options, logits, state) } else { fixed });
     }
     let tokens: Vec<u32> = reports.iter().map(|&report| if report == NONE { 0 } else { report }).collect();
     let tensor = |values: &[u32]| Tensor::on_cpu(cpu, &[rows], |out: &mut [u32]| out.copy_from_slice(values));
