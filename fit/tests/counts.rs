@@ -19,10 +19,12 @@ fn worked_examples() {
         d_model,
         blocks,
         heads,
+        key_value_heads: heads,
         d_query,
         d_value,
         d_ff,
         vocabulary: 50304,
+        tied: false,
     };
     let small = shape(Architecture::Xlstm, 768, 12, 6, 64, 128, 2112);
     assert_eq!(small.parameters(), 164_110_224);
@@ -122,4 +124,34 @@ fn every_run_has_its_parameters_and_flops_from_its_shape() {
         total += flops;
     }
     println!("{} runs, {total:.6e} FLOPs", table.rows.len());
+}
+
+/// Grouped keys and values and a tied head, which the paper's models do not have: counted by hand.
+#[test]
+fn grouped_heads_and_tied_embeddings() {
+    let mut shape = Shape {
+        architecture: Architecture::Transformer,
+        d_model: 8,
+        blocks: 2,
+        heads: 4,
+        key_value_heads: 4,
+        d_query: 2,
+        d_value: 2,
+        d_ff: 16,
+        vocabulary: 10,
+        tied: false,
+    };
+    let whole = shape;
+    shape.key_value_heads = 1;
+    // Keys and values of three heads, 2 + 2 wide, in two blocks.
+    assert_eq!(whole.parameters() - shape.parameters(), 2 * 3 * 4 * 8);
+    let forward = |s: &Shape| s.forward_flops(6, CellCount::First, AttentionCount::Causal);
+    same(forward(&whole).linear - forward(&shape).linear, 2.0 * 6.0 * 2.0 * 3.0 * 4.0 * 8.0, "linear");
+    same(forward(&whole).mixing, forward(&shape).mixing, "every query head still attends");
+    same(whole.state_bytes(6) / 4.0, shape.state_bytes(6), "cache");
+    let step = |shape| Inference { shape, batch: 1.0 }.step_bytes(5.0);
+    // The cache of three heads for 6 tokens, their weights, and what they compute, 2 bytes each.
+    same(step(whole) - step(shape), 2.0 * 2.0 * (3.0 * 4.0 * 6.0 + 3.0 * 4.0 * 8.0 + 3.0 * 4.0), "step");
+    shape.tied = true;
+    assert_eq!(whole.parameters() - shape.parameters(), 2 * 3 * 4 * 8 + 10 * 8);
 }

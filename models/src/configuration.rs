@@ -23,6 +23,8 @@ pub const DEFAULT_OUTPUT_LOGIT_SOFT_CAP: f64 = 30.0;
 pub const DEFAULT_ROPE_THETA: f64 = 10_000.0;
 /// Added to the mean square inside every norm where a file names none.
 pub const DEFAULT_NORM_EPS: f64 = 1e-6;
+/// Added to the mLSTM's denominator where a file names nothing else.
+pub const DEFAULT_CELL_EPS: f64 = 1e-6;
 
 /// The family of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,6 +101,8 @@ pub struct ModelConfiguration {
     pub feed_forward_dim: usize,
     /// Epsilon of the norms.
     pub norm_eps: f64,
+    /// Epsilon of the mLSTM's denominator (xLSTM).
+    pub cell_eps: f64,
     /// Base of the rotary embedding's angles (Transformer).
     pub rope_theta: f64,
     /// Gate pre-activations x become c·tanh(x/c) with this c (xLSTM).
@@ -129,6 +133,8 @@ struct Written {
     feed_forward_dim: usize,
     norm_eps: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    cell_eps: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     rope_theta: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     gate_soft_cap: Option<f64>,
@@ -154,15 +160,19 @@ impl TryFrom<Written> for ModelConfiguration {
 
     fn try_from(written: Written) -> Result<Self, ConfigurationError> {
         let xlstm = written.architecture == Architecture::Xlstm;
-        let foreign = if xlstm {
-            [
+        let foreign: &[_] = if xlstm {
+            &[
                 ("num_key_value_heads", written.num_key_value_heads.is_some()),
                 ("rope_theta", written.rope_theta.is_some()),
             ]
         } else {
-            [("gate_soft_cap", written.gate_soft_cap.is_some()), ("chunk_size", written.chunk_size.is_some())]
+            &[
+                ("gate_soft_cap", written.gate_soft_cap.is_some()),
+                ("chunk_size", written.chunk_size.is_some()),
+                ("cell_eps", written.cell_eps.is_some()),
+            ]
         };
-        if let Some((field, _)) = foreign.into_iter().find(|(_, given)| *given) {
+        if let Some(&(field, _)) = foreign.iter().find(|(_, given)| *given) {
             let problem = format!("is not a key of the architecture `{}`", written.architecture);
             return Err(ConfigurationError::Field { field, problem });
         }
@@ -188,6 +198,7 @@ impl TryFrom<Written> for ModelConfiguration {
             v_head_dim: written.v_head_dim,
             feed_forward_dim: written.feed_forward_dim,
             norm_eps: written.norm_eps.unwrap_or(DEFAULT_NORM_EPS),
+            cell_eps: written.cell_eps.unwrap_or(DEFAULT_CELL_EPS),
             rope_theta: written.rope_theta.unwrap_or(DEFAULT_ROPE_THETA),
             gate_soft_cap: written.gate_soft_cap.unwrap_or(DEFAULT_GATE_SOFT_CAP),
             output_logit_soft_cap,
@@ -212,6 +223,8 @@ impl From<ModelConfiguration> for Written {
             v_head_dim: model.v_head_dim,
             feed_forward_dim: model.feed_forward_dim,
             norm_eps: Some(model.norm_eps),
+            // Only where it is not the usual one: few files have it.
+            cell_eps: (xlstm && model.cell_eps != DEFAULT_CELL_EPS).then_some(model.cell_eps),
             rope_theta: (!xlstm).then_some(model.rope_theta),
             gate_soft_cap: xlstm.then_some(model.gate_soft_cap),
             output_logit_soft_cap: Some(match model.output_logit_soft_cap {
@@ -254,6 +267,7 @@ impl ModelConfiguration {
         }
         let positive = [
             ("norm_eps", Some(self.norm_eps)),
+            ("cell_eps", Some(self.cell_eps)),
             ("rope_theta", Some(self.rope_theta)),
             ("gate_soft_cap", Some(self.gate_soft_cap)),
             ("output_logit_soft_cap", self.output_logit_soft_cap),

@@ -1,8 +1,8 @@
-//! Generation: the prompt in one piece, then token by token from the state.
+//! Generation: the prompts in one piece, then token by token from the state.
 
 use gradus_engine::Tensor;
-use rand::rngs::SmallRng;
-use rand::{Rng, SeedableRng};
+use gradus_engine::ops::sampling::{self, NONE, Sampler, Text};
+use gradus_engine::tensor::Reading;
 
 use crate::model::Model;
 use crate::state::State;
@@ -15,22 +15,25 @@ pub struct Sampling {
     pub temperature: f64,
     /// Only so many of the most likely tokens; `None` for all.
     pub top_k: Option<usize>,
-    /// Only the most likely tokens whose probabilities reach this sum; 1 for all.
+    /// Only the most likely tokens whose probabilities reach this sum, of those that `top_k` leaves; 1 for all.
     pub top_p: f64,
+    /// Positive logits of tokens that the text has already are divided by this, negative ones multiplied; 1 leaves them
+    /// (Keskar and others, arXiv 1909.05858, as transformers does it).
+    pub repetition_penalty: f64,
     /// Seed of the choice.
     pub seed: u64,
 }
 
 impl Default for Sampling {
     fn default() -> Self {
-        Self { temperature: 0.8, top_k: None, top_p: 0.95, seed: 0 }
+        Self { temperature: 0.8, top_k: None, top_p: 0.95, repetition_penalty: 1.0, seed: 0 }
     }
 }
 
 impl Sampling {
     /// The most likely token, always.
     pub fn greedy() -> Self {
-        Self { temperature: 0.0, top_k: None, top_p: 1.0, seed: 0 }
+        Self { temperature: 0.0, top_k: None, top_p: 1.0, repetition_penalty: 1.0, seed: 0 }
     }
 
     /// # Errors
@@ -45,69 +48,155 @@ impl Sampling {
         if self.top_k == Some(0) {
             return Err(Error::Request("top-k must be at least 1".into()));
         }
+        if !(self.repetition_penalty.is_finite() && self.repetition_penalty > 0.0) {
+            let penalty = self.repetition_penalty;
+            return Err(Error::Request(format!("the repetition penalty must be above 0, it is {penalty}")));
+        }
         Ok(())
     }
-}
 
-/// Chooses tokens; a generator of random numbers with its state.
-#[derive(Debug)]
-pub struct Sampler {
-    sampling: Sampling,
-    random: SmallRng,
-}
-
-impl Sampler {
-    /// A sampler at its seed.
-    ///
-    /// # Errors
-    /// As [`Sampling::validate`].
-    pub fn new(sampling: Sampling) -> Result<Self> {
-        sampling.validate()?;
-        Ok(Self { sampling, random: SmallRng::seed_from_u64(sampling.seed) })
+    fn options(&self) -> sampling::Options {
+        sampling::Options {
+            temperature: self.temperature,
+            top_k: self.top_k,
+            top_p: self.top_p,
+            repetition_penalty: self.repetition_penalty,
+        }
     }
 
-    /// The next token from its logits.
-    ///
-    /// # Errors
-    /// Logits that are not finite.
-    pub fn choose(&mut self, logits: &[f32]) -> Result<u32> {
-        if let Some(at) = logits.iter().position(|x| !x.is_finite()) {
-            return Err(Error::Request(format!("the model's logit of token {at} is {}: it has diverged", logits[at])));
-        }
-        let mut order: Vec<u32> = (0..logits.len() as u32).collect();
-        // Equal logits keep the order of their tokens, so that the choice is the same everywhere.
-        let by_logit = |a: &u32, b: &u32| logits[*b as usize].total_cmp(&logits[*a as usize]).then(a.cmp(b));
-        if self.sampling.temperature == 0.0 {
-            return order.into_iter().min_by(by_logit).ok_or_else(|| Error::Request("there are no logits".into()));
-        }
-        order.sort_by(by_logit);
-        order.truncate(self.sampling.top_k.unwrap_or(usize::MAX));
-        let highest = f64::from(logits[order[0] as usize]);
-        let weight = |token: &u32| ((f64::from(logits[*token as usize]) - highest) / self.sampling.temperature).exp();
-        let weights: Vec<f64> = order.iter().map(weight).collect();
-        let total: f64 = weights.iter().sum();
-        // The nucleus: the fewest tokens whose probabilities reach top-p.
-        let mut kept = 0.0;
-        let mut count = 0;
-        while count < weights.len() && kept < self.sampling.top_p * total {
-            kept += weights[count];
-            count += 1;
-        }
-        let mut target = self.random.random::<f64>() * kept;
-        for (token, weight) in order.iter().zip(&weights).take(count) {
-            target -= weight;
-            if target <= 0.0 {
-                return Ok(*token);
-            }
-        }
-        Ok(order[count.saturating_sub(1)])
+    /// The seed for the text of this number among several: the first has the seed itself. So a prompt's text does not depend
+    /// on which others are generated with it.
+    #[must_use]
+    pub fn seed_of(&self, number: usize) -> u64 {
+        self.seed ^ (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
     }
 }
 
-/// Generates `count` tokens after `prompt`, giving each to `emit` as it is chosen; `emit` returns whether to go on.
+/// Tokens of a prompt that are computed at once, all texts of a batch together: more would need more memory, not less time.
+const PREFILL: usize = 8192;
+
+/// Reads tokens [batch, sequence], a row a text, into a state, and gives the logits [batch, vocab_size] of what follows.
 ///
 /// # Errors
-/// An empty prompt, tokens outside the vocabulary, and what the model meets.
+/// What the model meets.
+pub fn prefill(model: &Model, texts: &[&[u32]], state: &mut State) -> Result<Tensor> {
+    let device = model.device();
+    let (batch, sequence) = (texts.len(), texts.first().map_or(0, |text| text.len()));
+    if texts.iter().any(|text| text.len() != sequence) || sequence == 0 {
+        return Err(Error::Request("the texts of a prefill must be of one length, and not empty".into()));
+    }
+    let piece = (PREFILL / batch).max(1);
+    let mut at = 0;
+    loop {
+        let end = sequence.min(at + piece);
+        let columns: Vec<u32> = texts.iter().flat_map(|text| &text[at..end]).copied().collect();
+        let tokens = Tensor::new(&device, &[batch, end - at], &columns)?;
+        if end == sequence {
+            return model.next_logits(&tokens, state);
+        }
+        model.read(&tokens, state)?;
+        at = end;
+    }
+}
+
+/// Generates up to `count` tokens after each prompt, giving each with its prompt's number to `emit` as it is chosen; `emit`
+/// returns whether that text goes on. Each prompt comes with the seed of its choices, in the place of the sampling's.
+///
+/// All texts stand at the same position, that of the shortest prompt at first: a longer one is read on token by token while
+/// the shorter ones are written. Tokens are chosen on the device and go from there into the next step. On a GPU, that step is
+/// computed while the host looks at the tokens, so that where all texts end early one step is computed for nothing.
+///
+/// # Errors
+/// No prompt, an empty one, tokens outside the vocabulary, logits that are not finite, and what the model meets.
+pub fn generate_batch(
+    model: &Model,
+    prompts: &[(Vec<u32>, u64)],
+    count: usize,
+    sampling: Sampling,
+    mut emit: impl FnMut(usize, u32) -> bool,
+) -> Result<()> {
+    sampling.validate()?;
+    let vocabulary = model.configuration().vocab_size;
+    for (number, (prompt, _)) in prompts.iter().enumerate() {
+        if prompt.is_empty() {
+            let message = format!("prompt {} is empty; give at least one token to start from", number + 1);
+            return Err(Error::Request(message));
+        }
+        if let Some(token) = prompt.iter().find(|&&token| token as usize >= vocabulary) {
+            return Err(Error::Request(format!(
+                "token {token} of prompt {} is not in the vocabulary of {vocabulary}",
+                number + 1
+            )));
+        }
+    }
+    let lengths = || prompts.iter().map(|(prompt, _)| prompt.len());
+    let (Some(shortest), Some(longest)) = (lengths().min(), lengths().max()) else { return Ok(()) };
+    if count == 0 {
+        return Ok(());
+    }
+    let (device, batch) = (model.device(), prompts.len());
+    let texts: Vec<Text> = prompts.iter().map(|(prompt, seed)| Text { seed: *seed, tokens: prompt }).collect();
+    let mut sampler = Sampler::new(&device, sampling.options(), vocabulary, &texts)?;
+    let mut state = State::new(model.configuration(), &device, batch, longest + count)?;
+    let beginnings: Vec<&[u32]> = prompts.iter().map(|(prompt, _)| &prompt[..shortest]).collect();
+    let mut logits = prefill(model, &beginnings, &mut state)?;
+    // Behind the prompts nothing is given any more.
+    let mut given = Tensor::new(&device, &[batch], &vec![NONE; batch])?;
+    let mut left = vec![count; batch];
+    let mut waiting: Option<(usize, Reading<u32>)> = None;
+    let last = longest + count - 1;
+    for position in shortest..=last {
+        if position < longest {
+            let tokens: Vec<u32> =
+                prompts.iter().map(|(prompt, _)| prompt.get(position).copied().unwrap_or(NONE)).collect();
+            given = Tensor::new(&device, &[batch], &tokens)?;
+        } else if position == longest {
+            given = Tensor::new(&device, &[batch], &vec![NONE; batch])?;
+        }
+        let chosen = sampler.choose(&logits, &given)?;
+        let reading = (position, chosen.reports.read::<u32>()?);
+        // A GPU has the next step to do while the tokens of the one before are looked at.
+        let ready = if device.is_gpu() { waiting.replace(reading) } else { Some(reading) };
+        if let Some((at, reading)) = ready
+            && !deliver(prompts, at, &reading.wait()?, &mut left, &mut emit)?
+        {
+            return Ok(());
+        }
+        if position < last {
+            logits = model.next_logits(&chosen.tokens.reshaped(&[batch, 1])?, &mut state)?;
+        }
+    }
+    if let Some((at, reading)) = waiting {
+        deliver(prompts, at, &reading.wait()?, &mut left, &mut emit)?;
+    }
+    Ok(())
+}
+
+/// Gives the tokens of a position to `emit`; whether any text goes on.
+fn deliver(
+    prompts: &[(Vec<u32>, u64)],
+    position: usize,
+    tokens: &[u32],
+    left: &mut [usize],
+    emit: &mut impl FnMut(usize, u32) -> bool,
+) -> Result<bool> {
+    for (row, ((prompt, _), token)) in prompts.iter().zip(tokens).enumerate() {
+        if position < prompt.len() || left[row] == 0 {
+            continue;
+        }
+        if *token == NONE {
+            let message = format!("the model's logits after token {position} are not finite: it has diverged");
+            return Err(Error::Request(message));
+        }
+        left[row] = if emit(row, *token) { left[row] - 1 } else { 0 };
+    }
+    Ok(left.iter().any(|left| *left > 0))
+}
+
+/// Generates `count` tokens after one prompt, as [`generate_batch`].
+///
+/// # Errors
+/// As there.
 pub fn generate(
     model: &Model,
     prompt: &[u32],
@@ -115,49 +204,14 @@ pub fn generate(
     sampling: Sampling,
     mut emit: impl FnMut(u32) -> bool,
 ) -> Result<()> {
-    let vocabulary = model.configuration().vocab_size;
-    if prompt.is_empty() {
-        return Err(Error::Request("the prompt is empty; give at least one token to start from".into()));
-    }
-    if let Some(token) = prompt.iter().find(|&&token| token as usize >= vocabulary) {
-        return Err(Error::Request(format!("token {token} of the prompt is not in the vocabulary of {vocabulary}")));
-    }
-    let device = model.device();
-    let mut sampler = Sampler::new(sampling)?;
-    let mut state = State::new(model.configuration(), &device, 1, prompt.len() + count)?;
-    let mut tokens = Tensor::new(&device, &[1, prompt.len()], prompt)?;
-    for _ in 0..count {
-        let logits = model.next_logits(&tokens, &mut state)?.to_vec::<f32>()?;
-        let token = sampler.choose(&logits)?;
-        if !emit(token) {
-            break;
-        }
-        tokens = Tensor::new(&device, &[1, 1], &[token])?;
-    }
-    Ok(())
+    generate_batch(model, &[(prompt.to_vec(), sampling.seed)], count, sampling, |_, token| emit(token))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sampling_respects_its_limits() {
-        let logits = [0.0, 3.0, 2.0, 3.0, -5.0];
-        assert_eq!(Sampler::new(Sampling::greedy()).unwrap().choose(&logits).unwrap(), 1);
-        let sampling = Sampling { temperature: 1.0, top_k: Some(3), top_p: 1.0, seed: 7 };
-        let mut sampler = Sampler::new(sampling).unwrap();
-        let mut counts = [0; 5];
-        for _ in 0..4000 {
-            counts[sampler.choose(&logits).unwrap() as usize] += 1;
-        }
-        assert_eq!((counts[0], counts[4]), (0, 0));
-        // e³ : e³ : e² = 0.4223 : 0.4223 : 0.1554
-        assert!((counts[2] as f64 / 4000.0 - 0.1554).abs() < 0.03, "{counts:?}");
-        let nucleus = Sampling { temperature: 1.0, top_k: None, top_p: 0.5, seed: 1 };
-        let mut sampler = Sampler::new(nucleus).unwrap();
-        assert!((0..200).all(|_| [1, 3].contains(&sampler.choose(&logits).unwrap())));
-    }
+    use crate::configuration::presets;
+    use crate::folder::tests::devices;
 
     #[test]
     fn bad_requests_are_named() {
@@ -165,7 +219,62 @@ mod tests {
         assert!(bad(Sampling { temperature: f64::NAN, ..Sampling::greedy() }).contains("temperature"));
         assert!(bad(Sampling { top_p: 0.0, ..Sampling::greedy() }).contains("top-p"));
         assert!(bad(Sampling { top_k: Some(0), ..Sampling::greedy() }).contains("top-k"));
-        let diverged = Sampler::new(Sampling::greedy()).unwrap().choose(&[1.0, f32::NAN]);
-        assert!(diverged.unwrap_err().to_string().contains("diverged"));
+        assert!(bad(Sampling { repetition_penalty: 0.0, ..Sampling::greedy() }).contains("penalty"));
+        let model = Model::new(presets::find("xlstm-tiny").unwrap().model, &gradus_engine::Device::cpu(), 0).unwrap();
+        for (prompt, part) in [(vec![], "prompt 1 is empty"), (vec![3, 256], "token 256 of prompt 1")] {
+            let error = generate(&model, &prompt, 1, Sampling::greedy(), |_| true).unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_model_that_has_diverged_says_so() {
+        for device in devices() {
+            let mut model = Model::new(presets::find("llama-tiny").unwrap().model, &device, 0).unwrap();
+            let last = model.weights.len() - 1;
+            model.weights[last].write(128 * 7, &[f32::NAN]).unwrap();
+            let error = generate(&model, &[1, 2], 4, Sampling::default(), |_| true).unwrap_err().to_string();
+            assert!(error.contains("after token 2 are not finite: it has diverged"), "{error}");
+        }
+    }
+
+    /// Prompts of different lengths, some ending early: each text is what it is alone.
+    #[test]
+    fn a_text_does_not_depend_on_the_others_of_its_batch() {
+        for name in ["xlstm-tiny", "llama-tiny"] {
+            for device in devices() {
+                let mut configuration = presets::find(name).unwrap().model;
+                configuration.num_blocks = 2;
+                let model = Model::new(configuration, &device, 5).unwrap();
+                let prompts: Vec<Vec<u32>> = [3usize, 7, 3, 1]
+                    .iter()
+                    .map(|length| (0..*length as u32).map(|i| (i * 37 + 11) % 256).collect())
+                    .collect();
+                let sampling =
+                    Sampling { temperature: 1.0, top_p: 0.9, repetition_penalty: 1.2, top_k: Some(40), seed: 3 };
+                let seeded: Vec<(Vec<u32>, u64)> = prompts
+                    .iter()
+                    .enumerate()
+                    .map(|(number, prompt)| (prompt.clone(), sampling.seed_of(number)))
+                    .collect();
+                let mut together = vec![Vec::new(); 4];
+                generate_batch(&model, &seeded, 6, sampling, |row, token| {
+                    together[row].push(token);
+                    row != 2 || together[row].len() < 2
+                })
+                .unwrap();
+                assert_eq!(together.iter().map(Vec::len).collect::<Vec<_>>(), [6, 6, 2, 6]);
+                for (row, prompt) in prompts.iter().enumerate() {
+                    let mut alone = Vec::new();
+                    let own = Sampling { seed: sampling.seed_of(row), ..sampling };
+                    generate(&model, prompt, together[row].len(), own, |token| {
+                        alone.push(token);
+                        true
+                    })
+                    .unwrap();
+                    assert_eq!(alone, together[row], "{name} on {}: text {row}", device.name());
+                }
+            }
+        }
     }
 }

@@ -1,9 +1,9 @@
 //! Language models on the gradus engine: the xLSTM with the block of xLSTM 7B, and the Llama-style Transformer.
 //!
 //! Read in this order: [`configuration`] (what a model is), [`parameters`] (its weights by name, and how they start),
-//! [`xlstm`] and [`transformer`] (the whole forward pass, a file each), [`pass`] (its precision and what
-//! is kept of it), [`model`] (loss and logits), [`generate`] (token by
-//! token), [`folder`] (Hugging Face folders).
+//! [`xlstm`] and [`transformer`] (the whole forward pass, a file each), [`pass`] (its precision and what is kept of it),
+//! [`model`] (loss and logits), [`generate`] (token by token), [`folder`] (Hugging Face folders), [`hugging_face`] (their
+//! configuration), [`tokenizer`] (text to tokens and back).
 
 pub mod configuration;
 mod error;
@@ -14,6 +14,7 @@ pub mod model;
 pub mod parameters;
 pub mod pass;
 pub mod state;
+pub mod tokenizer;
 pub mod transformer;
 pub mod xlstm;
 

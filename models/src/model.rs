@@ -12,6 +12,11 @@ use crate::pass::Pass;
 use crate::state::State;
 use crate::{Error, Result, transformer, xlstm};
 
+/// Tokens of a long text that are computed at once.
+const TEXT_PIECE: usize = 4096;
+/// Logits that are on the device at once, in bytes: within every adapter's limit for a buffer.
+const LOGITS_BYTES: usize = 64 << 20;
+
 /// A model on a device.
 #[derive(Debug)]
 pub struct Model {
@@ -150,6 +155,48 @@ impl Model {
         let weights = self.constants();
         let hidden = self.hidden(&weights, tokens, state)?;
         self.project(&weights, &hidden)
+    }
+
+    /// Reads tokens [batch, sequence] into a state.
+    ///
+    /// # Errors
+    /// What the operations meet; a state without room.
+    pub fn read(&self, tokens: &Tensor, state: &mut State) -> Result<()> {
+        self.hidden(&self.constants(), tokens, Some(state)).map(drop)
+    }
+
+    /// The logits [sequence, vocab_size] of one text of any length, given to `emit` row after row in blocks of whole rows.
+    /// Neither the text nor its logits are ever on the device as a whole.
+    ///
+    /// # Errors
+    /// What the operations meet, and what `emit` gives.
+    pub fn logits_in_blocks<E: From<Error>>(
+        &self,
+        tokens: &[u32],
+        mut emit: impl FnMut(&[f32]) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        let device = self.device();
+        let weights = self.constants();
+        let width = self.configuration.embedding_dim;
+        let rows = (LOGITS_BYTES / (4 * self.configuration.vocab_size)).max(1);
+        let mut state = match tokens.len() > TEXT_PIECE {
+            true => Some(State::new(&self.configuration, &device, 1, tokens.len())?),
+            false => None,
+        };
+        for piece in tokens.chunks(TEXT_PIECE) {
+            let piece = Tensor::new(&device, &[1, piece.len()], piece).map_err(Error::from)?;
+            let hidden = self.hidden(&weights, &piece, state.as_mut())?;
+            let count = hidden.sizes()[1];
+            for first in (0..count).step_by(rows) {
+                let taken = rows.min(count - first);
+                let mut block =
+                    Tensor::zeros(&device, Spec::new(&[taken, width], hidden.tensor().dtype()).map_err(Error::from)?)
+                        .map_err(Error::from)?;
+                copy_range(&mut block, 0, hidden.tensor(), first * width, taken * width).map_err(Error::from)?;
+                emit(&self.project(&weights, &Var::constant(block))?.to_vec::<f32>().map_err(Error::from)?)?;
+            }
+        }
+        Ok(())
     }
 
     /// The logits [batch, vocab_size] of the token that follows tokens [batch, sequence].

@@ -72,7 +72,7 @@ fn forward_block(
     let output_gate = linear(&normed, o)?;
     let (input_gate, forget_gate) = (gate(&normed, i, i_bias)?, gate(&normed, f, f_bias)?);
 
-    let options = mlstm::Options { chunk_size: model.chunk_size, ..Default::default() };
+    let options = mlstm::Options { chunk_size: model.chunk_size, epsilon: model.cell_eps, ..Default::default() };
     let cell = match layer {
         Some(Layer::Recurrent(state)) => {
             let before = mlstm::State {

@@ -9,13 +9,18 @@ use std::time::Instant;
 
 use clap::Parser;
 use gradus_trainer::verbs::{CommandLine, Verb, fit, predict};
-use gradus_trainer::{Result, TrainerError, bench, checking, device_report, generation, training};
+use gradus_trainer::{Result, TrainerError, bench, checking, counting, device_report, inference, tokenizing, training};
 
 fn main() -> ExitCode {
     let started = Instant::now();
     let result = match CommandLine::parse().verb() {
         Verb::Train(arguments) => training::train(&arguments, started),
-        Verb::Generate(arguments) => generation::run(&arguments),
+        Verb::Generate(arguments) => inference::generate::run(&arguments),
+        Verb::Eval(arguments) => inference::evaluate::run(&arguments, &mut io::stdout().lock()),
+        Verb::Logits(arguments) => inference::logits::run(&arguments),
+        Verb::Count(arguments) => counting::run(&arguments, &mut io::stdout().lock()),
+        Verb::Export(arguments) => inference::export::run(&arguments),
+        Verb::Tokenizer(arguments) => tokenizing::run(&arguments),
         Verb::Devices(arguments) if arguments.json => print(&format!("{:#}\n", device_report::json())),
         Verb::Devices(_) => print(&device_report::text()),
         Verb::Check(arguments) => checking::run(&arguments, &mut io::stdout().lock()),

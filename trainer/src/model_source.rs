@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use gradus_models::configuration::presets;
+use gradus_models::folder::{CONFIGURATION, PLAIN_CONFIGURATION};
 
 use crate::error::{Result, TrainerError};
 use crate::run_folder::checkpoint;
@@ -49,12 +50,24 @@ impl ModelSource {
 /// # Errors
 /// If there are no weights, or they are damaged.
 pub fn weights_folder(path: &Path) -> Result<PathBuf> {
-    if path.join(gradus_models::folder::CONFIGURATION).is_file() && !path.join(checkpoint::STATE_FILE).exists() {
+    if has_configuration(path) && !path.join(checkpoint::STATE_FILE).exists() {
         return Ok(path.to_owned());
     }
     let folder = checkpoint::find_step(path)?;
     checkpoint::read_step(&folder)?;
     Ok(folder)
+}
+
+/// The folder with the configuration that a path names, as [`weights_folder`]; its weights are not looked at.
+///
+/// # Errors
+/// If there is none.
+pub fn configuration_folder(path: &Path) -> Result<PathBuf> {
+    if has_configuration(path) { Ok(path.to_owned()) } else { checkpoint::find_step(path) }
+}
+
+fn has_configuration(folder: &Path) -> bool {
+    [CONFIGURATION, PLAIN_CONFIGURATION].iter().any(|name| folder.join(name).is_file())
 }
 
 #[cfg(test)]

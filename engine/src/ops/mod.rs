@@ -19,6 +19,7 @@ pub mod reduction;
 pub mod reshape;
 pub mod rotary;
 mod rows;
+pub mod sampling;
 pub mod slice;
 pub mod softmax;
 pub mod swiglu;

@@ -20,6 +20,13 @@ pub struct Inference {
 }
 
 impl Inference {
+    /// Features of all heads' values, of queries, keys and values together, and heads of keys and values.
+    fn features(&self) -> [f64; 3] {
+        let s = &self.shape;
+        let all = s.heads * s.d_query + s.key_value_heads * (s.d_query + s.d_value);
+        [s.heads * s.d_value, all, s.key_value_heads].map(|x| x as f64)
+    }
+
     fn sizes(&self) -> [f64; 7] {
         let s = &self.shape;
         [s.d_model, s.heads, s.d_query, s.d_value, s.d_ff, s.blocks, s.vocabulary].map(|x| x as f64)
@@ -27,13 +34,15 @@ impl Inference {
 
     /// FLOPs per token and block outside of the sequence mixing.
     fn token_flops(&self) -> f64 {
-        let [d, h, q, v, f, ..] = self.sizes();
+        let [d, h, _, _, f, ..] = self.sizes();
+        let [values, all, _] = self.features();
         let feed_forward = 4.0 * d + 6.0 * d * f + 2.0 * f;
         match self.shape.architecture {
-            Architecture::Transformer => 4.0 * d + 8.0 * d * d + feed_forward,
+            Architecture::Transformer => 4.0 * d + 2.0 * d * all + 2.0 * values * d + feed_forward,
             Architecture::Xlstm => {
-                let projections = 2.0 * d * h * (2.0 * q + v) + 2.0 * d * h + 2.0 * h;
-                let output = 2.0 * d * d + d + 3.0 * d + 2.0 * d * d;
+                let projections = 2.0 * d * all + 2.0 * d * h + 2.0 * h;
+                // Output gate, head norm, output projection.
+                let output = 2.0 * d * values + values + 3.0 * values + 2.0 * values * d;
                 4.0 * d + projections + output + feed_forward
             }
         }
@@ -52,11 +61,12 @@ impl Inference {
     /// Bytes of activations, weights, embedding and output layer for `length` tokens a sequence,
     /// `outputs` of which are predicted from.
     fn backbone_bytes(&self, length: f64, outputs: f64) -> f64 {
-        let [d, h, q, v, f, blocks, vocabulary] = self.sizes();
+        let [d, h, _, _, f, blocks, vocabulary] = self.sizes();
+        let [values, all, _] = self.features();
         let activations = match self.shape.architecture {
-            Architecture::Transformer => 5.0 * d + 2.0 * d + d + 3.0 * (d + f),
+            Architecture::Transformer => 2.0 * d + all + (values + d) + d + 3.0 * (d + f),
             Architecture::Xlstm => {
-                2.0 * d + h * (2.0 * q + v) + 2.0 * (d + h) + 2.0 * d + d + 2.0 * d + d + 3.0 * (d + f)
+                2.0 * d + all + 2.0 * (d + h) + (d + values) + values + (values + d) + d + 3.0 * (d + f)
             }
         };
         let weights = self.shape.blocks as f64 * self.shape.block_parameters() as f64;
@@ -67,8 +77,9 @@ impl Inference {
     /// Bytes moved by a prefill of `length` tokens.
     pub fn prefill_bytes(&self, length: f64) -> f64 {
         let [_, h, q, v, _, blocks, _] = self.sizes();
+        let [.., groups] = self.features();
         let mixing = match self.shape.architecture {
-            Architecture::Transformer => length * (q + v) * 2.0 * h * HALF,
+            Architecture::Transformer => length * (q + v) * (h + groups) * HALF,
             Architecture::Xlstm => cell_bytes(CellForm::Chunkwise(CHUNK), length, h, q, v).unwrap_or(0.0),
         };
         self.backbone_bytes(length, 1.0) + self.batch * blocks * mixing
@@ -93,6 +104,7 @@ impl Inference {
     /// Transformer's weights are read once for all of them, so that its ε absorbs the weights' traffic.
     pub fn step_bytes_over(&self, length: f64, generated: f64) -> f64 {
         let [_, h, q, v, _, blocks, _] = self.sizes();
+        let [.., groups] = self.features();
         match self.shape.architecture {
             Architecture::Xlstm => {
                 let cell = cell_bytes(CellForm::Recurrent, 1.0, h, q, v).unwrap_or(0.0);
@@ -101,7 +113,7 @@ impl Inference {
             Architecture::Transformer => {
                 let g = generated;
                 let read = g + length * g + g * (g - 1.0) / 2.0;
-                (self.backbone_bytes(g, g) + blocks * self.batch * read * (q + v) * h * HALF) / g
+                (self.backbone_bytes(g, g) + blocks * self.batch * read * (q + v) * groups * HALF) / g
             }
         }
     }

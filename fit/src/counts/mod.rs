@@ -37,6 +37,8 @@ pub struct Shape {
     pub blocks: u64,
     /// Number of heads.
     pub heads: u64,
+    /// Heads of keys and values; the paper's models have as many as [`Self::heads`].
+    pub key_value_heads: u64,
     /// Query and key size of a head.
     pub d_query: u64,
     /// Value size of a head.
@@ -45,6 +47,8 @@ pub struct Shape {
     pub d_ff: u64,
     /// Vocabulary.
     pub vocabulary: u64,
+    /// Whether the output layer is the embedding; it is not in the paper's models.
+    pub tied: bool,
 }
 
 /// Hidden size of the feed-forward layer for a width: 2.667·d made whole (xLSTM up, Transformer down),
@@ -61,25 +65,26 @@ pub fn feed_forward_size(architecture: Architecture, d_model: u64) -> u64 {
 impl Shape {
     /// Weights of one block: norms, mixing layer, feed-forward layer.
     pub fn block_parameters(&self) -> u64 {
-        let (d, h) = (self.d_model, self.heads);
-        let projections = d * h * (2 * self.d_query + self.d_value);
+        let (d, h, values) = (self.d_model, self.heads, self.heads * self.d_value);
+        let projections = d * (h * self.d_query + self.key_value_heads * (self.d_query + self.d_value));
         let feed_forward = 3 * d * self.d_ff + d;
         match self.architecture {
             // Input and forget gates with bias, output gate, output projection, pre-norm and head norm.
-            Architecture::Xlstm => projections + 2 * d * h + 2 * h + 2 * d * d + 2 * d + feed_forward,
-            Architecture::Transformer => projections + d * d + d + feed_forward,
+            Architecture::Xlstm => projections + 2 * d * h + 2 * h + 2 * d * values + d + values + feed_forward,
+            Architecture::Transformer => projections + values * d + d + feed_forward,
         }
     }
 
-    /// All weights N, both embedding matrices included (they are not tied).
+    /// All weights N, both embedding matrices included, or the one where they are tied.
     pub fn parameters(&self) -> u64 {
-        self.blocks * self.block_parameters() + self.d_model + 2 * self.vocabulary * self.d_model
+        let matrices = if self.tied { 1 } else { 2 };
+        self.blocks * self.block_parameters() + self.d_model + matrices * self.vocabulary * self.d_model
     }
 
     /// Bytes of what a generation keeps per sequence: the mLSTM states, or keys and values of `length`
     /// tokens.
     pub fn state_bytes(&self, length: u64) -> f64 {
-        let heads = (self.blocks * self.heads) as f64;
+        let heads = (self.blocks * self.key_value_heads) as f64;
         match self.architecture {
             Architecture::Xlstm => heads * (self.d_query * self.d_value + self.d_query + 1) as f64 * SINGLE,
             Architecture::Transformer => heads * ((self.d_query + self.d_value) * length) as f64 * HALF,

@@ -51,6 +51,7 @@ impl Shape {
             [context, self.d_model, self.heads, self.d_query, self.d_value, self.d_ff, self.blocks, self.vocabulary]
                 .map(|x| x as f64);
         let out = 2.0 * t * d * h * v;
+        let groups = self.key_value_heads as f64;
         let (linear, mixing) = match self.architecture {
             Architecture::Transformer => {
                 let square = t * t * h;
@@ -58,7 +59,7 @@ impl Shape {
                     AttentionCount::Causal => square * (q + v + 2.5),
                     AttentionCount::Full => square * (2.0 * q + 2.0 * v + 3.0),
                 };
-                (2.0 * t * d * h * (2.0 * q + v) + out, attention)
+                (2.0 * t * d * (h * q + groups * (q + v)) + out, attention)
             }
             Architecture::Xlstm => {
                 let gates = 2.0 * t * d * h * v + t * h * v;

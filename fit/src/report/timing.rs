@@ -99,10 +99,12 @@ fn shape(arch: &str, model: &str, models: Option<&Table>) -> Result<Shape, FitEr
             d_model: *d_model,
             blocks: *blocks,
             heads,
+            key_value_heads: heads,
             d_query,
             d_value,
             d_ff,
             vocabulary: 50304,
+            tied: false,
         });
     };
     let row = models
@@ -115,10 +117,12 @@ fn shape(arch: &str, model: &str, models: Option<&Table>) -> Result<Shape, FitEr
         d_model: whole("d_model")?,
         blocks: whole("n_blocks")?,
         heads: whole("n_heads")?,
+        key_value_heads: whole("n_heads")?,
         d_query: whole("d_qk")?,
         d_value: whole("d_hv")?,
         d_ff,
         vocabulary: if row.has("vocab") { whole("vocab")? } else { 50304 },
+        tied: false,
     })
 }
 

@@ -33,11 +33,13 @@ impl Rows {
             architecture,
             d_model,
             heads,
+            key_value_heads: heads,
             d_query,
             d_value,
             blocks: self.whole(row, "n_blocks"),
             d_ff: self.whole(row, d_ff),
             vocabulary: 50304,
+            tied: false,
         }
     }
 }

@@ -41,6 +41,7 @@ pub mod norm;
 pub mod permute;
 pub mod reduction;
 pub mod rotary;
+pub mod sampling;
 pub mod slice;
 pub mod softmax;
 pub mod swiglu;
@@ -68,4 +69,5 @@ pub const ALL: &[&[&Kernel]] = &[
     ladder::ALL,
     matmul::ALL,
     rotary::ALL,
+    sampling::ALL,
 ];

@@ -93,3 +93,18 @@ pub fn saved(run: &Path, step: u64) -> [Vec<u8>; 2] {
     let folder = run.join(format!("checkpoint/step-{step:08}"));
     ["model.safetensors", "training.safetensors"].map(|name| fs::read(folder.join(name)).unwrap())
 }
+
+/// Whether there is a GPU, or a software one; where one is required, there must be.
+#[allow(dead_code, reason = "each test binary uses its own part of this module")]
+pub fn has_gpu(folder: &Path) -> bool {
+    let listed = String::from_utf8_lossy(&succeed(folder, "devices --json").stdout).into_owned();
+    let there = serde_json::from_str::<Value>(&listed).unwrap()["adapters"].as_array().is_some_and(|a| !a.is_empty());
+    assert!(
+        there || std::env::var("GRADUS_REQUIRE_GPU").as_deref() != Ok("1"),
+        "GRADUS_REQUIRE_GPU=1, but there is none"
+    );
+    if !there {
+        println!("skipped on the GPU: there is none");
+    }
+    there
+}

@@ -70,7 +70,7 @@ const fn key(section: &'static str, name: &'static str, kind: Kind, meaning: &'s
 }
 
 /// All keys, by section.
-pub static KEYS: [Key; 50] = {
+pub static KEYS: [Key; 51] = {
     use Kind::*;
     const ONE: Kind = Kind::Count(1, LARGEST_COUNT);
     const SIZE: Kind = Kind::Count(1, LARGEST_SIZE);
@@ -86,6 +86,7 @@ pub static KEYS: [Key; 50] = {
         key("model", "v_head_dim", SIZE, "size of a head's value"),
         key("model", "feed_forward_dim", SIZE, "inner width of the feed-forward layer"),
         key("model", "norm_eps", Positive, "added to the mean square inside the norms"),
+        key("model", "cell_eps", Positive, "xlstm: added to the denominator of the mLSTM"),
         key("model", "rope_theta", Positive, "transformer: base of the rotary embedding"),
         key("model", "gate_soft_cap", Positive, "xlstm: gates x become c*tanh(x/c)"),
         key("model", "output_logit_soft_cap", PositiveOrNone, "logits x become c*tanh(x/c); \"none\" leaves them"),

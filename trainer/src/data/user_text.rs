@@ -29,13 +29,7 @@ const SAMPLE: usize = 64 << 10;
 /// # Errors
 /// If the path is missing, empty, or no text.
 pub fn open(path: &Path, validation_fraction: f64, context: usize) -> Result<Corpus> {
-    let kind = fs::metadata(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => {
-            data_error(path, "there is no such file or folder", "check the name given with --data")
-        }
-        _ => TrainerError::io("read", path)(error),
-    })?;
-    if !kind.is_dir() {
+    if !is_folder(path)? {
         let text = one_file(path)?;
         return Ok(hold_out_end(path, text, validation_fraction, context, Vec::new()));
     }
@@ -46,6 +40,33 @@ pub fn open(path: &Path, validation_fraction: f64, context: usize) -> Result<Cor
         return Ok(Corpus { train, validation, name: path.display().to_string(), notes: vec![note] });
     }
     folder(path, validation_fraction, context)
+}
+
+/// Opens a file or folder as one text, of which nothing is held out. Of a folder with `train.txt` and `validation.txt` it is
+/// the latter.
+///
+/// # Errors
+/// As [`open`].
+pub fn whole(path: &Path) -> Result<Tokens> {
+    if !is_folder(path)? {
+        return one_file(path);
+    }
+    let validation = path.join(VALIDATION_FILE);
+    if path.join(TRAIN_FILE).is_file() && validation.is_file() {
+        return one_file(&validation);
+    }
+    let files = files_under(path)?;
+    Ok(Tokens::owned(joined(texts_of(path, &files)?.iter())))
+}
+
+fn is_folder(path: &Path) -> Result<bool> {
+    let kind = fs::metadata(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            data_error(path, "there is no such file or folder", "check the name given with --data")
+        }
+        _ => TrainerError::io("read", path)(error),
+    })?;
+    Ok(kind.is_dir())
 }
 
 fn one_file(path: &Path) -> Result<Tokens> {
@@ -63,8 +84,8 @@ fn one_file(path: &Path) -> Result<Tokens> {
     Ok(tokens)
 }
 
-fn folder(path: &Path, validation_fraction: f64, context: usize) -> Result<Corpus> {
-    let files = files_under(path)?;
+/// The files of a folder that are text.
+fn texts_of<'a>(path: &Path, files: &'a [Found]) -> Result<Vec<(&'a Found, Vec<u8>)>> {
     let total: u64 = files.iter().map(|file| file.length).sum();
     if total > LARGEST_FOLDER {
         let problem = format!(
@@ -90,6 +111,12 @@ fn folder(path: &Path, validation_fraction: f64, context: usize) -> Result<Corpu
         let problem = format!("none of its {} files is text", files.len());
         return Err(data_error(path, &problem, "name a folder that has text files, or one text file"));
     }
+    Ok(texts)
+}
+
+fn folder(path: &Path, validation_fraction: f64, context: usize) -> Result<Corpus> {
+    let files = files_under(path)?;
+    let texts = texts_of(path, &files)?;
     let mut notes = Vec::new();
     if texts.len() < files.len() {
         notes.push(format!("{} of {} files are text; the others are left out", texts.len(), files.len()));
@@ -237,5 +264,10 @@ mod tests {
         fs::write(folder.path().join("crates.txt"), "list").unwrap();
         let corpus = open(folder.path(), 0.5, 1).unwrap();
         assert_eq!((&corpus.train[..], &corpus.validation[..]), (&b"train"[..], &b"held out"[..]));
+        assert_eq!(&whole(folder.path()).unwrap()[..], b"held out");
+        fs::remove_file(folder.path().join(TRAIN_FILE)).unwrap();
+        assert_eq!(&whole(folder.path()).unwrap()[..], b"list\nheld out\n");
+        assert_eq!(&whole(&folder.path().join("crates.txt")).unwrap()[..], b"list");
+        assert!(whole(&folder.path().join("none")).unwrap_err().to_string().contains("no such file"));
     }
 }

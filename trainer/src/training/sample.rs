@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use gradus_models::Model;
 use gradus_models::generate::{Sampling, generate};
+use gradus_models::tokenizer::Tokenizer;
 
 use crate::configuration::Evaluation;
 use crate::error::Result;
@@ -30,8 +31,9 @@ pub fn write_sample(
     }
     let started = Instant::now();
     let prompt: Vec<u32> = options.sample_prompt.bytes().map(u32::from).collect();
-    let sampling = Sampling { temperature: options.sample_temperature, top_k: None, top_p: TOP_P, seed };
-    let mut text = TextStream::new(terminal);
+    let sampling = Sampling { temperature: options.sample_temperature, top_p: TOP_P, seed, ..Sampling::greedy() };
+    let bytes = Tokenizer::bytes(model.configuration().vocab_size);
+    let mut text = TextStream::new(&bytes, terminal);
     let mut listening = write!(out, "{}", options.sample_prompt).is_ok();
     generate(model, &prompt, options.sample_tokens, sampling, |token| {
         listening = listening && write!(out, "{}", text.push(token)).and_then(|()| out.flush()).is_ok();

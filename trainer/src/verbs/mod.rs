@@ -2,11 +2,16 @@
 
 pub mod bench;
 pub mod check;
+pub mod count;
 pub mod devices;
+pub mod eval;
+pub mod export;
 pub mod fit;
 pub mod generate;
+pub mod logits;
 pub mod numbers;
 pub mod predict;
+pub mod tokenizer;
 pub mod train;
 
 use clap::{Parser, Subcommand};
@@ -35,6 +40,16 @@ pub enum Verb {
     Train(train::Arguments),
     /// Continue a text with a trained model
     Generate(generate::Arguments),
+    /// Measure how well a model predicts a text
+    Eval(eval::Arguments),
+    /// Compute the logits of token ids, to compare implementations
+    Logits(logits::Arguments),
+    /// Count a model's parameters, FLOPs, bytes and state
+    Count(count::Arguments),
+    /// Write a model's folder for other programs, in Hugging Face layout
+    Export(export::Arguments),
+    /// Train a tokenizer on text
+    Tokenizer(tokenizer::Arguments),
     /// List the devices of this machine, and what each can do
     Devices(devices::Arguments),
     /// Check every operation on a device against its definition
@@ -117,6 +132,13 @@ mod tests {
             "generate --model m --prompt p --top-p 1.1",
             "generate --model m --prompt p --top-k 0",
             "generate --model m --prompt p --max-tokens 0",
+            "generate --model m --repetition-penalty 0",
+            "generate --model m --batch 0",
+            "eval --model m --data d --context 0",
+            "count --model m --context 0",
+            "export --model m --out d --dtype f8",
+            "export --model m --out d --shard-bytes 0",
+            "tokenizer train --input a --out t --vocabulary 0",
             "check --cases 0",
             "bench train --batch 0",
             "bench train --steps 0",
@@ -141,6 +163,13 @@ mod tests {
             "train --resume runs/a --device cpu",
             "generate --model m --prompt p --max-tokens 10 --temperature 0 --top-k 5 --top-p 0.9 --seed 3 --device cpu",
             "generate --checkpoint m",
+            "generate --model m --prompts f --batch 4 --repetition-penalty 1.2 --stop END --stop -- --json --ignore-end",
+            "generate --model m --tokens t.json",
+            "logits --model m --tokens t.json --out l.safetensors --device gpu:0",
+            "eval --model m --data d --context 64 --json --device cpu",
+            "count --model xlstm-7b --context 2048 --batch 8 --json",
+            "export --model m --out d --dtype bf16 --shard-bytes 1000000",
+            "tokenizer train --input a --input b --vocabulary 8192 --special <|endoftext|> --out t.json",
             "devices --json",
             "check --device gpu --operation matmul --cases 10 --seed 4 --elements 64",
             "check --long --max-time 8h --state runs/check/x.json --seed 1000",
@@ -152,6 +181,9 @@ mod tests {
             parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         }
         assert!(parse("generate --prompt p").is_err(), "generate needs a model");
+        assert!(parse("generate --model m --prompt p --prompts f").is_err(), "one source of prompts");
+        assert!(parse("count --model m").is_err(), "counts depend on the context");
+        assert!(parse("tokenizer").is_err(), "tokenizer needs to know what");
         assert!(parse("bench").is_err(), "bench needs to know what");
         assert!(parse("train --resume runs/a --steps 5").is_err(), "a resumed run keeps its length");
         assert!(parse("check --max-time 3s").is_err(), "only a long check has a time");

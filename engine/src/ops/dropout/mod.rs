@@ -12,7 +12,7 @@ pub(crate) mod cases;
 mod cpu;
 mod definition;
 mod gpu;
-mod philox;
+pub(crate) mod philox;
 #[cfg(test)]
 mod tests;
 

@@ -1,0 +1,261 @@
+//! Models of unusual shapes against a naive definition in f64, and each of the mistakes that are easily made against the same:
+//! the comparison must see it. Then the same text read at once, token by token, and in pieces.
+
+mod definition;
+
+use definition::{Definition, Trap};
+use gradus_engine::device::gpu::{Options, adapter};
+use gradus_engine::{Device, Tensor};
+use gradus_models::configuration::{ModelConfiguration, presets};
+use gradus_models::parameters::{self, Role};
+use gradus_models::{Model, State};
+
+/// The devices to test: the CPU, and the first adapter if there is one.
+fn devices() -> Vec<Device> {
+    let mut devices = vec![Device::cpu()];
+    match adapter::open(0, Options::from_environment()) {
+        Ok(gpu) => devices.push(Device::Gpu(gpu)),
+        Err(error) => {
+            assert!(std::env::var("GRADUS_REQUIRE_GPU").as_deref() != Ok("1"), "GRADUS_REQUIRE_GPU=1, but {error}");
+            println!("skipped on the GPU: {error}");
+        }
+    }
+    devices
+}
+
+/// The same number every time: a linear congruential generator, −1 to 1.
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self) -> f64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 11) as f64 / (1u64 << 52) as f64 - 1.0
+    }
+
+    fn tokens(&mut self, count: usize, vocabulary: usize) -> Vec<u32> {
+        (0..count).map(|_| ((self.next() + 1.0) / 2.0 * vocabulary as f64) as u32).collect()
+    }
+}
+
+/// A model whose every weight matters: norms away from 1, gates and logits into their caps.
+fn model(configuration: &ModelConfiguration, device: &Device) -> Model {
+    let mut numbers = Numbers(7);
+    let weights = parameters::list(configuration).into_iter().map(|parameter| {
+        let count: usize = parameter.sizes.iter().product();
+        let values: Vec<f32> = (0..count)
+            .map(|_| {
+                let x = numbers.next();
+                (match parameter.role {
+                    Role::Embedding => 1.5 * x,
+                    Role::Norm => 1.0 + 0.5 * x,
+                    Role::Bias => 3.0 * x,
+                    Role::Matrix => x * (5.0 / parameter.sizes[1] as f64).sqrt(),
+                }) as f32
+            })
+            .collect();
+        Tensor::new(device, &parameter.sizes, &values).unwrap()
+    });
+    let weights = weights.collect();
+    Model::with_weights(configuration.clone(), weights).unwrap()
+}
+
+/// Three heads whose values are wider together than the residual stream, and every number away from its default.
+fn xlstm() -> ModelConfiguration {
+    ModelConfiguration {
+        vocab_size: 61,
+        embedding_dim: 24,
+        num_blocks: 2,
+        num_heads: 3,
+        num_key_value_heads: 3,
+        qk_head_dim: 6,
+        v_head_dim: 10,
+        feed_forward_dim: 40,
+        norm_eps: 1e-2,
+        cell_eps: 5e-2,
+        gate_soft_cap: 4.0,
+        output_logit_soft_cap: Some(6.0),
+        chunk_size: 16,
+        ..presets::find("xlstm-tiny").unwrap().model
+    }
+}
+
+/// Four query heads on two of keys and values, wider together than the residual stream.
+fn llama() -> ModelConfiguration {
+    ModelConfiguration {
+        vocab_size: 61,
+        embedding_dim: 24,
+        num_blocks: 2,
+        num_heads: 4,
+        num_key_value_heads: 2,
+        qk_head_dim: 10,
+        v_head_dim: 10,
+        feed_forward_dim: 36,
+        norm_eps: 1e-2,
+        rope_theta: 300.0,
+        output_logit_soft_cap: Some(5.0),
+        ..presets::find("llama-tiny").unwrap().model
+    }
+}
+
+/// max |a − b| / max |b|
+fn relative(got: &[f64], expected: &[f64]) -> f64 {
+    assert_eq!(got.len(), expected.len());
+    let largest = expected.iter().fold(0.0f64, |m, x| m.max(x.abs()));
+    got.iter().zip(expected).fold(0.0f64, |m, (a, b)| m.max((a - b).abs())) / largest
+}
+
+const LENGTH: usize = 37;
+
+/// Logits and final states, as one list each.
+fn computed(model: &Model, tokens: &[u32], pieces: &[usize]) -> (Vec<f64>, Vec<f64>) {
+    let device = model.device();
+    let mut state = State::new(model.configuration(), &device, 1, tokens.len()).unwrap();
+    let (mut logits, mut at) = (Vec::new(), 0);
+    for piece in pieces {
+        let part = Tensor::new(&device, &[1, *piece], &tokens[at..at + piece]).unwrap();
+        logits.extend(model.logits(&part, Some(&mut state)).unwrap().to_f64().unwrap());
+        at += piece;
+    }
+    assert_eq!(at, tokens.len());
+    let parts = |state: &gradus_models::state::Recurrent| {
+        [&state.memory, &state.normalizer, &state.stabilizer].map(|part| part.to_f64().unwrap()).concat()
+    };
+    let states = state.recurrent().flat_map(parts).collect();
+    (logits, states)
+}
+
+/// The definition's, in the order of [`computed`].
+fn defined(model: &Model, tokens: &[u32], trap: Trap) -> (Vec<f64>, Vec<f64>) {
+    let (logits, cells) = Definition::new(model, trap).run(tokens);
+    let layers = cells.chunks(model.configuration().num_heads);
+    let states = layers.flat_map(|heads| {
+        let memory = heads.iter().flat_map(|cell| cell.0.clone());
+        let normalizer = heads.iter().flat_map(|cell| cell.1.clone());
+        memory.chain(normalizer).chain(heads.iter().map(|cell| cell.2)).collect::<Vec<f64>>()
+    });
+    (logits.concat(), states.collect())
+}
+
+#[test]
+fn models_of_any_shape_are_their_definition() {
+    let mut tied = llama();
+    tied.tie_word_embeddings = true;
+    tied.output_logit_soft_cap = None;
+    let mut tied_xlstm = xlstm();
+    tied_xlstm.tie_word_embeddings = true;
+    tied_xlstm.num_heads = 1;
+    tied_xlstm.num_key_value_heads = 1;
+    let tokens = Numbers(3).tokens(LENGTH, 61);
+    for device in devices() {
+        let tolerance = if device.is_gpu() { 1e-4 } else { 2e-5 };
+        for configuration in [xlstm(), llama(), tied.clone(), tied_xlstm.clone()] {
+            let model = model(&configuration, &device);
+            let expected = defined(&model, &tokens, Trap::None);
+            let got = computed(&model, &tokens, &[LENGTH]);
+            let whole = Tensor::new(&device, &[1, LENGTH], &tokens).unwrap();
+            let without = model.logits(&whole, None).unwrap().to_f64().unwrap();
+            let mut blocks = Vec::new();
+            model
+                .logits_in_blocks(&tokens, |block| {
+                    blocks.extend(block.iter().map(|x| f64::from(*x)));
+                    Ok::<(), gradus_models::Error>(())
+                })
+                .unwrap();
+            for (what, got, expected) in [
+                ("logits with a state", &got.0, &expected.0),
+                ("logits", &without, &expected.0),
+                ("logits in blocks", &blocks, &expected.0),
+                ("states", &got.1, &expected.1),
+            ] {
+                if expected.is_empty() {
+                    continue;
+                }
+                let error = relative(got, expected);
+                println!("{} {what}: {error:.1e}", configuration.architecture);
+                assert!(error <= tolerance, "{configuration:?} on {}: {what} off by {error:e}", device.name());
+            }
+        }
+    }
+}
+
+/// Every mistake shows in the logits, or, where it cannot, in the state that generation goes on from.
+#[test]
+fn the_comparison_sees_every_mistake() {
+    use Trap::{
+        DefaultBase, DefaultEpsilon, EpsilonInside, GateAndUpExchanged, GatesUncapped, GroupsInterleaved, KeyScaled,
+        LogitsUncapped, RootMeanSquareOverHeads, RotaryPairs, ScaledByHeads, StabilizerFromNowhere,
+    };
+    let tokens = Numbers(3).tokens(LENGTH, 61);
+    for (configuration, traps) in [
+        (
+            xlstm(),
+            &[
+                RootMeanSquareOverHeads,
+                KeyScaled,
+                StabilizerFromNowhere,
+                EpsilonInside,
+                GatesUncapped,
+                LogitsUncapped,
+                GateAndUpExchanged,
+                DefaultEpsilon,
+            ][..],
+        ),
+        (
+            llama(),
+            &[
+                RotaryPairs,
+                GroupsInterleaved,
+                ScaledByHeads,
+                LogitsUncapped,
+                GateAndUpExchanged,
+                DefaultEpsilon,
+                DefaultBase,
+            ],
+        ),
+    ] {
+        let model = model(&configuration, &Device::cpu());
+        for trap in traps {
+            // Where a stabiliser began is forgotten as soon as an input gate opens.
+            let length = if *trap == StabilizerFromNowhere { 2 } else { LENGTH };
+            let tokens = &tokens[..length];
+            let got = computed(&model, tokens, &[length]);
+            let mistaken = defined(&model, tokens, *trap);
+            let logits = relative(&got.0, &mistaken.0);
+            let states = if got.1.is_empty() { 0.0 } else { relative(&got.1, &mistaken.1) };
+            println!("{trap:?}: logits {logits:.1e}, states {states:.1e}");
+            assert!(logits.max(states) > 1e-3, "{trap:?} would not be seen: {logits:e} {states:e}");
+            if *trap == KeyScaled {
+                assert!(logits < 2e-5, "the output does not depend on which of the two is scaled");
+            }
+        }
+    }
+}
+
+/// In f32, within 1e-5 of the largest value: at once, token by token, split in two anywhere with the state carried over, and
+/// in pieces of every kind.
+#[test]
+fn reading_at_once_and_in_pieces_is_the_same() {
+    let tokens = Numbers(5).tokens(LENGTH, 61);
+    for device in devices() {
+        for configuration in [xlstm(), llama()] {
+            let model = model(&configuration, &device);
+            let (logits, states) = computed(&model, &tokens, &[LENGTH]);
+            for pieces in [
+                vec![1; LENGTH],
+                vec![1, LENGTH - 1],
+                vec![LENGTH - 1, 1],
+                vec![16, LENGTH - 16],
+                vec![20, LENGTH - 20],
+                vec![15, 1, 17, 1, 1, 2],
+            ] {
+                let (piecewise, carried) = computed(&model, &tokens, &pieces);
+                let error = relative(&piecewise, &logits);
+                assert!(error <= 1e-5, "{} on {} as {pieces:?}: {error:e}", configuration.architecture, device.name());
+                if !states.is_empty() {
+                    let error = relative(&carried, &states);
+                    assert!(error <= 1e-5, "states on {} as {pieces:?}: {error:e}", device.name());
+                }
+            }
+        }
+    }
+}
