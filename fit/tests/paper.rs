@@ -75,10 +75,10 @@ fn isoflop_optima_and_power_laws() {
             let fit = isoflop::fit(&isoflop_runs(&table, arch, ctx, doubled), range).expect("laws");
             let law = if laws.text(row, "y") == "n_params" { &fit.params } else { &fit.tokens };
             let what = format!("{arch} {ctx} {} {prefix}", laws.text(row, "y"));
-            close(law.exponent, laws.number(row, &format!("{prefix}_exp")), 2e-5, &what);
-            close(law.coefficient, laws.number(row, &format!("{prefix}_coef")), 1e-4, &what);
+            close(law.line.exponent, laws.number(row, &format!("{prefix}_exp")), 2e-5, &what);
+            close(law.line.coefficient, laws.number(row, &format!("{prefix}_coef")), 1e-4, &what);
             if arch == "transformer" {
-                close(law.exponent, laws.number(row, "pub_exp"), 1e-5, &what);
+                close(law.line.exponent, laws.number(row, "pub_exp"), 1e-5, &what);
             }
         }
     }

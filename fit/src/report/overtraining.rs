@@ -56,7 +56,7 @@ pub(super) fn section(table: &Table, request: &Request, notes: &mut Vec<String>)
         .iter()
         .map(|s| {
             json!({ "ratio": s.ratio, "runs": s.runs, "eta": s.eta, "eta_error": s.eta_error,
-                         "law": super::isoflop::law_json(&s.law, None, request.level) })
+                         "law": super::isoflop::law_json(&s.law, request.level) })
         })
         .collect();
     Ok(Section { group: Vec::new(), text, fit: json!({ "law": law, "alone": alone }), plots: vec![plot] })

@@ -30,7 +30,7 @@ pub(super) fn section(table: &Table, request: &Request, _: &mut Vec<String>) -> 
         plot.add(&name, Mark::Dots, colour, points);
         plot.add("", Mark::Line, colour, hull.clone());
         law.push(json!({ "name": name, "hull": hull,
-            "loss_law": through.map(|l| super::isoflop::law_json(&l, None, request.level)) }));
+            "loss_law": through.map(|l| super::isoflop::law_json(&l, request.level)) }));
         hulls.push((name, hull));
     }
     let mut ratios: Vec<Value> = Vec::new();

@@ -91,17 +91,17 @@ fn attempt<P: Problem + ?Sized>(state: &mut State<'_, P>, plan: &Plan) -> Option
         return None;
     }
     let mut residuals = vec![0.0; state.residuals.len()];
-    let objective = state.objective_at(&trial, &mut residuals);
+    let size = state.size_at(&trial, &mut residuals);
     // ‖D·x‖ is about the size of the model's values; their rounding moves the objective by this.
-    let rounding = 10.0 * f64::EPSILON * (1.0 + scaled_norm(&state.scale, &state.x) / state.objective.sqrt());
-    if objective > state.objective * (1.0 + rounding) {
+    let rounding = 10.0 * f64::EPSILON * (1.0 + scaled_norm(&state.scale, &state.x) / state.size);
+    if size > state.size * (1.0 + 0.5 * rounding) {
         return None;
     }
-    let before = (state.x.clone(), state.residuals.clone(), state.objective, state.jacobian.clone());
+    let before = (state.x.clone(), state.residuals.clone(), state.size, state.jacobian.clone());
     let derived = (state.gradient.clone(), state.gradient_cosine);
     state.x = trial;
     state.residuals = residuals;
-    state.objective = objective;
+    state.size = size;
     if state.linearize()
         && let Some(next) = Plan::of(state)
         && next.decrement < plan.decrement
@@ -109,7 +109,7 @@ fn attempt<P: Problem + ?Sized>(state: &mut State<'_, P>, plan: &Plan) -> Option
         state.iterations += 1;
         return Some(next);
     }
-    (state.x, state.residuals, state.objective, state.jacobian) = before;
+    (state.x, state.residuals, state.size, state.jacobian) = before;
     (state.gradient, state.gradient_cosine) = derived;
     state.held.clear();
     None

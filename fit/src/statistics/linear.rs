@@ -91,9 +91,12 @@ impl Linear {
 
     /// Variance of Σ coefficientⱼ·xⱼ.
     pub fn variance_at(&self, x: &[f64]) -> f64 {
+        if self.freedom == 0 { f64::INFINITY } else { self.form(x) * self.objective / self.freedom as f64 }
+    }
+
+    /// xᵀ(XᵀWX)⁻¹x: that variance for points of variance 1.
+    pub fn form(&self, x: &[f64]) -> f64 {
         let n = x.len();
-        let form: f64 =
-            (0..n).flat_map(|j| (0..n).map(move |i| (i, j))).map(|(i, j)| x[i] * x[j] * self.inverse[j * n + i]).sum();
-        if self.freedom == 0 { f64::INFINITY } else { form * self.objective / self.freedom as f64 }
+        (0..n).flat_map(|j| (0..n).map(move |i| (i, j))).map(|(i, j)| x[i] * x[j] * self.inverse[j * n + i]).sum()
     }
 }
