@@ -36,7 +36,7 @@ fn synthetic(seed: u64, budgets: &[f64], noise: f64, scatter: f64) -> Vec<Run> {
 /// Shares of data sets whose intervals hold the truth: N* inside the budgets, N* and D* at ten times
 /// the largest, the exponent; by our intervals, and by the two that they are the wider of.
 fn coverage(budgets: &[f64], noise: f64, scatter: f64) -> [[f64; 4]; 2] {
-    let count = 2000;
+    let count = 500;
     let inside = 3e19;
     let outside = 10.0 * budgets[budgets.len() - 1];
     let holds = |fit: &Isoflop| {
@@ -80,8 +80,8 @@ fn intervals_of_optima_are_not_too_narrow() {
             budgets.len()
         );
         for share in ours {
-            // 2,000 data sets tell shares to half a percent.
-            assert!((0.94..=1.0).contains(&share), "noise {noise}, scatter {scatter}: {ours:?}");
+            // 500 data sets tell shares to a percent.
+            assert!((0.92..=1.0).contains(&share), "noise {noise}, scatter {scatter}: {ours:?}");
         }
         if scatter > 0.03 {
             assert!(by_runs[1] < 0.8, "the scatter must matter: {by_runs:?}");
@@ -94,7 +94,7 @@ fn optima_on_a_line_by_chance_keep_the_error_of_their_runs() {
     // The first of many noisy data sets whose four optima fall on a line by chance.
     let four = [6e18, 1e19, 3e19, 1e20];
     let fits = (0..).map(|seed| isoflop::fit(&synthetic(seed, &four, 0.005, 0.0), (0.0, 1e99)).expect("parabolas"));
-    let lucky = fits.take(5000).find(|f| f.params.line.line.r_squared > 0.99999).expect("one in thousands");
+    let lucky = fits.take(2000).find(|f| f.params.line.line.r_squared > 0.99999).expect("one in hundreds");
     let (low, high) = lucky.params.line.interval(1e21, 0.95);
     let (honest_low, honest_high) = lucky.params.interval(1e21, 0.95);
     println!("by the line {low:.3e} to {high:.3e}, honest {honest_low:.3e} to {honest_high:.3e}");

@@ -161,7 +161,9 @@ fn the_papers_tables_are_reported_as_they_are() {
     let back = predict(&json, Query::Loss(compute[3].1.value), 0.95).expect("the compute");
     assert!((back[0].values[0].1.value / 1e21 - 1.0).abs() < 1e-6);
     assert!(predict(&json, Query::Loss(0.5), 0.95).expect_err("below the floor").to_string().contains("irreducible"));
-    for (what, group) in [(What::Overtraining, &["arch"][..]), (What::Pareto, &["arch"]), (What::Context, &["arch"])] {
+    for (what, group) in
+        [(What::Overtraining, &["arch"][..]), (What::Pareto(Some(15)), &["arch"]), (What::Context, &["arch"])]
+    {
         println!("{}", make(what, group, runs()).text());
     }
     let first = make(

@@ -56,7 +56,9 @@ pub struct MultiResult {
     pub rejected: usize,
 }
 
-/// Solves from every start and keeps the distinct minima.
+/// Solves from every start and keeps the distinct minima. The first start, which a person may have chosen,
+/// is always searched to the end; among equally good ends that of the earliest start is the best, so that
+/// parameters that could be exchanged stay where they were put.
 pub fn solve_many<P: Problem + ?Sized>(
     fit: &Fit<'_, P>,
     starts: &[Vec<f64>],
@@ -84,43 +86,48 @@ pub fn solve_many<P: Problem + ?Sized>(
     if candidates == 0 {
         return Err(FitError::NonFiniteStart { point: 0 });
     }
+    // Ends this close differ by rounding only.
+    let rounding = ranked.last().map_or(0.0, |worst| 1e-24 * worst.0);
     let finalists = diverse(ranked, effort.finalists);
     let rejected = candidates - finalists.len();
-    let mut ends: Vec<(f64, Vec<f64>, Outcome)> = finalists
+    let mut ends: Vec<(f64, usize, Vec<f64>, Outcome)> = finalists
         .par_iter()
-        .filter_map(|coordinates| {
+        .filter_map(|(index, coordinates)| {
             let solution = fit.search_from(&fit.reduced().outward(coordinates)).ok()?;
-            Some(finish(fit, solution))
+            let (objective, x, outcome) = finish(fit, solution);
+            Some((objective, *index, x, outcome))
         })
         .collect();
-    // A stable sort: among equals the first start stays first.
-    ends.sort_by(|a, b| a.0.total_cmp(&b.0));
+    ends.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    if let Some(lowest) = ends.first().map(|e| e.0) {
+        let equal = ends.iter().take_while(|e| e.0 <= lowest * (1.0 + 1e-9) + rounding).count();
+        ends[..equal].sort_by_key(|e| e.1);
+    }
+    let ends: Vec<(f64, Vec<f64>, Outcome)> = ends.into_iter().map(|(f, _, x, outcome)| (f, x, outcome)).collect();
     let minima = distinct(fit, &ends);
     let Some(first) = minima.first() else { return Err(FitError::NonFiniteStart { point: 0 }) };
     let best = result_at(fit, &first.parameters, first.outcome)?;
     Ok(MultiResult { best, minima, started: starts.len(), not_finite, rejected })
 }
 
-/// The best `count`, leaving out those that already ended at the same objective as a better one three
-/// times: they would be searched to the same end.
-fn diverse(ranked: Vec<(f64, usize, Vec<f64>)>, count: usize) -> Vec<Vec<f64>> {
-    let mut chosen: Vec<Vec<f64>> = Vec::new();
+/// The best `count` and the first start, leaving out those that already ended at the same objective as a
+/// better one three times: they would be searched to the same end.
+fn diverse(ranked: Vec<(f64, usize, Vec<f64>)>, count: usize) -> Vec<(usize, Vec<f64>)> {
+    let mut chosen: Vec<(usize, Vec<f64>)> = Vec::new();
     let (mut last, mut repeats) = (f64::NAN, 0);
-    for (objective, _, x) in ranked {
-        if chosen.len() >= count {
-            break;
-        }
-        repeats = if (objective - last).abs() <= 1e-9 * last.abs() { repeats + 1 } else { 0 };
+    for (objective, index, x) in ranked {
+        let same = (objective - last).abs() <= 1e-9 * last.abs();
+        repeats = if same { repeats + 1 } else { 0 };
         last = objective;
-        if repeats < 3 {
-            chosen.push(x);
+        if index == 0 || (chosen.len() < count && repeats < 3) {
+            chosen.push((index, x));
         }
     }
     chosen
 }
 
 /// Brings a robust fit to its true minimum.
-fn finish<P: Problem + ?Sized>(fit: &Fit<'_, P>, solution: crate::Solution) -> (f64, Vec<f64>, Outcome) {
+pub(crate) fn finish<P: Problem + ?Sized>(fit: &Fit<'_, P>, solution: crate::Solution) -> (f64, Vec<f64>, Outcome) {
     let (mut x, mut objective, mut outcome) = (solution.parameters, solution.objective, solution.outcome);
     if fit.options.loss != Loss::Squares && solution.at_bound.is_empty() {
         let reduced = fit.reduced();

@@ -110,14 +110,15 @@ impl<'a, P: Problem + ?Sized> State<'a, P> {
         self.held.clear();
         for j in 0..self.x.len() {
             let column = &self.weighted_jacobian[j * m..(j + 1) * m];
+            let length = norm(column);
             let mut gradient = dot(column, &self.weighted);
+            let mut cosine = gradient / norm(&self.jacobian[j * m..(j + 1) * m]) / total;
             if !gradient.is_finite() {
-                // Too large to be squared: the direction is all that counts there.
-                gradient = column.iter().zip(&self.weighted).map(|(a, b)| a * (b / total)).sum::<f64>();
-                gradient *= total.min(f64::MAX / gradient.abs().max(1.0));
+                // Too large to be multiplied: directions are all that counts there.
+                gradient = gradient.clamp(f64::MIN, f64::MAX);
+                cosine = column.iter().zip(&self.weighted).map(|(a, b)| (a / length) * (b / total)).sum();
             }
             self.gradient[j] = gradient;
-            let length = norm(column);
             self.scale[j] = self.scale[j].max(length);
             if self.bounds.is_some_and(|b| {
                 (self.x[j] <= b.lower[j] && gradient > 0.0) || (self.x[j] >= b.upper[j] && gradient < 0.0)
@@ -126,9 +127,8 @@ impl<'a, P: Problem + ?Sized> State<'a, P> {
                 continue;
             }
             self.free.push(j);
-            let plain = norm(&self.jacobian[j * m..(j + 1) * m]);
             if gradient != 0.0 && total > 0.0 {
-                self.gradient_cosine = self.gradient_cosine.max((gradient / plain / total).abs());
+                self.gradient_cosine = self.gradient_cosine.max(cosine.abs());
             }
         }
         true
@@ -274,6 +274,14 @@ pub fn minimize_from<P: Problem + ?Sized>(
     let outcome = match outcome {
         // At the limit of rounding the tests above cannot pass, though the point is stationary.
         Outcome::Stalled if state.gradient_cosine <= 1e-7 => Outcome::ConvergedObjective,
+        // The region shrank to nothing although the model still promises a descent: a wrong Jacobian, or a
+        // kink. Where the residuals are nothing but rounding, their direction is noise and says nothing.
+        Outcome::ConvergedStep
+            if state.gradient_cosine > 1e-3
+                && state.size > 100.0 * f64::EPSILON * scaled_norm(&state.scale, &state.x) =>
+        {
+            Outcome::Stalled
+        }
         other => other,
     };
     Ok(state.finish(outcome))

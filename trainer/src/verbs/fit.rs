@@ -4,7 +4,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use gradus_fit::laws::{loss_surface, timing};
 use gradus_fit::report::{CurveSettings, Request, TimingKind, TimingSettings, What, report};
 use gradus_fit::table::Table;
-use gradus_fit::{FitError, Loss, Parameter, plot};
+use gradus_fit::{FitError, Loss, Parameter, Transform, plot};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
@@ -38,15 +38,42 @@ pub struct Input {
     /// A column under another name, such as `val_loss=loss`.
     #[arg(long = "column", value_name = "NAME=OTHER", value_parser = pair)]
     columns: Vec<(String, String)>,
-    /// Level of the intervals.
-    #[arg(long, default_value_t = 0.95)]
-    level: f64,
-    /// Bootstrap refits, 0 for none.
-    #[arg(long, default_value_t = 1000)]
-    bootstrap: usize,
-    /// Seed of the bootstrap.
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
+    /// Level of the intervals [default: 0.95].
+    #[arg(long)]
+    level: Option<f64>,
+    /// Bootstrap refits, 0 for none [default: 1000].
+    #[arg(long)]
+    bootstrap: Option<usize>,
+    /// Seed of the bootstrap and of spread starts [default: 0].
+    #[arg(long)]
+    seed: Option<u64>,
+}
+
+impl Input {
+    /// Refuses options that the law has no use for: what is given and ignored misleads.
+    fn refuse_unused(&self, what: &What) -> Result<(), FitError> {
+        let (name, used): (&str, &[&str]) = match what {
+            What::LossSurface(_) => ("loss-surface", &["--weight", "--level", "--bootstrap", "--seed"]),
+            What::Isoflop(_) => ("isoflop", &["--weight", "--level", "--bootstrap", "--seed"]),
+            What::Curve(_) => ("curve", &["--weight", "--level", "--bootstrap", "--seed"]),
+            What::PowerLaw { .. } => ("power-law", &["--weight", "--level"]),
+            What::Overtraining => ("overtraining", &["--weight", "--level"]),
+            What::Context => ("context", &["--weight"]),
+            What::Pareto(_) => ("pareto", &["--level"]),
+            What::Timing(settings) => (settings.kind.name(), &["--weight"]),
+        };
+        for (option, given) in [
+            ("--weight", self.weight.is_some()),
+            ("--level", self.level.is_some()),
+            ("--bootstrap", self.bootstrap.is_some()),
+            ("--seed", self.seed.is_some()),
+        ] {
+            if given && !used.contains(&option) {
+                return Err(FitError::Data(format!("`gradus fit {name}` has no use for {option}: leave it out")));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Whether γ is fitted.
@@ -126,9 +153,16 @@ struct TimeArgs {
     /// CSV file with the models' shapes.
     #[arg(long, value_name = "FILE")]
     models: Option<PathBuf>,
-    /// Smallest batch used.
+    /// Smallest batch used; by default 8 for a step, as in the paper, else any.
     #[arg(long)]
     least_batch: Option<f64>,
+    /// Whether a cost a sequence is fitted; by default for a step only.
+    #[arg(long, value_name = "BOOL")]
+    per_sequence: Option<bool>,
+    /// Tokens over which a step's time was averaged: a Transformer's weights are charged once for all of
+    /// them, as in the published fits. 1 charges every step with its weights.
+    #[arg(long, default_value_t = 100.0)]
+    generated: f64,
 }
 
 #[derive(Debug, Subcommand)]
@@ -146,6 +180,9 @@ enum Subject {
         /// Form of the law.
         #[arg(long, value_enum, default_value_t = SurfaceForm::LogSumExp)]
         law: SurfaceForm,
+        /// So many starts spread over the published grid's box (from --seed), instead of its 8000 points.
+        #[arg(long)]
+        starts: Option<usize>,
     },
     /// IsoFLOP parabolas and the power laws of their optima.
     Isoflop {
@@ -186,6 +223,9 @@ enum Subject {
     Pareto {
         #[command(flatten)]
         input: Input,
+        /// Also the best run in each of so many bins a decade, and the laws of N and D along them.
+        #[arg(long)]
+        bins: Option<usize>,
     },
     /// Time to first token.
     Ttft(TimeArgs),
@@ -213,6 +253,18 @@ enum Subject {
         /// Starts tried, the given one first.
         #[arg(long, default_value_t = 64)]
         starts: usize,
+        /// Powers of ten below and above the given start over which the others are spread.
+        #[arg(long, default_value_t = 2.0)]
+        decades: f64,
+        /// Bounds, such as `b1=0:10`; either end may be left out.
+        #[arg(long, value_name = "NAME=LOW:HIGH", value_delimiter = ',', value_parser = bound)]
+        bound: Vec<(String, (f64, f64))>,
+        /// Parameters held at their start.
+        #[arg(long, value_name = "NAME", value_delimiter = ',')]
+        fix: Vec<String>,
+        /// Parameters searched by their logarithm, which keeps them above zero.
+        #[arg(long, value_name = "NAME", value_delimiter = ',')]
+        log: Vec<String>,
     },
 }
 
@@ -228,6 +280,49 @@ fn start(text: &str) -> Result<(String, f64), String> {
     Ok((name, value))
 }
 
+fn bound(text: &str) -> Result<(String, (f64, f64)), String> {
+    let (name, range) = pair(text)?;
+    let (low, high) =
+        range.split_once(':').ok_or_else(|| format!("`{range}`, the bounds of {name}, is not LOW:HIGH"))?;
+    let end = |text: &str, open: f64| match text.trim() {
+        "" => Ok(open),
+        number => number.parse().map_err(|_| format!("`{number}`, a bound of {name}, is not a number")),
+    };
+    Ok((name, (end(low, f64::NEG_INFINITY)?, end(high, f64::INFINITY)?)))
+}
+
+/// The parameters of a curve with their starts, bounds and transforms.
+fn curve_parameters(
+    starts: Vec<(String, f64)>,
+    bounds: Vec<(String, (f64, f64))>,
+    fixed: &[String],
+    logarithmic: &[String],
+) -> Result<Vec<Parameter>, FitError> {
+    let mut parameters: Vec<Parameter> = Vec::new();
+    for (name, start) in starts {
+        if parameters.iter().any(|p| p.name == name) {
+            return Err(FitError::Data(format!("--start gives `{name}` twice")));
+        }
+        parameters.push(Parameter::new(name, start));
+    }
+    let known: Vec<String> = parameters.iter().map(|p| p.name.clone()).collect();
+    let at = |flag: &str, name: &String| {
+        let place = known.iter().position(|k| k == name);
+        place.ok_or_else(|| FitError::Data(format!("{flag}: no parameter `{name}`; --start has {}", known.join(", "))))
+    };
+    for (name, (low, high)) in &bounds {
+        let j = at("--bound", name)?;
+        parameters[j] = parameters[j].clone().bounds(*low, *high);
+    }
+    for name in fixed {
+        parameters[at("--fix", name)?].fixed = true;
+    }
+    for name in logarithmic {
+        parameters[at("--log", name)?].transform = Transform::Log;
+    }
+    Ok(parameters)
+}
+
 fn positive(flag: &str, value: f64) -> Result<f64, FitError> {
     if value.is_finite() && value > 0.0 {
         return Ok(value);
@@ -238,23 +333,26 @@ fn positive(flag: &str, value: f64) -> Result<f64, FitError> {
 /// The law, its input, and what is asked of it.
 fn plan(law: Subject) -> Result<(What, Input), FitError> {
     Ok(match law {
-        Subject::LossSurface { input, gamma, huber, law } => {
+        Subject::LossSurface { input, gamma, huber, law, starts } => {
             let additive = law == SurfaceForm::Additive;
             if additive && gamma == Some(Gamma::Free) {
                 return Err(FitError::Data("--law additive has gamma 1: leave out --gamma free".into()));
             }
             let free_gamma = !additive && gamma != Some(Gamma::One);
             let huber_delta = positive("--huber", huber)?;
-            (What::LossSurface(loss_surface::Settings { huber_delta, free_gamma, ..Default::default() }), input)
+            let spread = starts.map(|count| (count, input.seed.unwrap_or(0)));
+            let settings = loss_surface::Settings { huber_delta, free_gamma, spread, ..Default::default() };
+            (What::LossSurface(settings), input)
         }
         Subject::Isoflop { input, from, to } => (What::Isoflop((from, to)), input),
         Subject::PowerLaw { input, x, y, offset } => (What::PowerLaw { x, y, offset }, input),
         Subject::Context { input } => (What::Context, input),
         Subject::Overtraining { input } => (What::Overtraining, input),
-        Subject::Pareto { input } => (What::Pareto, input),
+        Subject::Pareto { bins: Some(0), .. } => return Err(FitError::Data("--bins must be above zero".into())),
+        Subject::Pareto { input, bins } => (What::Pareto(bins), input),
         Subject::Ttft(args) => time(TimingKind::FirstToken, args)?,
         Subject::StepTime(args) => time(TimingKind::Step, args)?,
-        Subject::Curve { input, model, start, y, loss, scale, starts } => {
+        Subject::Curve { input, model, start, y, loss, scale, starts, decades, bound, fix, log } => {
             let scale = positive("--scale", scale)?;
             let loss = match loss {
                 CurveLoss::Linear => Loss::Squares,
@@ -263,8 +361,9 @@ fn plan(law: Subject) -> Result<(What, Input), FitError> {
                 CurveLoss::Cauchy => Loss::Cauchy(scale),
                 CurveLoss::Arctan => Loss::Arctan(scale),
             };
-            let parameters = start.into_iter().map(|(name, value)| Parameter::new(name, value)).collect();
-            let settings = CurveSettings { loss, starts: starts.max(1), ..CurveSettings::new(&model, parameters, &y) };
+            let parameters = curve_parameters(start, bound, &fix, &log)?;
+            let (starts, decades) = (starts.max(1), positive("--decades", decades)?);
+            let settings = CurveSettings { loss, starts, decades, ..CurveSettings::new(&model, parameters, &y) };
             (What::Curve(settings), input)
         }
     })
@@ -285,8 +384,15 @@ fn time(kind: TimingKind, args: TimeArgs) -> Result<(What, Input), FitError> {
         TimeResidual::Published => timing::Residual::SquaredHuber(1.0),
     };
     let models = args.models.as_deref().map(Table::read).transpose()?;
-    let least_batch = args.least_batch;
-    let settings = TimingSettings { roofline, residual, models, least_batch, ..TimingSettings::new(kind) };
+    let settings = TimingSettings {
+        roofline,
+        residual,
+        models,
+        least_batch: args.least_batch,
+        per_sequence: args.per_sequence,
+        generated: positive("--generated", args.generated)?,
+        ..TimingSettings::new(kind)
+    };
     Ok((What::Timing(settings), args.input))
 }
 
@@ -296,8 +402,13 @@ fn time(kind: TimingKind, args: TimeArgs) -> Result<(What, Input), FitError> {
 /// A file, column or value that is wrong, by name; a fit that cannot be made.
 pub fn run(args: FitArgs) -> Result<String, FitError> {
     let (what, input) = plan(args.what)?;
-    if !(input.level > 0.0 && input.level < 1.0) {
-        return Err(FitError::Data(format!("--level must lie between 0 and 1, not {}", input.level)));
+    input.refuse_unused(&what)?;
+    let level = input.level.unwrap_or(0.95);
+    if !(level > 0.0 && level < 1.0) {
+        return Err(FitError::Data(format!("--level must lie between 0 and 1, not {level}")));
+    }
+    if let Some(path) = &input.plot {
+        kind_of(path)?;
     }
     let mut table = Table::read(&input.file)?;
     table.rename(&input.columns)?;
@@ -309,9 +420,9 @@ pub fn run(args: FitArgs) -> Result<String, FitError> {
         group: input.group,
         weight: input.weight,
         condition: input.condition,
-        level: input.level,
-        bootstrap: input.bootstrap,
-        seed: input.seed,
+        level,
+        bootstrap: input.bootstrap.unwrap_or(1000),
+        seed: input.seed.unwrap_or(0),
     };
     let made = report(table, &request)?;
     if let Some(path) = &input.plot {
@@ -329,16 +440,35 @@ pub fn run(args: FitArgs) -> Result<String, FitError> {
     Ok(text)
 }
 
+/// How a plot is drawn.
+enum Picture {
+    Svg,
+    Png,
+}
+
+fn kind_of(path: &Path) -> Result<Picture, FitError> {
+    match path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase).as_deref() {
+        Some("svg") => Ok(Picture::Svg),
+        Some("png") => Ok(Picture::Png),
+        _ => Err(plot_error(path, "a plot is written as .svg or .png".into())),
+    }
+}
+
+fn plot_error(path: &Path, problem: String) -> FitError {
+    FitError::File { path: path.display().to_string(), problem }
+}
+
 /// Writes beside the path and renames, so that no half a file is ever there.
 fn draw(path: &Path, plots: &[plot::Plot]) -> Result<(), FitError> {
-    let failed = |problem: String| FitError::File { path: path.display().to_string(), problem };
-    let bytes = match path.extension().and_then(|e| e.to_str()) {
-        Some("svg") => plot::svg(plots).into_bytes(),
-        Some("png") => plot::png(plots)?,
-        _ => return Err(failed("a plot is written as .svg or .png".into())),
+    let bytes = match kind_of(path)? {
+        Picture::Svg => plot::svg(plots).into_bytes(),
+        Picture::Png => plot::png(plots)?,
     };
-    let partial = path.with_extension("partial");
-    std::fs::write(&partial, bytes)
-        .and_then(|()| std::fs::rename(&partial, path))
-        .map_err(|e| failed(format!("cannot be written: {e}")))
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    std::fs::write(&partial, bytes).and_then(|()| std::fs::rename(&partial, path)).map_err(|e| {
+        // Whatever was written of it is of no use; that it cannot be removed changes nothing.
+        let _ = std::fs::remove_file(&partial);
+        plot_error(path, format!("cannot be written: {e}"))
+    })
 }
