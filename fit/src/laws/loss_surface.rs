@@ -189,10 +189,11 @@ pub fn fit(
     let end = centred.outward(&found.best.parameters);
     let observed = centred.plain.ln_loss.clone();
     let plain_fit = Fit::new(&outside, settings.parameters(&end))?.options(settings.options()).observations(observed);
-    let (evaluations, iterations) = (found.best.residual_evaluations, found.best.iterations);
+    let FitResult { iterations, residual_evaluations, jacobian_evaluations, .. } = found.best;
     found.best = FitResult {
-        residual_evaluations: evaluations,
         iterations,
+        residual_evaluations,
+        jacobian_evaluations,
         ..result_at(&with_weights(plain_fit, weights)?, &end, found.best.outcome)?
     };
     Ok(found)

@@ -135,6 +135,7 @@ pub(super) fn section(table: &Table, request: &Request, _: &mut Vec<String>) -> 
     plot.add("fit", Mark::Line, 1, line);
     let mut residuals = Plot::new("Residuals", (&label, false), ("fit - data", false));
     residuals.add("", Mark::Dots, 0, x.iter().zip(&predicted).zip(&y).map(|((x, p), y)| (*x, p - y)).collect());
+    residuals.level(0.0);
     Ok(Section {
         group: Vec::new(),
         text,

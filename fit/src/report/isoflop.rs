@@ -115,7 +115,7 @@ pub(super) fn section(table: &Table, request: &Request, notes: &mut Vec<String>)
         "params": optimum_law_json(&fit.params, &mut exponents(|s| s.params.1), request.level),
         "tokens": optimum_law_json(&fit.tokens, &mut exponents(|s| s.tokens.1), request.level),
         "loss": optimum_law_json(&fit.loss, &mut exponents(|s| s.loss.1), request.level),
-        "flops_range": range_of(&fit.profiles),
+        "flops_range": range_of(fit.profiles.iter().filter(|p| !fit.left_out.contains(&p.budget))),
     });
     let profiles: Vec<Value> = fit
         .profiles
@@ -140,8 +140,8 @@ pub(super) fn section(table: &Table, request: &Request, notes: &mut Vec<String>)
 }
 
 /// Least and largest compute of the budgets.
-fn range_of(profiles: &[isoflop::Profile]) -> (f64, f64) {
-    profiles.iter().fold((f64::INFINITY, 0.0), |(l, h), p| (l.min(p.flops), h.max(p.flops)))
+fn range_of<'a>(profiles: impl Iterator<Item = &'a isoflop::Profile>) -> (f64, f64) {
+    profiles.fold((f64::INFINITY, 0.0), |(l, h), p| (l.min(p.flops), h.max(p.flops)))
 }
 
 fn text(fit: &Isoflop, samples: &[LawSample], request: &Request) -> String {
@@ -238,9 +238,10 @@ fn plots(fit: &Isoflop, runs: &[Run], level: f64) -> Vec<Plot> {
             group.iter().map(|r| (r.params, p.params.at(r.params) - r.loss)).collect(),
         );
     }
+    residuals.level(0.0);
     parabolas.add("optimum", Mark::Rings, 7, optima);
     let mut laws = Plot::new("Compute-optimal size and tokens", ("training FLOPs", true), ("number", true));
-    let (low, high) = range_of(&fit.profiles);
+    let (low, high) = range_of(fit.profiles.iter());
     let grid = spread(low / 2.0, high * 4.0, 50);
     for (colour, name, law, optimum) in [
         (0, "parameters N*", &fit.params, (|p| p.params.optimum) as fn(&isoflop::Profile) -> f64),

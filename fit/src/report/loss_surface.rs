@@ -134,7 +134,7 @@ fn plots(p: &[f64], params: &[f64], tokens: &[f64], losses: &[f64]) -> Vec<Plot>
     let (best, worst) = range(losses);
     for k in 0..6 {
         let level = best + (worst - best) * (f64::from(k) + 0.5) / 6.0;
-        let line: Vec<(f64, f64)> = spread(low / 1.5, high * 1.5, 80)
+        let line: Vec<(f64, f64)> = spread(low / 1.5, high * 1.5, 400)
             .into_iter()
             .filter_map(|n| Some((n, tokens_at(p, n, level)?)))
             .filter(|(_, d)| (least / 3.0..most * 3.0).contains(d))
@@ -147,6 +147,7 @@ fn plots(p: &[f64], params: &[f64], tokens: &[f64], losses: &[f64]) -> Vec<Plot>
         (losses[i], predicted - losses[i].ln())
     });
     residuals.add("", Mark::Dots, 0, points.collect());
+    residuals.level(0.0);
     vec![contours, residuals]
 }
 

@@ -1,8 +1,6 @@
 //! From a table to a report: text for people, JSON for programs, diagrams for both.
 //!
-//! JSON: `{"gradus_fit": 1, "what": …, "notes": [...], "groups": [{"group": {column: value}, "fit": {...}}]}`;
-//! a number that is infinite or unknown is `null`. The fields of `fit` are those of the law's type in
-//! [`crate::laws`], and what [`crate::predict`] reads is under `law`.
+//! The JSON is described in `docs/fit/json.md`, field by field.
 
 mod context;
 mod curve;
@@ -96,6 +94,8 @@ pub struct Section {
 pub struct Report {
     /// Name of the law, as on the command line.
     pub what: &'static str,
+    /// Level of the intervals.
+    pub level: f64,
     /// What was left out, repeated, or assumed.
     pub notes: Vec<String>,
     /// One a group.
@@ -114,7 +114,7 @@ impl Report {
                 json!({ "group": group, "fit": s.fit })
             })
             .collect();
-        json!({ "gradus_fit": 1, "what": self.what, "notes": self.notes, "groups": groups })
+        json!({ "gradus_fit": 1, "what": self.what, "level": self.level, "notes": self.notes, "groups": groups })
     }
 
     /// The text.
@@ -226,7 +226,8 @@ pub fn report(table: Table, request: &Request) -> Result<Report, FitError> {
     note_repeats(&table, columns, request.weight.as_ref(), &mut notes)?;
     if what == "pareto" {
         // Groups are compared with each other, so all of them make one section.
-        return Ok(Report { what, sections: vec![make(&table, request, &mut notes)?], notes });
+        let sections = vec![make(&table, request, &mut notes)?];
+        return Ok(Report { what, level: request.level, notes, sections });
     }
     let mut sections = Vec::new();
     for (group, rows) in table.group(&request.group)? {
@@ -240,5 +241,5 @@ pub fn report(table: Table, request: &Request) -> Result<Report, FitError> {
         sections.push(section);
     }
     notes.dedup();
-    Ok(Report { what, notes, sections })
+    Ok(Report { what, level: request.level, notes, sections })
 }

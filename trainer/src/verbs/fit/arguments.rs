@@ -1,57 +1,56 @@
-//! `gradus fit`: laws from tables of runs and times.
+//! The command line of `gradus fit`, and what it asks of the fitter.
 
 use clap::{Args, Subcommand, ValueEnum};
 use gradus_fit::laws::{loss_surface, timing};
-use gradus_fit::report::{CurveSettings, Request, TimingKind, TimingSettings, What, report};
+use gradus_fit::report::{CurveSettings, TimingKind, TimingSettings, What};
 use gradus_fit::table::Table;
-use gradus_fit::{FitError, Loss, Parameter, Transform, plot};
-use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use gradus_fit::{FitError, Loss, Parameter, Transform};
+use std::path::PathBuf;
 
 /// Fits a law to a CSV file.
 #[derive(Debug, Args)]
 pub struct FitArgs {
     #[command(subcommand)]
-    what: Subject,
+    pub(super) what: Subject,
 }
 
 /// What every law takes.
 #[derive(Debug, Args)]
 pub struct Input {
     /// CSV file with a header.
-    file: PathBuf,
+    pub(super) file: PathBuf,
     /// Print JSON instead of text.
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
     /// Draw to a file: `.svg` or `.png`.
     #[arg(long, value_name = "FILE")]
-    plot: Option<PathBuf>,
+    pub(super) plot: Option<PathBuf>,
     /// One fit for each combination of these columns' values.
     #[arg(long, value_name = "COLUMN,…", value_delimiter = ',')]
-    group: Vec<String>,
+    pub(super) group: Vec<String>,
     /// Rows to use, such as `selected == 1 and ctx >= 2048`.
     #[arg(long = "where", value_name = "CONDITION")]
-    condition: Option<String>,
+    pub(super) condition: Option<String>,
     /// Column of weights.
     #[arg(long, value_name = "COLUMN")]
-    weight: Option<String>,
+    pub(super) weight: Option<String>,
     /// A column under another name, such as `val_loss=loss`.
     #[arg(long = "column", value_name = "NAME=OTHER", value_parser = pair)]
-    columns: Vec<(String, String)>,
+    pub(super) columns: Vec<(String, String)>,
     /// Level of the intervals [default: 0.95].
     #[arg(long)]
-    level: Option<f64>,
+    pub(super) level: Option<f64>,
     /// Bootstrap refits, 0 for none [default: 1000].
     #[arg(long)]
-    bootstrap: Option<usize>,
+    pub(super) bootstrap: Option<usize>,
     /// Seed of the bootstrap and of spread starts [default: 0].
     #[arg(long)]
-    seed: Option<u64>,
+    pub(super) seed: Option<u64>,
 }
 
 impl Input {
     /// Refuses options that the law has no use for: what is given and ignored misleads.
-    fn refuse_unused(&self, what: &What) -> Result<(), FitError> {
+    pub(super) fn refuse_unused(&self, what: &What) -> Result<(), FitError> {
         let (name, used): (&str, &[&str]) = match what {
             What::LossSurface(_) => ("loss-surface", &["--weight", "--level", "--bootstrap", "--seed"]),
             What::Isoflop(_) => ("isoflop", &["--weight", "--level", "--bootstrap", "--seed"]),
@@ -78,7 +77,7 @@ impl Input {
 
 /// Whether γ is fitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Gamma {
+pub(super) enum Gamma {
     /// Fitted.
     Free,
     /// 1.
@@ -88,7 +87,7 @@ enum Gamma {
 
 /// Form of the loss surface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum SurfaceForm {
+pub(super) enum SurfaceForm {
     /// E + A·N^−α + B·D^−β.
     Additive,
     /// E + (A·N^−α + B·D^−β)^γ.
@@ -97,7 +96,7 @@ enum SurfaceForm {
 
 /// What is squared in a fit of times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum TimeResidual {
+pub(super) enum TimeResidual {
     /// Differences of logarithms.
     Log,
     /// Differences in milliseconds.
@@ -108,7 +107,7 @@ enum TimeResidual {
 
 /// How compute and memory time combine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum RooflineForm {
+pub(super) enum RooflineForm {
     /// FLOPs alone.
     Compute,
     /// Bytes alone.
@@ -123,7 +122,7 @@ enum RooflineForm {
 
 /// Robust losses of a curve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum CurveLoss {
+pub(super) enum CurveLoss {
     /// Least squares.
     Linear,
     /// Huber.
@@ -138,7 +137,7 @@ enum CurveLoss {
 
 /// Settings of a fit of times.
 #[derive(Debug, Args)]
-struct TimeArgs {
+pub(super) struct TimeArgs {
     #[command(flatten)]
     input: Input,
     /// What is squared.
@@ -166,7 +165,7 @@ struct TimeArgs {
 }
 
 #[derive(Debug, Subcommand)]
-enum Subject {
+pub(super) enum Subject {
     /// L(N, D) from parameters, tokens and losses.
     LossSurface {
         #[command(flatten)]
@@ -288,7 +287,8 @@ fn bound(text: &str) -> Result<(String, (f64, f64)), String> {
         "" => Ok(open),
         number => number.parse().map_err(|_| format!("`{number}`, a bound of {name}, is not a number")),
     };
-    Ok((name, (end(low, f64::NEG_INFINITY)?, end(high, f64::INFINITY)?)))
+    let ends = (end(low, f64::NEG_INFINITY)?, end(high, f64::INFINITY)?);
+    Ok((name, ends))
 }
 
 /// The parameters of a curve with their starts, bounds and transforms.
@@ -331,7 +331,7 @@ fn positive(flag: &str, value: f64) -> Result<f64, FitError> {
 }
 
 /// The law, its input, and what is asked of it.
-fn plan(law: Subject) -> Result<(What, Input), FitError> {
+pub(super) fn plan(law: Subject) -> Result<(What, Input), FitError> {
     Ok(match law {
         Subject::LossSurface { input, gamma, huber, law, starts } => {
             let additive = law == SurfaceForm::Additive;
@@ -394,81 +394,4 @@ fn time(kind: TimingKind, args: TimeArgs) -> Result<(What, Input), FitError> {
         ..TimingSettings::new(kind)
     };
     Ok((What::Timing(settings), args.input))
-}
-
-/// Runs the verb and returns what it says: everything is computed before anything is written.
-///
-/// # Errors
-/// A file, column or value that is wrong, by name; a fit that cannot be made.
-pub fn run(args: FitArgs) -> Result<String, FitError> {
-    let (what, input) = plan(args.what)?;
-    input.refuse_unused(&what)?;
-    let level = input.level.unwrap_or(0.95);
-    if !(level > 0.0 && level < 1.0) {
-        return Err(FitError::Data(format!("--level must lie between 0 and 1, not {level}")));
-    }
-    if let Some(path) = &input.plot {
-        kind_of(path)?;
-    }
-    let mut table = Table::read(&input.file)?;
-    table.rename(&input.columns)?;
-    if let Some(condition) = &input.condition {
-        table = table.filter(condition)?;
-    }
-    let request = Request {
-        what,
-        group: input.group,
-        weight: input.weight,
-        condition: input.condition,
-        level,
-        bootstrap: input.bootstrap.unwrap_or(1000),
-        seed: input.seed.unwrap_or(0),
-    };
-    let made = report(table, &request)?;
-    if let Some(path) = &input.plot {
-        draw(path, &made.plots())?;
-    }
-    if input.json {
-        return Ok(format!("{:#}\n", made.json()));
-    }
-    let mut text = made.text().to_string();
-    if std::io::stdout().is_terminal() {
-        for diagram in made.plots().iter().take(4) {
-            text.push_str(&format!("\n{}\n", plot::terminal(diagram, 72, 18)));
-        }
-    }
-    Ok(text)
-}
-
-/// How a plot is drawn.
-enum Picture {
-    Svg,
-    Png,
-}
-
-fn kind_of(path: &Path) -> Result<Picture, FitError> {
-    match path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase).as_deref() {
-        Some("svg") => Ok(Picture::Svg),
-        Some("png") => Ok(Picture::Png),
-        _ => Err(plot_error(path, "a plot is written as .svg or .png".into())),
-    }
-}
-
-fn plot_error(path: &Path, problem: String) -> FitError {
-    FitError::File { path: path.display().to_string(), problem }
-}
-
-/// Writes beside the path and renames, so that no half a file is ever there.
-fn draw(path: &Path, plots: &[plot::Plot]) -> Result<(), FitError> {
-    let bytes = match kind_of(path)? {
-        Picture::Svg => plot::svg(plots).into_bytes(),
-        Picture::Png => plot::png(plots)?,
-    };
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".partial");
-    std::fs::write(&partial, bytes).and_then(|()| std::fs::rename(&partial, path)).map_err(|e| {
-        // Whatever was written of it is of no use; that it cannot be removed changes nothing.
-        let _ = std::fs::remove_file(&partial);
-        plot_error(path, format!("cannot be written: {e}"))
-    })
 }
