@@ -25,7 +25,7 @@ from scipy.optimize import curve_fit, minimize
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 REFERENCE = pathlib.Path(os.environ.get("GRADUS_REFERENCE", ROOT.parent / "shared/reference"))
-SAMPLE = 24
+SAMPLE = 8
 
 
 def ours():

@@ -104,7 +104,8 @@ impl<'a, P: Problem + ?Sized> State<'a, P> {
         self.weighted.clone_from(&self.residuals);
         self.weighted_jacobian.clone_from(&self.jacobian);
         self.options.loss.rescale(self.options.robust_step, &mut self.weighted, &mut self.weighted_jacobian);
-        let total = norm(&self.influences());
+        let robust = self.options.loss != Loss::Squares;
+        let total = if robust { norm(&self.influences()) } else { norm(&self.residuals) };
         self.gradient_cosine = 0.0;
         self.free.clear();
         self.held.clear();
@@ -112,7 +113,8 @@ impl<'a, P: Problem + ?Sized> State<'a, P> {
             let column = &self.weighted_jacobian[j * m..(j + 1) * m];
             let length = norm(column);
             let mut gradient = dot(column, &self.weighted);
-            let mut cosine = gradient / norm(&self.jacobian[j * m..(j + 1) * m]) / total;
+            let plain = if robust { norm(&self.jacobian[j * m..(j + 1) * m]) } else { length };
+            let mut cosine = gradient / plain / total;
             if !gradient.is_finite() {
                 // Too large to be multiplied: directions are all that counts there.
                 gradient = gradient.clamp(f64::MIN, f64::MAX);
