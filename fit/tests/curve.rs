@@ -21,9 +21,15 @@ fn table(problem: &Nist) -> Table {
     Table::parse(&problem.name, &text).expect("a table")
 }
 
+/// Problems whose far start is known to defeat solvers, and one each of the other kinds. `GRADUS_ALL_CURVES`
+/// takes all 27, in half a minute.
+const CHOSEN: [&str; 11] =
+    ["MGH09", "MGH10", "MGH17", "BoxBOD", "Eckerle4", "Rat43", "Bennett5", "Misra1a", "Lanczos3", "Nelson", "Roszman1"];
+
 #[test]
 fn formulas_reach_the_certified_values_from_their_far_starts() {
-    for problem in problems() {
+    let all = std::env::var_os("GRADUS_ALL_CURVES").is_some();
+    for problem in problems().into_iter().filter(|p| all || CHOSEN.contains(&p.name.as_str())) {
         // `strd.rs` takes both starts, without what a report adds.
         for (index, start) in problem.starts.iter().enumerate().take(1) {
             let parameters: Vec<Parameter> =
