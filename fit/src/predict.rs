@@ -3,6 +3,7 @@
 
 use crate::FitError;
 use crate::laws::loss_surface::LossSurface;
+use crate::laws::optimum_law::wider;
 use crate::statistics::distribution::student_quantile;
 use serde_json::{Value, json};
 
@@ -99,32 +100,37 @@ struct Line {
     centre: f64,
     value: f64,
     exponent: f64,
-    covariance: Option<[f64; 4]>,
-    quantile: f64,
+    /// Covariances of (value at the centre, exponent), by columns, with the quantile of each: by the
+    /// scatter of the points about the line and, through optima, by the noise of the runs.
+    errors: Vec<([f64; 4], f64)>,
 }
 
 impl Line {
     fn read(law: &Value, level: f64) -> Result<Self, FitError> {
-        let covariance = law["covariance"].as_array().and_then(|list| {
-            let numbers: Option<Vec<f64>> = list.iter().map(Value::as_f64).collect();
-            numbers?.try_into().ok()
-        });
+        let error = |covariance: &str, freedom: &str| {
+            let numbers: Option<Vec<f64>> = law[covariance].as_array()?.iter().map(Value::as_f64).collect();
+            let freedom = law[freedom].as_u64().unwrap_or(0) as usize;
+            Some((numbers?.try_into().ok()?, student_quantile(0.5 + 0.5 * level, freedom)))
+        };
+        let mut errors = vec![error("covariance", "freedom")];
+        if !law["runs_covariance"].is_null() {
+            errors.push(error("runs_covariance", "runs_freedom"));
+        }
         Ok(Self {
             centre: number(law, "centre")?,
             value: number(law, "ln_value_at_centre")?,
             exponent: number(law, "exponent")?,
-            covariance,
-            quantile: student_quantile(0.5 + 0.5 * level, law["freedom"].as_u64().unwrap_or(0) as usize),
+            // A covariance that is not known makes the interval infinite.
+            errors: errors.into_iter().map(|e| e.unwrap_or(([f64::INFINITY; 4], 1.0))).collect(),
         })
     }
 
-    /// Half width of the interval of ln y at ln x.
+    /// Half width of the interval of ln y at ln x: the widest.
     fn half(&self, ln_x: f64) -> f64 {
         let dx = ln_x - self.centre;
-        match self.covariance {
-            Some([a, b, c, d]) => self.quantile * (a + (b + c) * dx + d * dx * dx).max(0.0).sqrt(),
-            None => f64::INFINITY,
-        }
+        self.errors.iter().fold(0.0, |widest, ([a, b, c, d], quantile)| {
+            wider(widest, quantile * (a + (b + c) * dx + d * dx * dx).max(0.0).sqrt())
+        })
     }
 
     fn forward(&self, x: f64) -> Estimate {
@@ -133,12 +139,36 @@ impl Line {
         Estimate { value: ln.exp(), low: (ln - half).exp(), high: (ln + half).exp() }
     }
 
-    /// x for a given y, its interval from that of y through the slope.
+    /// x for a given y. The interval holds every x at whose own interval y lies (Fieller's way), so it is
+    /// longer where the line is less sure, and unbounded where the exponent could be 0.
     fn inverse(&self, y: f64) -> Estimate {
-        let ln = (y.ln() - self.value) / self.exponent + self.centre;
-        let half = (self.half(ln) / self.exponent).abs();
-        Estimate { value: ln.exp(), low: (ln - half).exp(), high: (ln + half).exp() }
+        let middle = (y.ln() - self.value) / self.exponent + self.centre;
+        let outside = |ln_x: f64| (self.exponent * (ln_x - middle)).abs() > self.half(ln_x);
+        let end = |sign: f64| {
+            let mut step = 1e-6;
+            while !outside(middle + sign * step) {
+                step *= 2.0;
+                if step > 1e3 {
+                    return sign * f64::INFINITY;
+                }
+            }
+            let (mut inside, mut beyond) = (0.5 * step, step);
+            for _ in 0..60 {
+                let half = 0.5 * (inside + beyond);
+                if outside(middle + sign * half) { beyond = half } else { inside = half }
+            }
+            middle + sign * inside
+        };
+        Estimate { value: middle.exp(), low: end(-1.0).exp(), high: end(1.0).exp() }
     }
+}
+
+/// Says when a prediction leaves the runs the law was fitted to.
+fn beyond(range: &Value, value: f64, what: &str) -> Option<String> {
+    let (low, high) = (range[0].as_f64()?, range[1].as_f64()?);
+    // Budgets and sizes are chosen roughly; a little outside is inside.
+    let outside = value < low / 1.2 || value > high * 1.2;
+    outside.then(|| format!("{what} {value:.2e} lies outside the runs ({low:.2e} to {high:.2e}): an extrapolation"))
 }
 
 fn isoflop(law: &Value, query: Query, level: f64) -> Result<Values, FitError> {
@@ -161,7 +191,7 @@ fn isoflop(law: &Value, query: Query, level: f64) -> Result<Values, FitError> {
         ("tokens".to_string(), tokens.forward(compute.value)),
         ("loss".to_string(), loss.forward(compute.value)),
     ];
-    Ok((values, Vec::new()))
+    Ok((values, beyond(&law["flops_range"], compute.value, "compute").into_iter().collect()))
 }
 
 /// The surface's parameters with their covariance.
@@ -256,7 +286,7 @@ fn surface(law: &Value, query: Query, level: f64) -> Result<Values, FitError> {
             ("tokens".to_string(), exact(d)),
             ("loss".to_string(), surface.estimate(|p| loss_at(p, n, d))),
         ];
-        return Ok((values, vec!["compute counted as 6·N·D".into()]));
+        return Ok((values, notes(law, n, d)));
     }
     let at = move |p: &[f64]| -> f64 {
         let best_loss = |c: f64| {
@@ -286,7 +316,15 @@ fn surface(law: &Value, query: Query, level: f64) -> Result<Values, FitError> {
         ("tokens".to_string(), surface.estimate(tokens)),
         ("loss".to_string(), surface.estimate(|p| loss_at(p, params(p), tokens(p)))),
     ];
-    Ok((values, vec!["compute counted as 6·N·D".into()]))
+    let [n, d] = [params(&surface.parameters), tokens(&surface.parameters)];
+    Ok((values, notes(law, n, d)))
+}
+
+/// What a prediction of the surface assumes.
+fn notes(law: &Value, params: f64, tokens: f64) -> Vec<String> {
+    let ranges = [("params_range", params, "parameters"), ("tokens_range", tokens, "tokens")];
+    let outside = ranges.into_iter().filter_map(|(field, value, what)| beyond(&law[field], value, what));
+    std::iter::once("compute counted as 6·N·D".to_string()).chain(outside).collect()
 }
 
 /// The JSON of predictions.

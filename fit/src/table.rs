@@ -134,6 +134,23 @@ impl Table {
         }
     }
 
+    /// A column of weights: numbers not below zero, and not all zero.
+    pub fn weights(&self, column: &str) -> Result<Vec<f64>, FitError> {
+        let values = self.numbers(column)?;
+        if let Some(row) = values.iter().position(|v| *v < 0.0) {
+            return Err(self.cell_error(row, column, format!("a weight cannot be below zero, as {} is", values[row])));
+        }
+        if values.iter().all(|v| *v == 0.0) {
+            return Err(FitError::Data(format!("every weight in column `{column}` of {} is zero", self.path)));
+        }
+        Ok(values)
+    }
+
+    /// Names of the columns.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(String::as_str)
+    }
+
     /// The rows at these positions.
     pub fn take(&self, rows: &[usize]) -> Self {
         Self {
@@ -147,7 +164,7 @@ impl Table {
     /// The rows that meet a condition such as `arch == xlstm and ctx >= 2048`.
     pub fn filter(&self, condition: &str) -> Result<Self, FitError> {
         let mut keep: Vec<bool> = vec![true; self.len()];
-        for clause in condition.split(" and ") {
+        for clause in clauses(condition) {
             let (column, operator, wanted) = clause_of(clause)?;
             let cells = self.text(column)?;
             for (row, cell) in cells.iter().enumerate() {
@@ -246,6 +263,25 @@ fn finish(records: &mut Vec<(usize, Vec<String>)>, cells: &mut Vec<String>, cell
     }
 }
 
+/// Splits a condition at the word `and`, quoted text left alone.
+fn clauses(condition: &str) -> Vec<&str> {
+    let (mut parts, mut start, mut quote) = (Vec::new(), 0, None);
+    for (at, c) in condition.char_indices() {
+        match quote {
+            Some(open) if c == open => quote = None,
+            Some(_) => {}
+            None if c == '"' || c == '\'' => quote = Some(c),
+            None if at >= start && condition[at..].to_ascii_lowercase().starts_with(" and ") => {
+                parts.push(&condition[start..at]);
+                start = at + " and ".len();
+            }
+            None => {}
+        }
+    }
+    parts.push(&condition[start..]);
+    parts
+}
+
 const OPERATORS: [&str; 6] = ["==", "!=", "<=", ">=", "<", ">"];
 
 fn clause_of(clause: &str) -> Result<(&str, &'static str, &str), FitError> {
@@ -296,6 +332,8 @@ mod tests {
         let table = table();
         assert_eq!(table.numbers("n, all").expect("numbers"), [1.0, 2.0, 1.0]);
         assert_eq!(table.filter("arch == x and loss > 3").expect("rows").len(), 2);
+        let quoted = Table::parse("f", "name,n\nsalt and pepper,1\nsalt,2\n").expect("valid");
+        assert_eq!(quoted.filter("name == 'salt and pepper' AND n < 2").expect("rows").len(), 1);
         assert_eq!(table.group(&["arch".into()]).expect("groups").len(), 2);
         assert_eq!(table.repeats(&["loss", "n, all"]).expect("columns"), [(5, 2)]);
         let mut renamed = table.clone();
@@ -316,6 +354,10 @@ mod tests {
         {
             assert!(Table::parse("f", text).expect_err(text).to_string().contains(word), "{text}");
         }
+        let weighed = Table::parse("f", "a,b\n1,0\n-2,0\n").expect("valid");
+        let weights = |column: &str| weighed.weights(column).expect_err("wrong").to_string();
+        assert!(weights("a").contains("row 3, column `a`: a weight cannot be below zero"));
+        assert!(weights("b").contains("every weight in column `b`"));
         assert!(table().filter("loss ~ 3").expect_err("operator").to_string().contains("operators are"));
         assert!(table().filter("loss > 100").expect_err("none").to_string().contains("no row"));
         assert!(table().filter("arch > y").is_err());

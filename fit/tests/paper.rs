@@ -75,10 +75,11 @@ fn isoflop_optima_and_power_laws() {
             let fit = isoflop::fit(&isoflop_runs(&table, arch, ctx, doubled), range).expect("laws");
             let law = if laws.text(row, "y") == "n_params" { &fit.params } else { &fit.tokens };
             let what = format!("{arch} {ctx} {} {prefix}", laws.text(row, "y"));
-            close(law.exponent, laws.number(row, &format!("{prefix}_exp")), 2e-5, &what);
-            close(law.coefficient, laws.number(row, &format!("{prefix}_coef")), 1e-4, &what);
+            close(law.line.exponent, laws.number(row, &format!("{prefix}_exp")), 1e-5, &what);
+            // The value at one FLOP, 44 e-folds from the runs: 5e-7 of the exponent.
+            close(law.line.coefficient, laws.number(row, &format!("{prefix}_coef")), 2e-5, &what);
             if arch == "transformer" {
-                close(law.exponent, laws.number(row, "pub_exp"), 1e-5, &what);
+                close(law.line.exponent, laws.number(row, "pub_exp"), 1e-5, &what);
             }
         }
     }
@@ -119,9 +120,14 @@ fn tokenparam<'a>(table: &'a Rows, arch: &'a str) -> impl Iterator<Item = &'a Ve
 fn overtraining_slopes() {
     let (Some(table), Some(slopes)) = (read("runs.csv"), read("overtraining_slopes.csv")) else { return };
     for arch in ["transformer", "xlstm"] {
-        let runs: Vec<(f64, f64, f64)> = tokenparam(&table, arch)
+        let runs: Vec<overtraining::Run> = tokenparam(&table, arch)
             .filter(|r| table.text(r, "preset_ratio") != "extra" && table.text(r, "size") != "7B-long")
-            .map(|r| (table.number(r, "preset_ratio"), table.number(r, "flops_train"), table.number(r, "val_loss")))
+            .map(|r| overtraining::Run {
+                ratio: table.number(r, "preset_ratio"),
+                flops: table.number(r, "flops_train"),
+                loss: table.number(r, "val_loss"),
+                weight: 1.0,
+            })
             .collect();
         let (found, _) = overtraining::fit(&runs).expect("slopes");
         // The published Transformer slopes use the causal count, labelled `distill` there.
@@ -130,7 +136,9 @@ fn overtraining_slopes() {
         {
             let ratio = slopes.number(row, "token_param_ratio");
             let slope = found.iter().find(|s| s.ratio == ratio).expect("the ratio");
-            close(-slope.eta, slopes.number(row, "slope"), 1.2e-5, &format!("{arch} {ratio}"));
+            // Printed to six decimals.
+            let printed = slopes.number(row, "slope");
+            assert!((slope.eta + printed).abs() <= 1e-6, "{arch} {ratio}: {} is not {printed}", -slope.eta);
             close(slope.law.coefficient.ln(), slopes.number(row, "intercept"), 1e-5, &format!("{arch} {ratio}"));
             if slope.runs > 2 {
                 close(slope.eta_error.powi(2), slopes.number(row, "var_slope"), 1e-4, &format!("{arch} {ratio}"));
@@ -197,7 +205,8 @@ fn loss_surfaces_reach_the_published_objective() {
             found.started,
             started.elapsed()
         );
-        assert!(best.objective / 2.0 <= objective * (1.0 + 1e-6), "{arch}: {:e}", best.objective / 2.0);
+        // The published figures have seven digits.
+        assert!(best.objective / 2.0 <= objective * (1.0 + 3e-7), "{arch}: {:e}", best.objective / 2.0);
         assert!(best.outcome.converged());
         for (n, d) in points {
             let ours: f64 = loss_surface::LossSurface::ln_loss(n, d, &best.parameters);
@@ -205,6 +214,54 @@ fn loss_surfaces_reach_the_published_objective() {
             close(ours.exp(), theirs.exp(), 1e-3, arch);
         }
     }
+}
+
+#[test]
+fn the_headline_fits_do_not_depend_on_seed_or_threads() {
+    let Some(table) = read("runs.csv") else { return };
+    for (arch, objective) in [("transformer", 7.147456e-5), ("xlstm", 8.557079e-5)] {
+        let rows: Vec<_> = tokenparam(&table, arch).collect();
+        for seed in 0..8 {
+            let settings = loss_surface::Settings { spread: Some((200, seed)), ..Default::default() };
+            let found = surface(&table, &rows, &settings).best.objective / 2.0;
+            assert!(found <= objective * (1.0 + 3e-7), "{arch} from seed {seed}: {found:e}");
+        }
+        let settings = loss_surface::Settings { spread: Some((100, 1)), ..Default::default() };
+        let results: Vec<MultiResult> = [1, 2, 5]
+            .map(|threads| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+                pool.install(|| surface(&table, &rows, &settings))
+            })
+            .into();
+        assert_eq!(results[0], results[1]);
+        assert_eq!(results[0], results[2]);
+    }
+}
+
+#[test]
+fn compute_optimal_sizes_of_the_authors_table() {
+    let (Some(table), Some(optimal)) = (read("runs.csv"), read("compute_optimal_table.csv")) else { return };
+    let mut compared = 0;
+    for row in &optimal.rows {
+        let (arch, ctx) = (optimal.text(row, "arch"), optimal.text(row, "ctx"));
+        let range = if optimal.text(row, "law") == "4budgets" { FOUR } else { THREE };
+        let runs = isoflop_runs(&table, arch, ctx, true);
+        if runs.is_empty() {
+            continue;
+        }
+        let (flops, tokens, ratio) =
+            isoflop::fit(&runs, range).expect("laws").for_size(optimal.number(row, "n_params"));
+        let what = format!("{arch} {ctx} {}", optimal.text(row, "n_params"));
+        // Printed to three digits; the xLSTM rows rest on digitised losses.
+        let bound = if arch == "transformer" { 6e-3 } else { 2e-2 };
+        close(flops, optimal.number(row, "flops_opt"), bound, &what);
+        close(tokens, optimal.number(row, "tokens_opt"), bound, &what);
+        // Some have two digits.
+        close(ratio, optimal.number(row, "token_param_ratio"), 2e-2, &what);
+        compared += 1;
+    }
+    println!("{compared} rows of the table");
+    assert!(compared >= 8, "{compared}");
 }
 
 #[test]
@@ -244,6 +301,7 @@ fn loss_surfaces_of_other_sets_and_deltas_are_no_worse_than_published() {
                 vec![0.3, 0.6, 1.0],
             ],
             effort: Effort { screening: 20, finalists: 8 },
+            spread: None,
         };
         let found = surface(&table, &rows, &settings);
         let (ours, theirs) = (found.best.objective / 2.0, fits.number(row, "objective"));

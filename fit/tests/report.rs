@@ -161,7 +161,9 @@ fn the_papers_tables_are_reported_as_they_are() {
     let back = predict(&json, Query::Loss(compute[3].1.value), 0.95).expect("the compute");
     assert!((back[0].values[0].1.value / 1e21 - 1.0).abs() < 1e-6);
     assert!(predict(&json, Query::Loss(0.5), 0.95).expect_err("below the floor").to_string().contains("irreducible"));
-    for (what, group) in [(What::Overtraining, &["arch"][..]), (What::Pareto, &["arch"]), (What::Context, &["arch"])] {
+    for (what, group) in
+        [(What::Overtraining, &["arch"][..]), (What::Pareto(Some(15)), &["arch"]), (What::Context, &["arch"])]
+    {
         println!("{}", make(what, group, runs()).text());
     }
     let first = make(
@@ -185,4 +187,57 @@ fn the_papers_tables_are_reported_as_they_are() {
             println!("{}", plot::terminal(&plots[0], 70, 18));
         }
     }
+}
+
+/// Every key of a document that does not come from the data.
+fn keys(value: &serde_json::Value, found: &mut std::collections::BTreeSet<String>) {
+    match value {
+        serde_json::Value::Object(map) => {
+            for (key, inner) in map {
+                found.insert(key.clone());
+                if key != "group" {
+                    keys(inner, found);
+                }
+            }
+        }
+        serde_json::Value::Array(list) => list.iter().for_each(|inner| keys(inner, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_field_of_the_json_is_documented() {
+    let described = include_str!("../../docs/fit/json.md");
+    let mut found = std::collections::BTreeSet::new();
+    let mut see = |made: Report| keys(&made.json(), &mut found);
+    see(isoflop(&synthetic()).expect("a report"));
+    see(curve("a*exp(-b*x)", &[("a", 1.0), ("b", 0.1)], decay(20)).expect("a report"));
+    let runs = || Table::parse("runs.csv", &synthetic()).expect("valid");
+    let power = What::PowerLaw { x: "flops_train".into(), y: "val_loss".into(), offset: true };
+    see(report(runs(), &Request::new(power)).expect("a report"));
+    see(report(runs(), &Request::new(What::Pareto(Some(2)))).expect("a report"));
+    let mut surface = Request::new(What::LossSurface(Settings { spread: Some((10, 0)), ..Settings::default() }));
+    surface.bootstrap = 10;
+    see(report(runs(), &surface).expect("a report"));
+    let labelled = |column: &str, values: [&str; 2]| {
+        let text = synthetic();
+        let lines = text.lines().enumerate().flat_map(|(i, line)| match i {
+            0 => vec![format!("{line},{column}\n")],
+            _ => values.iter().map(|v| format!("{line},{v}\n")).collect(),
+        });
+        Table::parse("runs.csv", &lines.collect::<String>()).expect("valid")
+    };
+    see(report(labelled("ctx", ["2048", "8192"]), &Request::new(What::Context)).expect("a report"));
+    see(report(labelled("preset_ratio", ["22", "44"]), &Request::new(What::Overtraining)).expect("a report"));
+    let mut times = String::from("batch,prefill,ttft_ms,flops,bytes\n");
+    for i in 1..9 {
+        times.push_str(&format!("1,{i},{},{i}e12,1e9\n", f64::from(i) * 2.5 + 3.0 + 0.1 * f64::from(i * i % 5)));
+    }
+    let times = Table::parse("times.csv", &times).expect("valid");
+    let first = TimingSettings::new(TimingKind::FirstToken);
+    see(report(times, &Request::new(What::Timing(first))).expect("a report"));
+    let missing: Vec<&String> = found.iter().filter(|key| !described.contains(&format!("`{key}`"))).collect();
+    // Columns of a user's table, which `group` and an envelope's laws are named by, are no fields.
+    assert!(missing.iter().all(|key| *key == "arch"), "not in docs/fit/json.md: {missing:?}");
+    assert!(found.len() > 60, "{}", found.len());
 }

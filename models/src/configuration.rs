@@ -224,7 +224,7 @@ impl From<ModelConfiguration> for Written {
             feed_forward_dim: model.feed_forward_dim,
             norm_eps: Some(model.norm_eps),
             // Only where it is not the usual one: few files have it.
-            cell_eps: (xlstm && model.cell_eps != DEFAULT_CELL_EPS).then_some(model.cell_eps),
+            cell_eps: xlstm.then_some(model.cell_eps),
             rope_theta: (!xlstm).then_some(model.rope_theta),
             gate_soft_cap: xlstm.then_some(model.gate_soft_cap),
             output_logit_soft_cap: Some(match model.output_logit_soft_cap {

@@ -14,8 +14,13 @@ pub struct FitResult {
     pub parameters: Vec<f64>,
     /// Standard errors: 0 for a fixed parameter, infinite for one the data do not determine (JSON: null).
     pub standard_errors: Vec<f64>,
-    /// Indices of the free parameters, to which `information` refers.
+    /// Indices of the free parameters, to which `information`, `covariance` and `correlation` refer.
     pub free: Vec<usize>,
+    /// Covariance of the free parameters, by columns: infinite variances and unknown covariances (JSON:
+    /// null) where the data do not determine them.
+    pub covariance: Vec<f64>,
+    /// Their correlation likewise.
+    pub correlation: Vec<f64>,
     /// Σ C²ρ((r/C)²), the weighted residual sum of squares for plain least squares.
     pub objective: f64,
     /// Estimated variance of a residual of weight 1.
@@ -26,10 +31,11 @@ pub struct FitResult {
     pub points: usize,
     /// 1 − RSS/TSS, if the measured values are known.
     pub r_squared: Option<f64>,
-    /// Akaike's criterion for normal errors of unknown variance, up to a constant of the data.
-    pub aic: f64,
+    /// Akaike's criterion for normal errors of unknown variance, up to a constant of the data; none for a
+    /// robust loss, which maximises no such likelihood.
+    pub aic: Option<f64>,
     /// Bayes' criterion likewise.
-    pub bic: f64,
+    pub bic: Option<f64>,
     /// Rank, condition, undetermined combinations.
     pub information: Information,
     /// Names of parameters that ended on a bound.
@@ -74,7 +80,9 @@ impl FitResult {
         }
         let squares: f64 = solution.residuals.iter().map(|r| r * r).sum();
         let (count, used) = (points as f64, n as f64 + 1.0);
-        let deviance = count * (squares / count).ln();
+        let deviance = (fit.options.loss == Loss::Squares).then(|| count * (squares / count).ln());
+        let known = points > information.rank;
+        let (covariance, correlation) = covariances(&information, if known { variance } else { f64::INFINITY });
         Self {
             names: fit.parameters.iter().map(|p| p.name.clone()).collect(),
             standard_errors,
@@ -84,8 +92,10 @@ impl FitResult {
             unit,
             points,
             r_squared: r_squared(&fit.observations, &fit.roots, squares),
-            aic: deviance + 2.0 * used,
-            bic: deviance + used * count.ln(),
+            aic: deviance.map(|d| d + 2.0 * used),
+            bic: deviance.map(|d| d + used * count.ln()),
+            covariance,
+            correlation,
             information,
             at_bound: solution.at_bound.iter().map(|&k| fit.parameters[fit.free[k]].name.clone()).collect(),
             gradient_cosine: solution.gradient_cosine,
@@ -130,6 +140,28 @@ impl FitResult {
         }
         self.variance * sum
     }
+}
+
+/// Covariance and correlation, by columns, for a variance of the residuals.
+fn covariances(information: &Information, variance: f64) -> (Vec<f64>, Vec<f64>) {
+    let n = information.determined.len();
+    let (mut covariance, mut correlation) = (vec![f64::NAN; n * n], vec![f64::NAN; n * n]);
+    for j in 0..n {
+        for i in 0..n {
+            let determined = information.determined[i] && information.determined[j];
+            if variance.is_finite() && determined {
+                covariance[j * n + i] = variance * information.inverse[j * n + i];
+            } else if i == j {
+                covariance[j * n + i] = f64::INFINITY;
+            }
+            if i == j {
+                correlation[j * n + i] = 1.0;
+            } else if determined {
+                correlation[j * n + i] = information.correlation(i, j);
+            }
+        }
+    }
+    (covariance, correlation)
 }
 
 /// Variance of the residuals, and the rise of the objective at one standard error. For a robust loss the

@@ -23,7 +23,8 @@ pub struct Joint {
     pub by_compute_error: f64,
     /// Exponent of the context length.
     pub by_context: f64,
-    /// Its standard error.
+    /// Its standard error. As for every law through optima the larger of two: by the scatter of the optima
+    /// about the law, and by the noise of the runs.
     pub by_context_error: f64,
     /// The regression; columns 1, ln C and ln T about their means.
     pub regression: Linear,
@@ -85,34 +86,49 @@ pub fn fit(mut all: Vec<AtContext>) -> Result<Context, FitError> {
     }
     // Only budgets tried at every context, so that extrapolation of one does not pass for context.
     let shared = |p: &Profile| all.iter().all(|a| a.profiles.iter().any(|q| q.budget == p.budget));
-    let joint = |value: fn(&Profile) -> f64| {
-        let points: Vec<[f64; 3]> = all
+    let joint = |value: fn(&Profile) -> (f64, f64)| {
+        let points: Vec<Point> = all
             .iter()
             .flat_map(|a| {
-                a.profiles.iter().filter(|p| shared(p)).map(|p| [p.flops.ln(), a.context.ln(), value(p).ln()])
+                a.profiles.iter().filter(|p| shared(p)).map(|p| {
+                    let (value, ln_error) = value(p);
+                    Point { place: [p.flops.ln(), a.context.ln()], ln_value: value.ln(), ln_error }
+                })
             })
             .collect();
         regress(&points)
     };
+    const LN_10: f64 = std::f64::consts::LN_10;
     Ok(Context {
-        params: joint(|p| p.params.optimum),
-        tokens: joint(|p| p.tokens.optimum),
-        loss: joint(|p| p.params.loss),
+        params: joint(|p| (p.params.optimum, LN_10 * p.params.log_optimum_error)),
+        tokens: joint(|p| (p.tokens.optimum, LN_10 * p.tokens.log_optimum_error)),
+        loss: joint(|p| (p.params.loss, p.params.loss_error / p.params.loss)),
         changes,
     })
 }
 
-fn regress(points: &[[f64; 3]]) -> Option<Joint> {
-    let mean = |k: usize| points.iter().map(|p| p[k]).sum::<f64>() / points.len().max(1) as f64;
+/// An optimum: ln C and ln T, ln of its value, and the standard error of that by the noise of the runs.
+struct Point {
+    place: [f64; 2],
+    ln_value: f64,
+    ln_error: f64,
+}
+
+fn regress(points: &[Point]) -> Option<Joint> {
+    let mean = |k: usize| points.iter().map(|p| p.place[k]).sum::<f64>() / points.len().max(1) as f64;
     let centre = [mean(0), mean(1)];
-    let column = |k: usize| points.iter().map(|p| p[k] - centre[k]).collect::<Vec<f64>>();
-    let y: Vec<f64> = points.iter().map(|p| p[2]).collect();
-    let regression = Linear::fit(&[vec![1.0; y.len()], column(0), column(1)], &y, None).ok()?;
+    let column = |k: usize| points.iter().map(|p| p.place[k] - centre[k]).collect::<Vec<f64>>();
+    let y: Vec<f64> = points.iter().map(|p| p.ln_value).collect();
+    let columns = [vec![1.0; y.len()], column(0), column(1)];
+    let regression = Linear::fit(&columns, &y, None).ok()?;
+    let variances: Vec<f64> = points.iter().map(|p| p.ln_error * p.ln_error).collect();
+    let by_runs = regression.errors_from(&columns, &variances);
+    let error = |k: usize| regression.standard_errors[k].max(by_runs[k]);
     Some(Joint {
         by_compute: regression.coefficients[1],
-        by_compute_error: regression.standard_errors[1],
+        by_compute_error: error(1),
         by_context: regression.coefficients[2],
-        by_context_error: regression.standard_errors[2],
+        by_context_error: error(2),
         regression,
         centre,
     })

@@ -6,7 +6,8 @@
 //! C the mean of the runs'. Then ln N* = ln A + a·ln C and ln D* = ln B + b·ln C, unweighted over the
 //! budgets.
 
-use super::power_law::{PowerLaw, positive};
+use super::optimum_law::{Optimum, OptimumLaw};
+use super::power_law::positive;
 use crate::FitError;
 use crate::statistics::{Linear, Resample, enough, generator};
 use rand::Rng;
@@ -42,6 +43,8 @@ pub struct Parabola {
     pub log_optimum_error: f64,
     /// Loss at the minimum.
     pub loss: f64,
+    /// Its standard error.
+    pub loss_error: f64,
     /// Whether the minimum lies among the sizes tried.
     pub inside: bool,
 }
@@ -59,7 +62,7 @@ impl Parabola {
             return Err(FitError::Data(format!("the parabola opens downward (curvature {p2:.3e}): no optimum")));
         }
         let shift = -p1 / (2.0 * p2);
-        let error = regression.variance_at(&[0.0, -1.0 / (2.0 * p2), p1 / (2.0 * p2 * p2)]).sqrt();
+        let error = regression.variance_at(&Self::shift_gradient([p0, p1, p2])).sqrt();
         let (low, high) = logs.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), x| (l.min(*x), h.max(*x)));
         let log_optimum = centre + shift;
         Ok(Self {
@@ -67,6 +70,8 @@ impl Parabola {
             optimum: 10f64.powf(log_optimum),
             log_optimum_error: error,
             loss: p0 + 0.5 * p1 * shift,
+            // At the minimum the loss does not depend on where the minimum is.
+            loss_error: regression.variance_at(&[1.0, shift, shift * shift]).sqrt(),
             inside: low <= log_optimum && log_optimum <= high,
             regression,
         })
@@ -79,10 +84,54 @@ impl Parabola {
         c[0] + x * (c[1] + x * c[2])
     }
 
+    /// Derivatives of the minimum's place by the coefficients.
+    fn shift_gradient([_, p1, p2]: [f64; 3]) -> [f64; 3] {
+        [0.0, -1.0 / (2.0 * p2), p1 / (2.0 * p2 * p2)]
+    }
+
+    /// The size at the minimum as a point of a power law over compute, for runs of this variance.
+    fn optimum_at(&self, flops: f64, noise: Noise) -> Optimum {
+        let c = &self.regression.coefficients;
+        let form = self.regression.form(&Self::shift_gradient([c[0], c[1], c[2]]));
+        let variance = form * noise.variance * std::f64::consts::LN_10.powi(2);
+        Optimum { flops, value: self.optimum, variance, freedom: noise.freedom }
+    }
+
+    /// The loss at the minimum likewise.
+    fn loss_at(&self, flops: f64, noise: Noise) -> Optimum {
+        let shift = self.optimum.log10() - self.centre;
+        let variance = self.regression.form(&[1.0, shift, shift * shift]) * noise.variance / self.loss.powi(2);
+        Optimum { flops, value: self.loss, variance, freedom: noise.freedom }
+    }
+
     /// Coefficients p₂, p₁, p₀ about x = 0, as the paper states them.
     pub fn plain(&self) -> [f64; 3] {
         let (c, m) = (&self.regression.coefficients, self.centre);
         [c[2], c[1] - 2.0 * c[2] * m, c[0] - c[1] * m + c[2] * m * m]
+    }
+}
+
+/// Variance of a run's loss about its parabola, and the degrees of freedom it is known by.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Noise {
+    variance: f64,
+    freedom: f64,
+}
+
+impl Noise {
+    /// Fewer degrees of freedom than this say too little; then all budgets share one variance.
+    const LEAST: usize = 3;
+
+    fn of(parabolas: &[&Parabola]) -> Vec<Self> {
+        let total: usize = parabolas.iter().map(|p| p.regression.freedom).sum();
+        let squares: f64 = parabolas.iter().map(|p| p.regression.objective).sum();
+        let pooled = parabolas.iter().any(|p| p.regression.freedom < Self::LEAST);
+        let noise = |squares: f64, freedom: usize| Self {
+            variance: if freedom > 0 { squares / freedom as f64 } else { f64::INFINITY },
+            freedom: freedom as f64,
+        };
+        let own = |p: &&Parabola| noise(p.regression.objective, p.regression.freedom);
+        parabolas.iter().map(|p| if pooled { noise(squares, total) } else { own(p) }).collect()
     }
 }
 
@@ -109,11 +158,11 @@ pub struct Isoflop {
     /// Budgets left out of the laws.
     pub left_out: Vec<f64>,
     /// N*(C).
-    pub params: PowerLaw,
+    pub params: OptimumLaw,
     /// D*(C).
-    pub tokens: PowerLaw,
+    pub tokens: OptimumLaw,
     /// Loss at the optimum over C.
-    pub loss: PowerLaw,
+    pub loss: OptimumLaw,
 }
 
 /// Fits the profiles, and the laws over budgets within `range` (inclusive) of FLOPs.
@@ -170,12 +219,19 @@ pub fn laws(profiles: Vec<Profile>, range: (f64, f64)) -> Result<Isoflop, FitErr
             used.len()
         )));
     }
-    let take = |f: fn(&Profile) -> f64| used.iter().map(|p| f(p)).collect::<Vec<f64>>();
-    let flops = take(|p| p.flops);
+    let through = |over: fn(&Profile) -> &Parabola, optimum: fn(&Parabola, f64, Noise) -> Optimum| {
+        let all: Vec<&Parabola> = used.iter().map(|p| over(p)).collect();
+        let optima: Vec<Optimum> =
+            used.iter().zip(Noise::of(&all)).map(|(p, noise)| optimum(over(p), p.flops, noise)).collect();
+        let mut law = OptimumLaw::fit(&optima)?;
+        // A variance that budgets share is one variance, not one each.
+        law.runs_freedom = law.runs_freedom.min(all.iter().map(|p| p.regression.freedom).sum());
+        Ok::<_, FitError>(law)
+    };
     Ok(Isoflop {
-        params: PowerLaw::fit(&flops, &take(|p| p.params.optimum), None)?,
-        tokens: PowerLaw::fit(&flops, &take(|p| p.tokens.optimum), None)?,
-        loss: PowerLaw::fit(&flops, &take(|p| p.params.loss), None)?,
+        params: through(|p| &p.params, Parabola::optimum_at)?,
+        tokens: through(|p| &p.tokens, Parabola::optimum_at)?,
+        loss: through(|p| &p.params, Parabola::loss_at)?,
         left_out: profiles.iter().filter(|p| !inside(p)).map(|p| p.budget).collect(),
         profiles,
     })
@@ -236,7 +292,7 @@ pub fn bootstrap(
             }
         }
         let law = fit(&again, range).ok()?;
-        let pair = |l: &PowerLaw| (l.coefficient.ln(), l.exponent);
+        let pair = |l: &OptimumLaw| (l.line.coefficient.ln(), l.line.exponent);
         Some(LawSample { params: pair(&law.params), tokens: pair(&law.tokens), loss: pair(&law.loss) })
     });
     Ok(samples.collect::<Vec<_>>().into_iter().flatten().collect())

@@ -3,6 +3,7 @@
 pub mod context;
 pub mod isoflop;
 pub mod loss_surface;
+pub mod optimum_law;
 pub mod overtraining;
 pub mod pareto;
 pub mod power_law;

@@ -21,22 +21,36 @@ pub struct Slope {
     pub law: PowerLaw,
 }
 
-/// Fits one line a ratio to (ratio, FLOPs, loss), in rising order of the ratio. Ratios with one run are
+/// A run of the over-training grid.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Run {
+    /// Label of the ratio M.
+    pub ratio: f64,
+    /// Training FLOPs.
+    pub flops: f64,
+    /// Loss.
+    pub loss: f64,
+    /// Weight.
+    pub weight: f64,
+}
+
+/// Fits one line a ratio, in rising order of the ratio. Ratios with one run are
 /// left out and returned apart.
-pub fn fit(runs: &[(f64, f64, f64)]) -> Result<(Vec<Slope>, Vec<f64>), FitError> {
-    let mut ratios: Vec<f64> = runs.iter().map(|r| r.0).collect();
+pub fn fit(runs: &[Run]) -> Result<(Vec<Slope>, Vec<f64>), FitError> {
+    let mut ratios: Vec<f64> = runs.iter().map(|r| r.ratio).collect();
     ratios.sort_by(f64::total_cmp);
     ratios.dedup();
     let (mut slopes, mut alone) = (Vec::new(), Vec::new());
     for ratio in ratios {
-        let group: Vec<_> = runs.iter().filter(|r| r.0 == ratio).collect();
+        let group: Vec<_> = runs.iter().filter(|r| r.ratio == ratio && r.weight > 0.0).collect();
         if group.len() < 2 {
             alone.push(ratio);
             continue;
         }
-        let flops: Vec<f64> = group.iter().map(|r| r.1).collect();
-        let losses: Vec<f64> = group.iter().map(|r| r.2).collect();
-        let law = PowerLaw::fit(&flops, &losses, None)
+        let flops: Vec<f64> = group.iter().map(|r| r.flops).collect();
+        let losses: Vec<f64> = group.iter().map(|r| r.loss).collect();
+        let weights: Vec<f64> = group.iter().map(|r| r.weight).collect();
+        let law = PowerLaw::fit(&flops, &losses, Some(&weights))
             .map_err(|e| FitError::Data(format!("tokens per parameter {ratio}: {e}")))?;
         slopes.push(Slope { ratio, runs: group.len(), eta: -law.exponent, eta_error: law.exponent_error, law });
     }

@@ -64,6 +64,15 @@ impl PowerLaw {
         ((y.ln() - self.line.coefficients[0]) / self.exponent + self.centre).exp()
     }
 
+    /// The interval of the exponent.
+    pub fn exponent_interval(&self, level: f64) -> (f64, f64) {
+        let half = student_quantile(0.5 + 0.5 * level, self.line.freedom) * self.exponent_error;
+        if half.is_nan() {
+            return (f64::NEG_INFINITY, f64::INFINITY);
+        }
+        (self.exponent - half, self.exponent + half)
+    }
+
     /// The interval of the law (not of a new point) at x, at this level of confidence.
     pub fn interval(&self, x: f64, level: f64) -> (f64, f64) {
         let half = student_quantile(0.5 + 0.5 * level, self.line.freedom)

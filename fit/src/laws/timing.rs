@@ -42,6 +42,28 @@ pub enum Residual {
     SquaredHuber(f64),
 }
 
+impl std::fmt::Display for Roofline {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Compute => f.write_str("FLOPs/alpha + eps"),
+            Self::Memory => f.write_str("bytes/beta + eps"),
+            Self::Sum => f.write_str("FLOPs/alpha + bytes/beta + eps"),
+            Self::Max => f.write_str("the larger of FLOPs/alpha and bytes/beta, + eps"),
+            Self::SmoothMax(rho) => write!(f, "smooth maximum ({rho}/s) of FLOPs/alpha and bytes/beta, + eps"),
+        }
+    }
+}
+
+impl std::fmt::Display for Residual {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Logarithm => f.write_str("least squares of logarithms"),
+            Self::Milliseconds => f.write_str("least squares of milliseconds"),
+            Self::SquaredHuber(delta) => write!(f, "squares of Huber's function of milliseconds, delta {delta}"),
+        }
+    }
+}
+
 /// A measured time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Timing {

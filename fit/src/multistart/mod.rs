@@ -54,9 +54,13 @@ pub struct MultiResult {
     pub not_finite: usize,
     /// Starts given up after screening.
     pub rejected: usize,
+    /// Evaluations of the residuals by Levenberg-Marquardt, all starts together.
+    pub evaluations: usize,
 }
 
-/// Solves from every start and keeps the distinct minima.
+/// Solves from every start and keeps the distinct minima. The first start, which a person may have chosen,
+/// is always searched to the end; among equally good ends that of the earliest start is the best, so that
+/// parameters that could be exchanged stay where they were put.
 pub fn solve_many<P: Problem + ?Sized>(
     fit: &Fit<'_, P>,
     starts: &[Vec<f64>],
@@ -66,61 +70,101 @@ pub fn solve_many<P: Problem + ?Sized>(
         options: Options { max_evaluations: effort.screening, polish: false, ..fit.options.clone() },
         ..fit.clone()
     };
-    let screened: Vec<Option<(f64, Vec<f64>)>> = starts
+    let screened: Vec<Option<Screened>> = starts
         .par_iter()
         .map(|start| {
             let solution = short.search_from(start).ok()?;
-            Some((solution.objective, solution.parameters))
+            Some(Screened {
+                objective: solution.objective,
+                index: 0,
+                parameters: solution.parameters,
+                iterations: solution.iterations,
+                evaluations: [solution.residual_evaluations, solution.jacobian_evaluations],
+            })
         })
         .collect();
     let not_finite = screened.iter().filter(|s| s.is_none()).count();
-    let mut ranked: Vec<(f64, usize, Vec<f64>)> = screened
-        .into_iter()
-        .enumerate()
-        .filter_map(|(index, s)| s.map(|(objective, x)| (objective, index, x)))
-        .collect();
-    ranked.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    let mut ranked: Vec<Screened> =
+        screened.into_iter().enumerate().filter_map(|(index, s)| s.map(|s| Screened { index, ..s })).collect();
+    ranked.sort_by(|a, b| a.objective.total_cmp(&b.objective).then(a.index.cmp(&b.index)));
     let candidates = ranked.len();
     if candidates == 0 {
         return Err(FitError::NonFiniteStart { point: 0 });
     }
+    // Ends this close differ by rounding only.
+    let rounding = ranked.last().map_or(0.0, |worst| 1e-24 * worst.objective);
+    let mut evaluations: usize = ranked.iter().map(|s| s.evaluations[0]).sum();
     let finalists = diverse(ranked, effort.finalists);
     let rejected = candidates - finalists.len();
-    let mut ends: Vec<(f64, Vec<f64>, Outcome)> = finalists
+    let mut ends: Vec<End> = finalists
         .par_iter()
-        .filter_map(|coordinates| {
-            let solution = fit.search_from(&fit.reduced().outward(coordinates)).ok()?;
-            Some(finish(fit, solution))
+        .filter_map(|screened| {
+            let solution = fit.search_from(&fit.reduced().outward(&screened.parameters)).ok()?;
+            let [residuals, jacobians] = screened.evaluations;
+            let cost = [
+                screened.iterations + solution.iterations,
+                residuals + solution.residual_evaluations,
+                jacobians + solution.jacobian_evaluations,
+            ];
+            let (objective, coordinates, outcome) = finish(fit, solution);
+            Some(End { objective, index: screened.index, coordinates, outcome, cost })
         })
         .collect();
-    // A stable sort: among equals the first start stays first.
-    ends.sort_by(|a, b| a.0.total_cmp(&b.0));
+    evaluations += ends.iter().map(|e| e.cost[1]).sum::<usize>();
+    evaluations -= finalists.iter().map(|s| s.evaluations[0]).sum::<usize>();
+    ends.sort_by(|a, b| a.objective.total_cmp(&b.objective).then(a.index.cmp(&b.index)));
+    if let Some(lowest) = ends.first().map(|e| e.objective) {
+        let equal = ends.iter().take_while(|e| e.objective <= lowest * (1.0 + 1e-9) + rounding).count();
+        ends[..equal].sort_by_key(|e| e.index);
+    }
     let minima = distinct(fit, &ends);
     let Some(first) = minima.first() else { return Err(FitError::NonFiniteStart { point: 0 }) };
-    let best = result_at(fit, &first.parameters, first.outcome)?;
-    Ok(MultiResult { best, minima, started: starts.len(), not_finite, rejected })
+    let mut best = result_at(fit, &first.parameters, first.outcome)?;
+    if let Some(end) = ends.first() {
+        [best.iterations, best.residual_evaluations, best.jacobian_evaluations] = end.cost;
+    }
+    Ok(MultiResult { best, minima, started: starts.len(), not_finite, rejected, evaluations })
 }
 
-/// The best `count`, leaving out those that already ended at the same objective as a better one three
-/// times: they would be searched to the same end.
-fn diverse(ranked: Vec<(f64, usize, Vec<f64>)>, count: usize) -> Vec<Vec<f64>> {
-    let mut chosen: Vec<Vec<f64>> = Vec::new();
+/// A start after its short search.
+struct Screened {
+    objective: f64,
+    index: usize,
+    /// Coordinates of the free parameters.
+    parameters: Vec<f64>,
+    iterations: usize,
+    /// Of the residuals, of the Jacobian.
+    evaluations: [usize; 2],
+}
+
+/// Where a finalist ended.
+struct End {
+    objective: f64,
+    index: usize,
+    coordinates: Vec<f64>,
+    outcome: Outcome,
+    /// Iterations, evaluations of the residuals, of the Jacobian, the short search included.
+    cost: [usize; 3],
+}
+
+/// The best `count` and the first start, leaving out those that already ended at the same objective as a
+/// better one three times: they would be searched to the same end.
+fn diverse(ranked: Vec<Screened>, count: usize) -> Vec<Screened> {
+    let mut chosen: Vec<Screened> = Vec::new();
     let (mut last, mut repeats) = (f64::NAN, 0);
-    for (objective, _, x) in ranked {
-        if chosen.len() >= count {
-            break;
-        }
-        repeats = if (objective - last).abs() <= 1e-9 * last.abs() { repeats + 1 } else { 0 };
-        last = objective;
-        if repeats < 3 {
-            chosen.push(x);
+    for screened in ranked {
+        let same = (screened.objective - last).abs() <= 1e-9 * last.abs();
+        repeats = if same { repeats + 1 } else { 0 };
+        last = screened.objective;
+        if screened.index == 0 || (chosen.len() < count && repeats < 3) {
+            chosen.push(screened);
         }
     }
     chosen
 }
 
 /// Brings a robust fit to its true minimum.
-fn finish<P: Problem + ?Sized>(fit: &Fit<'_, P>, solution: crate::Solution) -> (f64, Vec<f64>, Outcome) {
+pub(crate) fn finish<P: Problem + ?Sized>(fit: &Fit<'_, P>, solution: crate::Solution) -> (f64, Vec<f64>, Outcome) {
     let (mut x, mut objective, mut outcome) = (solution.parameters, solution.objective, solution.outcome);
     if fit.options.loss != Loss::Squares && solution.at_bound.is_empty() {
         let reduced = fit.reduced();
@@ -136,10 +180,10 @@ fn finish<P: Problem + ?Sized>(fit: &Fit<'_, P>, solution: crate::Solution) -> (
 }
 
 /// Groups ends that agree in objective to 1e-6, and in parameters to a tenth of a percent of their size.
-fn distinct<P: Problem + ?Sized>(fit: &Fit<'_, P>, ends: &[(f64, Vec<f64>, Outcome)]) -> Vec<Minimum> {
+fn distinct<P: Problem + ?Sized>(fit: &Fit<'_, P>, ends: &[End]) -> Vec<Minimum> {
     let mut minima: Vec<Minimum> = Vec::new();
-    for (objective, x, outcome) in ends {
-        let parameters = fit.reduced().outward(x);
+    for End { objective, coordinates, outcome, .. } in ends {
+        let parameters = fit.reduced().outward(coordinates);
         let same = minima.iter_mut().find(|m| {
             (objective - m.objective).abs() <= 1e-6 * m.objective.abs()
                 && m.parameters.iter().zip(&parameters).all(|(a, b)| (a - b).abs() <= 1e-3 * (a.abs() + b.abs() + 1e-9))

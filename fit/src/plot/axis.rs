@@ -54,8 +54,13 @@ impl Axis {
 
     fn log_ticks(&self, count: usize) -> Vec<(f64, String)> {
         let decades = self.high - self.low;
-        let multiples: &[f64] = if decades < 0.7 {
-            &[1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]
+        if decades < 0.5 {
+            // Less than a factor of three: evenly spaced marks read better.
+            let (low, high) = (10f64.powf(self.low), 10f64.powf(self.high));
+            return Self { low, high, log: false }.ticks(count);
+        }
+        let multiples: &[f64] = if decades < 0.9 {
+            &[1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0]
         } else if decades < 1.6 {
             &[1.0, 2.0, 3.0, 5.0]
         } else if decades < 3.0 {
@@ -72,14 +77,10 @@ impl Axis {
             for m in multiples {
                 let value = m * 10f64.powi(power);
                 if (self.low..=self.high).contains(&value.log10()) {
-                    ticks.push((value, label(value, value)));
+                    // A tenth of the value: 1.5 is not 2.
+                    ticks.push((value, label(value, 0.1 * value)));
                 }
             }
-        }
-        if ticks.len() < 2 {
-            // Less than a factor of 1.2: linear marks read better.
-            let (low, high) = (10f64.powf(self.low), 10f64.powf(self.high));
-            return Self { low, high, log: false }.ticks(count);
         }
         ticks
     }
@@ -97,4 +98,26 @@ fn label(value: f64, step: f64) -> String {
     let digits = (-(step.abs().max(1e-12)).log10()).ceil().clamp(0.0, 6.0) as usize;
     let text = format!("{value:.*}", digits + usize::from(step < 1.0));
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_string() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_say_the_value_they_stand_at() {
+        for (low, high) in
+            [(2.1, 3.5), (0.9, 1.1), (1.2, 4.9), (0.004, 0.05), (1e8, 3e9), (3e18, 6e22), (7.0, 7.3), (0.3, 12.0)]
+        {
+            for log in [true, false] {
+                let axis = Axis::over([low, high].into_iter(), log);
+                let ticks = axis.ticks(6);
+                assert!((2..=16).contains(&ticks.len()), "{low} to {high}, log {log}: {ticks:?}");
+                for (value, label) in ticks {
+                    let shown: f64 = label.parse().expect("a number");
+                    assert!((shown - value).abs() <= 1e-6 * value.abs() + 1e-12 * high, "{label} stands at {value}");
+                }
+            }
+        }
+    }
 }

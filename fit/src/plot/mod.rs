@@ -70,6 +70,15 @@ impl Plot {
         }
     }
 
+    /// Adds a dashed level across all points, such as the zero of residuals. To be called after them.
+    pub fn level(&mut self, y: f64) {
+        let xs = self.series.iter().flat_map(|s| s.points.iter().map(|p| p.0));
+        let (low, high) = xs.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), x| (l.min(x), h.max(x)));
+        if low < high {
+            self.add("", Mark::Dashed, 7, vec![(low, y), (high, y)]);
+        }
+    }
+
     /// Adds a series.
     pub fn add(&mut self, name: &str, mark: Mark, colour: usize, points: Vec<(f64, f64)>) {
         self.series.push(Series { name: name.into(), mark, colour, points });

@@ -62,7 +62,10 @@ impl<M: Model> Problem for Automatic<M> {
             2 => columns::<M, 2>(&self.0, parameters, 0, jacobian),
             3 => columns::<M, 3>(&self.0, parameters, 0, jacobian),
             4 => columns::<M, 4>(&self.0, parameters, 0, jacobian),
-            5 | 6 => columns::<M, 6>(&self.0, parameters, 0, jacobian),
+            5 => columns::<M, 5>(&self.0, parameters, 0, jacobian),
+            6 => columns::<M, 6>(&self.0, parameters, 0, jacobian),
+            7 => columns::<M, 7>(&self.0, parameters, 0, jacobian),
+            9 => columns::<M, 9>(&self.0, parameters, 0, jacobian),
             n => {
                 for first in (0..n).step_by(8) {
                     columns::<M, 8>(&self.0, parameters, first, jacobian);
@@ -83,37 +86,48 @@ impl<M: Model> Problem for Automatic<M> {
     }
 
     fn curvature(&self, parameters: &[f64], multipliers: &[f64], hessian: &mut [f64]) {
-        /// Second derivatives are taken in blocks of this many directions.
-        const B: usize = 4;
-        let n = parameters.len();
-        hessian.fill(0.0);
-        for rows in (0..n).step_by(B) {
-            for across in (rows..n).step_by(B) {
-                let seeded: Vec<Dual<Dual<f64, B>, B>> = parameters
-                    .iter()
-                    .enumerate()
-                    .map(|(j, &p)| {
-                        let inner = if j < rows { Dual::lift(p) } else { Dual::variable(p, j - rows) };
-                        if j < across { Dual::lift(inner) } else { Dual::variable(inner, j - across) }
-                    })
-                    .collect();
-                for (point, &multiplier) in multipliers.iter().enumerate() {
-                    if multiplier == 0.0 {
-                        continue;
-                    }
-                    let residual = self.0.residual(point, &seeded);
-                    for (c, outer) in residual.derivative.iter().enumerate().take(n - across) {
-                        for (r, d) in outer.derivative.iter().enumerate().take(n - rows) {
-                            hessian[(across + c) * n + rows + r] += multiplier * d;
-                        }
+        // Blocks as wide as the problem where it is small: unused directions cost as much as used ones.
+        match parameters.len() {
+            0..=2 => second_derivatives::<M, 2>(&self.0, parameters, multipliers, hessian),
+            3 => second_derivatives::<M, 3>(&self.0, parameters, multipliers, hessian),
+            _ => second_derivatives::<M, 4>(&self.0, parameters, multipliers, hessian),
+        }
+    }
+}
+
+/// Σ multiplierᵢ·∇²residualᵢ, in blocks of B directions by B.
+fn second_derivatives<M: Model, const B: usize>(
+    model: &M,
+    parameters: &[f64],
+    multipliers: &[f64],
+    hessian: &mut [f64],
+) {
+    let n = parameters.len();
+    hessian.fill(0.0);
+    let mut seeded: Vec<Dual<Dual<f64, B>, B>> = Vec::with_capacity(n);
+    for rows in (0..n).step_by(B) {
+        for across in (rows..n).step_by(B) {
+            seeded.clear();
+            seeded.extend(parameters.iter().enumerate().map(|(j, &p)| {
+                let inner = if j < rows { Dual::lift(p) } else { Dual::variable(p, j - rows) };
+                if j < across { Dual::lift(inner) } else { Dual::variable(inner, j - across) }
+            }));
+            for (point, &multiplier) in multipliers.iter().enumerate() {
+                if multiplier == 0.0 {
+                    continue;
+                }
+                let residual = model.residual(point, &seeded);
+                for (c, outer) in residual.derivative.iter().enumerate().take(n - across) {
+                    for (r, d) in outer.derivative.iter().enumerate().take(n - rows) {
+                        hessian[(across + c) * n + rows + r] += multiplier * d;
                     }
                 }
             }
         }
-        for j in 0..n {
-            for i in 0..j {
-                hessian[i * n + j] = hessian[j * n + i];
-            }
+    }
+    for j in 0..n {
+        for i in 0..j {
+            hessian[i * n + j] = hessian[j * n + i];
         }
     }
 }

@@ -68,12 +68,19 @@ impl<R: Fn(&[f64], &mut [f64]) + Sync> Problem for FiniteDifferences<R> {
             let size = if parameters[j] == 0.0 { 1.0 } else { parameters[j].abs() };
             let wanted = parameters[j] + relative * size;
             let step = wanted - parameters[j];
-            column.fill(0.0);
-            for &(node, weight) in self.order.stencil() {
-                moved[j] = parameters[j] + node * step;
-                (self.residuals)(&moved, &mut residuals);
-                for (slot, r) in column.iter_mut().zip(&residuals) {
-                    *slot += weight * r / step;
+            // At the edge of where the model is defined only one side has values.
+            let forward = DifferenceOrder::Forward.stencil();
+            for (stencil, step) in [(self.order.stencil(), step), (forward, step), (forward, -step)] {
+                column.fill(0.0);
+                for &(node, weight) in stencil {
+                    moved[j] = parameters[j] + node * step;
+                    (self.residuals)(&moved, &mut residuals);
+                    for (slot, r) in column.iter_mut().zip(&residuals) {
+                        *slot += weight * r / step;
+                    }
+                }
+                if column.iter().all(|v| v.is_finite()) {
+                    break;
                 }
             }
             moved[j] = parameters[j];

@@ -3,7 +3,7 @@
 use super::{Request, Section, What, weights, with_error};
 use crate::FitError;
 use crate::expression::{Curve, Expression};
-use crate::fit::{Fit, Parameter};
+use crate::fit::{Fit, FitResult, Parameter};
 use crate::multistart::{Effort, around, solve_many};
 use crate::plot::{Mark, Plot};
 use crate::problem::{Automatic, Model};
@@ -84,12 +84,12 @@ pub(super) fn section(table: &Table, request: &Request, _: &mut Vec<String>) -> 
                            "profile": intervals[j], "bootstrap": studentised }));
     }
     text.push_str(&format!(
-        "objective {:.10e}, {} points, R² {}, AIC {:.2}, BIC {:.2}\n{} after {} steps, {} evaluations; rank {} of {}, condition {:.1e}\n",
+        "objective {:.10e}, {} points, R² {}, AIC {}, BIC {}\n{} after {} steps, {} evaluations; rank {} of {}, condition {:.1e}\n",
         best.objective,
         best.points,
         best.r_squared.map_or("unknown".into(), |r| format!("{r:.6}")),
-        best.aic,
-        best.bic,
+        best.aic.map_or("none (robust loss)".into(), |a| format!("{a:.2}")),
+        best.bic.map_or("none".into(), |b| format!("{b:.2}")),
         best.outcome,
         best.iterations,
         best.residual_evaluations,
@@ -97,6 +97,9 @@ pub(super) fn section(table: &Table, request: &Request, _: &mut Vec<String>) -> 
         best.free.len(),
         best.information.condition
     ));
+    for (a, b, correlation) in strong_correlations(best) {
+        text.push_str(&format!("correlation of {a} and {b}: {correlation:.4}\n"));
+    }
     if let Some(refits) = refits.as_ref().filter(|r| r.failed > 0) {
         text.push_str(&format!(
             "{} of {} bootstrap refits did not converge and are left out\n",
@@ -132,6 +135,7 @@ pub(super) fn section(table: &Table, request: &Request, _: &mut Vec<String>) -> 
     plot.add("fit", Mark::Line, 1, line);
     let mut residuals = Plot::new("Residuals", (&label, false), ("fit - data", false));
     residuals.add("", Mark::Dots, 0, x.iter().zip(&predicted).zip(&y).map(|((x, p), y)| (*x, p - y)).collect());
+    residuals.level(0.0);
     Ok(Section {
         group: Vec::new(),
         text,
@@ -139,4 +143,19 @@ pub(super) fn section(table: &Table, request: &Request, _: &mut Vec<String>) -> 
                      "minima": found.minima.iter().take(10).collect::<Vec<_>>(), "undetermined": undetermined }),
         plots: vec![plot, residuals],
     })
+}
+
+/// Pairs of parameters whose correlation is above 0.95 in size: their errors are not independent.
+fn strong_correlations(best: &FitResult) -> Vec<(&str, &str, f64)> {
+    let n = best.free.len();
+    let mut pairs = Vec::new();
+    for j in 0..n {
+        for i in 0..j {
+            let value = best.correlation[j * n + i];
+            if value.abs() > 0.95 {
+                pairs.push((best.names[best.free[i]].as_str(), best.names[best.free[j]].as_str(), value));
+            }
+        }
+    }
+    pairs
 }

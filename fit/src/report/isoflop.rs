@@ -3,6 +3,7 @@
 use super::{Request, Section, What, quantity, weights, with_error};
 use crate::FitError;
 use crate::laws::isoflop::{self, Isoflop, LawSample, Run};
+use crate::laws::optimum_law::OptimumLaw;
 use crate::laws::power_law::PowerLaw;
 use crate::plot::{Mark, Plot};
 use crate::statistics::{Interval, Resample, distribution::sample_quantile};
@@ -60,56 +61,36 @@ fn clusters(flops: &[f64]) -> Vec<f64> {
     labels
 }
 
-/// A law's (ln coefficient, exponent) in every resampled set of runs.
-pub(super) type Pairs = Vec<(f64, f64)>;
-
-/// What a prediction needs of a power law. The line through the optima knows nothing of how far off each optimum is: where
-/// there are resampled runs, the covariance is theirs, and `freedom` what the parabolas leave of the runs.
-pub(super) fn law_json(law: &PowerLaw, samples: Option<(Pairs, usize)>, level: f64) -> Value {
+/// What a prediction needs of a power law: the line in logarithms about its centre.
+pub(super) fn law_json(law: &PowerLaw, level: f64) -> Value {
     let variance = if law.line.freedom > 0 { law.line.objective / law.line.freedom as f64 } else { f64::INFINITY };
-    let line: Vec<f64> = law.line.inverse.iter().map(|v| v * variance).collect();
-    let (covariance, freedom, bootstrap) = match samples {
-        Some((pairs, freedom)) => {
-            let mut exponents: Vec<f64> = pairs.iter().map(|pair| pair.1).collect();
-            (covariance_at(&pairs, law.centre), freedom, Some(interval(&mut exponents, level)))
-        }
-        None => (line, law.line.freedom, None),
-    };
+    let covariance: Vec<f64> = law.line.inverse.iter().map(|v| v * variance).collect();
+    let (low, high) = law.exponent_interval(level);
     json!({
         "coefficient": law.coefficient,
         "exponent": law.exponent,
         "exponent_error": law.exponent_error,
+        "exponent_interval": Interval { low, high },
         "ln_coefficient_error": law.ln_coefficient_error,
         "r_squared": law.line.r_squared,
-        "freedom": freedom,
+        "freedom": law.line.freedom,
         "centre": law.centre,
         "ln_value_at_centre": law.line.coefficients[0],
         "covariance": covariance,
-        "exponent_bootstrap": bootstrap,
     })
 }
 
-/// The covariance of (ln value at `centre`, exponent) over resampled sets of runs.
-fn covariance_at(pairs: &[(f64, f64)], centre: f64) -> Vec<f64> {
-    let points: Vec<(f64, f64)> = pairs.iter().map(|(c, p)| (c + p * centre, *p)).collect();
-    let count = points.len() as f64;
-    let mean = points.iter().fold((0.0, 0.0), |m, p| (m.0 + p.0 / count, m.1 + p.1 / count));
-    let sum = points.iter().fold([0.0; 3], |[a, b, d], p| {
-        let (x, y) = (p.0 - mean.0, p.1 - mean.1);
-        [a + x * x, b + x * y, d + y * y]
-    });
-    let [a, b, d] = sum.map(|s| s / (count - 1.0).max(1.0));
-    vec![a, b, b, d]
-}
-
-/// The interval of a law at `flops`: from resampled runs where there are any, else from the line through the optima alone.
-fn law_interval(law: &PowerLaw, pairs: &[(f64, f64)], flops: f64, level: f64) -> (f64, f64) {
-    if pairs.is_empty() {
-        return law.interval(flops, level);
-    }
-    let mut values: Vec<f64> = pairs.iter().map(|(c, p)| c + p * flops.ln()).collect();
-    let found = interval(&mut values, level);
-    (found.low.exp(), found.high.exp())
+/// The same through optima: with the covariance that the noise of the runs gives, and the spread of the
+/// exponent over resampled runs.
+fn optimum_law_json(law: &OptimumLaw, exponents: &mut [f64], level: f64) -> Value {
+    let mut value = law_json(&law.line, level);
+    let (low, high) = law.exponent_interval(level);
+    value["exponent_interval"] = json!(Interval { low, high });
+    value["exponent_error"] = json!(law.exponent_error());
+    value["runs_covariance"] = json!(law.runs_covariance);
+    value["runs_freedom"] = json!(law.runs_freedom);
+    value["exponent_bootstrap"] = json!((!exponents.is_empty()).then(|| interval(exponents, level)));
+    value
 }
 
 fn interval(values: &mut [f64], level: f64) -> Interval {
@@ -129,13 +110,12 @@ pub(super) fn section(table: &Table, request: &Request, notes: &mut Vec<String>)
     } else {
         Vec::new()
     };
-    let freedom = runs.len().saturating_sub(3 * fit.profiles.len());
-    let pairs =
-        |f: fn(&LawSample) -> (f64, f64)| (!samples.is_empty()).then(|| (samples.iter().map(f).collect(), freedom));
+    let exponents = |f: fn(&LawSample) -> f64| samples.iter().map(f).collect::<Vec<f64>>();
     let law = json!({
-        "params": law_json(&fit.params, pairs(|s| s.params), request.level),
-        "tokens": law_json(&fit.tokens, pairs(|s| s.tokens), request.level),
-        "loss": law_json(&fit.loss, pairs(|s| s.loss), request.level),
+        "params": optimum_law_json(&fit.params, &mut exponents(|s| s.params.1), request.level),
+        "tokens": optimum_law_json(&fit.tokens, &mut exponents(|s| s.tokens.1), request.level),
+        "loss": optimum_law_json(&fit.loss, &mut exponents(|s| s.loss.1), request.level),
+        "flops_range": range_of(fit.profiles.iter().filter(|p| !fit.left_out.contains(&p.budget))),
     });
     let profiles: Vec<Value> = fit
         .profiles
@@ -144,7 +124,7 @@ pub(super) fn section(table: &Table, request: &Request, notes: &mut Vec<String>)
             let parabola = |q: &isoflop::Parabola| {
                 let [a, b, c] = q.plain();
                 json!({ "a": a, "b": b, "c": c, "optimum": q.optimum, "log10_optimum_error": q.log_optimum_error,
-                        "loss": q.loss, "inside": q.inside, "r_squared": q.regression.r_squared })
+                        "loss": q.loss, "loss_error": q.loss_error, "inside": q.inside, "r_squared": q.regression.r_squared })
             };
             json!({ "budget": p.budget, "flops_mean": p.flops, "runs": p.runs,
                     "used": !fit.left_out.contains(&p.budget),
@@ -155,8 +135,13 @@ pub(super) fn section(table: &Table, request: &Request, notes: &mut Vec<String>)
         group: Vec::new(),
         text: text(&fit, &samples, request),
         fit: json!({ "law": law, "profiles": profiles, "left_out": fit.left_out }),
-        plots: plots(&fit, &runs, &samples, request.level),
+        plots: plots(&fit, &runs, request.level),
     })
+}
+
+/// Least and largest compute of the budgets.
+fn range_of<'a>(profiles: impl Iterator<Item = &'a isoflop::Profile>) -> (f64, f64) {
+    profiles.fold((f64::INFINITY, 0.0), |(l, h), p| (l.min(p.flops), h.max(p.flops)))
 }
 
 fn text(fit: &Isoflop, samples: &[LawSample], request: &Request) -> String {
@@ -183,23 +168,29 @@ fn text(fit: &Isoflop, samples: &[LawSample], request: &Request) -> String {
         ("D*", &fit.tokens, |s| s.tokens.1),
         ("loss", &fit.loss, |s| s.loss.1),
     ] {
+        let (low, high) = law.exponent_interval(request.level);
         out.push_str(&format!(
-            "{name:>4} = {:.6} · C^({})   R² {:.6}",
-            law.coefficient,
-            with_error(law.exponent, law.exponent_error),
-            law.line.r_squared
+            "{name:>4} = {:.6} · C^({})   {level:.0} %: {low:.4} to {high:.4}   R² {:.6}",
+            law.line.coefficient,
+            with_error(law.exponent(), law.exponent_error()),
+            law.line.line.r_squared
         ));
         if !samples.is_empty() {
             let i = interval(&mut samples.iter().map(pick).collect::<Vec<f64>>(), request.level);
-            out.push_str(&format!("   bootstrap of runs, {level:.0} %: {:.4} to {:.4}", i.low, i.high));
+            out.push_str(&format!("   by resampled runs alone: {:.4} to {:.4}", i.low, i.high));
         }
         out.push('\n');
     }
+    out.push_str(
+        "Errors are the larger of what the noise of the runs and the scatter of the optima about the law give.\n",
+    );
+    if fit.params.line.line.freedom == 0 {
+        out.push_str("Two budgets leave nothing to judge the laws by: their errors are not known.\n");
+    }
     if let Some(largest) = fit.profiles.iter().rev().find(|p| !fit.left_out.contains(&p.budget)) {
         let c = largest.budget;
-        let pairs = |f: fn(&LawSample) -> (f64, f64)| samples.iter().map(f).collect::<Pairs>();
-        let (n0, n1) = law_interval(&fit.params, &pairs(|s| s.params), c, request.level);
-        let (d0, d1) = law_interval(&fit.tokens, &pairs(|s| s.tokens), c, request.level);
+        let (n0, n1) = fit.params.interval(c, request.level);
+        let (d0, d1) = fit.tokens.interval(c, request.level);
         out.push_str(&format!(
             "At {c:.0e} FLOPs train {} parameters on {} tokens; {level:.0} %: {} to {}, {} to {}.\n",
             quantity(fit.params.at(c)),
@@ -224,7 +215,7 @@ fn text(fit: &Isoflop, samples: &[LawSample], request: &Request) -> String {
     out
 }
 
-fn plots(fit: &Isoflop, runs: &[Run], samples: &[LawSample], level: f64) -> Vec<Plot> {
+fn plots(fit: &Isoflop, runs: &[Run], level: f64) -> Vec<Plot> {
     let mut parabolas = Plot::new("IsoFLOP profiles", ("parameters", true), ("loss (nats/token)", false));
     let mut residuals = Plot::new("Residuals", ("parameters", true), ("parabola - loss", false));
     let mut optima = Vec::new();
@@ -247,23 +238,22 @@ fn plots(fit: &Isoflop, runs: &[Run], samples: &[LawSample], level: f64) -> Vec<
             group.iter().map(|r| (r.params, p.params.at(r.params) - r.loss)).collect(),
         );
     }
+    residuals.level(0.0);
     parabolas.add("optimum", Mark::Rings, 7, optima);
     let mut laws = Plot::new("Compute-optimal size and tokens", ("training FLOPs", true), ("number", true));
-    let flops: Vec<f64> = fit.profiles.iter().map(|p| p.flops).collect();
-    let (low, high) = flops.iter().fold((f64::INFINITY, 0.0_f64), |(l, h), c| (l.min(*c), h.max(*c)));
+    let (low, high) = range_of(fit.profiles.iter());
     let grid = spread(low / 2.0, high * 4.0, 50);
-    let pairs = |f: fn(&LawSample) -> (f64, f64)| samples.iter().map(f).collect::<Pairs>();
-    for (colour, name, law, pairs, optimum) in [
-        (0, "parameters N*", &fit.params, pairs(|s| s.params), (|p| p.params.optimum) as fn(&isoflop::Profile) -> f64),
-        (1, "tokens D*", &fit.tokens, pairs(|s| s.tokens), |p| p.tokens.optimum),
+    for (colour, name, law, optimum) in [
+        (0, "parameters N*", &fit.params, (|p| p.params.optimum) as fn(&isoflop::Profile) -> f64),
+        (1, "tokens D*", &fit.tokens, |p| p.tokens.optimum),
     ] {
-        laws.add(name, Mark::Rings, colour, fit.profiles.iter().map(|p| (p.flops, optimum(p))).collect());
-        laws.add("", Mark::Line, colour, grid.iter().map(|c| (*c, law.at(*c))).collect());
-        let mut band: Vec<(f64, f64)> = grid.iter().map(|c| (*c, law_interval(law, &pairs, *c, level).0)).collect();
-        band.extend(grid.iter().rev().map(|c| (*c, law_interval(law, &pairs, *c, level).1)));
-        if band.iter().all(|p| p.1.is_finite() && p.1 > 0.0) && law.line.freedom > 1 {
+        let mut band: Vec<(f64, f64)> = grid.iter().map(|c| (*c, law.interval(*c, level).0)).collect();
+        band.extend(grid.iter().rev().map(|c| (*c, law.interval(*c, level).1)));
+        if band.iter().all(|p| p.1.is_finite() && p.1 > 0.0) {
             laws.add("", Mark::Band, colour, band);
         }
+        laws.add(name, Mark::Rings, colour, fit.profiles.iter().map(|p| (p.flops, optimum(p))).collect());
+        laws.add("", Mark::Line, colour, grid.iter().map(|c| (*c, law.at(*c))).collect());
     }
     vec![parabolas, laws, residuals]
 }

@@ -5,6 +5,8 @@ use super::{Request, Section, What, weights, with_error};
 use crate::FitError;
 use crate::laws::loss_surface::{self, LossSurface, NAMES, Settings};
 use crate::plot::{Mark, Plot};
+use crate::statistics::distribution::sample_quantile;
+use crate::statistics::{Interval, MIN_POINTS};
 use crate::table::Table;
 use serde_json::json;
 
@@ -26,8 +28,37 @@ pub(super) fn section(table: &Table, request: &Request, notes: &mut Vec<String>)
         "L(N, D) = e^e + (e^a·N^−alpha + e^b·D^−beta)^gamma, {} runs, Huber delta {}\n",
         best.points, settings.huber_delta
     );
+    let refits = if request.bootstrap > 0 && best.points >= MIN_POINTS {
+        let runs = [&params[..], &tokens, &losses];
+        let weights = request.weight.as_ref().map(|_| &weights[..]);
+        loss_surface::bootstrap(runs, weights, &settings, best, request.bootstrap, request.seed)?
+    } else {
+        Vec::new()
+    };
+    let spread_of = |quantity: &dyn Fn(&[f64]) -> f64| -> Option<Interval> {
+        let mut values: Vec<f64> = refits.iter().map(|r| quantity(r)).collect();
+        let tail = 0.5 - 0.5 * request.level;
+        let mut at = |probability| sample_quantile(&mut values, probability);
+        (!refits.is_empty()).then(|| Interval { low: at(tail), high: at(1.0 - tail) })
+    };
+    let intervals: Vec<Option<Interval>> = (0..6).map(|j| spread_of(&|r| r[j])).collect();
+    let level = 100.0 * request.level;
     for (j, name) in NAMES.iter().enumerate() {
-        text.push_str(&format!("{name:>6} = {}\n", with_error(p[j], best.standard_errors[j])));
+        text.push_str(&format!("{name:>6} = {}", with_error(p[j], best.standard_errors[j])));
+        if let Some(i) = intervals[j].filter(|_| best.free.contains(&j)) {
+            text.push_str(&format!("   resampled runs, {level:.0} %: {:.4} to {:.4}", i.low, i.high));
+        }
+        text.push('\n');
+    }
+    if !refits.is_empty() && refits.len() < request.bootstrap {
+        text.push_str(&format!(
+            "{} of {} refits did not converge\n",
+            request.bootstrap - refits.len(),
+            request.bootstrap
+        ));
+    }
+    if request.bootstrap > 0 && best.points < MIN_POINTS {
+        text.push_str(&format!("no bootstrap: {} runs, it needs {MIN_POINTS}\n", best.points));
     }
     text.push_str(&format!(
         "E = {:.4}, A = {:.4e}, B = {:.4e}\nsummed Huber loss {:.6e}; {}; rank {} of {}, condition {:.1e}\n",
@@ -52,7 +83,7 @@ pub(super) fn section(table: &Table, request: &Request, notes: &mut Vec<String>)
         text.push_str(&format!("NOT DETERMINED by these runs: {combination}\n"));
     }
     let mut relative: Vec<f64> = best.residuals.iter().map(|r| r.abs()).collect();
-    let median = crate::statistics::distribution::sample_quantile(&mut relative, 0.5);
+    let median = sample_quantile(&mut relative, 0.5);
     text.push_str(&format!(
         "residuals: median {:.3} %, largest {:.3} % of the loss\n",
         100.0 * median,
@@ -62,6 +93,13 @@ pub(super) fn section(table: &Table, request: &Request, notes: &mut Vec<String>)
     text.push_str(&format!(
         "Along the frontier of this law N* grows as C^{kappa:.4} and D* as C^{slope:.4} (for C = 6·N·D).\n"
     ));
+    let exponent = spread_of(&|r| allocation(r).0);
+    if let Some(i) = exponent {
+        text.push_str(&format!(
+            "The first of these exponents over resampled runs, {level:.0} %: {:.4} to {:.4}.\n",
+            i.low, i.high
+        ));
+    }
     let covariance: Vec<f64> = best.information.inverse.iter().map(|v| v * best.variance).collect();
     let law = json!({
         "parameters": p, "names": NAMES, "free": best.free, "covariance": covariance,
@@ -72,6 +110,7 @@ pub(super) fn section(table: &Table, request: &Request, notes: &mut Vec<String>)
         group: Vec::new(),
         text,
         fit: json!({ "law": law, "objective": best.objective / 2.0, "huber_delta": settings.huber_delta,
+                     "bootstrap": { "refits": refits.len(), "parameters": intervals, "params_exponent": exponent },
                      "result": best, "minima": found.minima.iter().take(10).collect::<Vec<_>>(),
                      "started": found.started, "rejected": found.rejected }),
         plots: plots(p, &params, &tokens, &losses),
@@ -95,7 +134,7 @@ fn plots(p: &[f64], params: &[f64], tokens: &[f64], losses: &[f64]) -> Vec<Plot>
     let (best, worst) = range(losses);
     for k in 0..6 {
         let level = best + (worst - best) * (f64::from(k) + 0.5) / 6.0;
-        let line: Vec<(f64, f64)> = spread(low / 1.5, high * 1.5, 80)
+        let line: Vec<(f64, f64)> = spread(low / 1.5, high * 1.5, 400)
             .into_iter()
             .filter_map(|n| Some((n, tokens_at(p, n, level)?)))
             .filter(|(_, d)| (least / 3.0..most * 3.0).contains(d))
@@ -108,6 +147,7 @@ fn plots(p: &[f64], params: &[f64], tokens: &[f64], losses: &[f64]) -> Vec<Plot>
         (losses[i], predicted - losses[i].ln())
     });
     residuals.add("", Mark::Dots, 0, points.collect());
+    residuals.level(0.0);
     vec![contours, residuals]
 }
 

@@ -1,8 +1,6 @@
 //! From a table to a report: text for people, JSON for programs, diagrams for both.
 //!
-//! JSON: `{"gradus_fit": 1, "what": …, "notes": [...], "groups": [{"group": {column: value}, "fit": {...}}]}`;
-//! a number that is infinite or unknown is `null`. The fields of `fit` are those of the law's type in
-//! [`crate::laws`], and what [`crate::predict`] reads is under `law`.
+//! The JSON is described in `docs/fit/json.md`, field by field.
 
 mod context;
 mod curve;
@@ -44,8 +42,8 @@ pub enum What {
     Context,
     /// Slopes at each ratio of tokens to parameters.
     Overtraining,
-    /// Hull of loss over compute.
-    Pareto,
+    /// Hull of loss over compute, and with bins a decade the lower envelope too.
+    Pareto(Option<usize>),
     /// Time to first token or per step.
     Timing(TimingSettings),
     /// Any formula.
@@ -96,6 +94,8 @@ pub struct Section {
 pub struct Report {
     /// Name of the law, as on the command line.
     pub what: &'static str,
+    /// Level of the intervals.
+    pub level: f64,
     /// What was left out, repeated, or assumed.
     pub notes: Vec<String>,
     /// One a group.
@@ -114,7 +114,7 @@ impl Report {
                 json!({ "group": group, "fit": s.fit })
             })
             .collect();
-        json!({ "gradus_fit": 1, "what": self.what, "notes": self.notes, "groups": groups })
+        json!({ "gradus_fit": 1, "what": self.what, "level": self.level, "notes": self.notes, "groups": groups })
     }
 
     /// The text.
@@ -191,7 +191,7 @@ fn note_repeats(
 
 fn weights(table: &Table, request: &Request) -> Result<Vec<f64>, FitError> {
     match &request.weight {
-        Some(column) => table.numbers(column),
+        Some(column) => table.weights(column),
         None => Ok(vec![1.0; table.len()]),
     }
 }
@@ -214,18 +214,20 @@ pub fn report(table: Table, request: &Request) -> Result<Report, FitError> {
             ("context", "isoflop", &["n_params", "n_tokens", "flops_train", "val_loss", "ctx"], context::section)
         }
         What::Overtraining => ("overtraining", "tokenparam", &["flops_train", "val_loss"], overtraining::section),
-        What::Pareto => ("pareto", "tokenparam", &[], pareto::section),
+        What::Pareto(_) => ("pareto", "tokenparam", &["flops_train", "val_loss"], pareto::section),
         What::PowerLaw { .. } => ("power-law", "", &[], power_law::section),
         What::Timing(settings) => (settings.kind.name(), "", &[], timing::section),
         What::Curve(_) => ("curve", "", &[], curve::section),
     };
     let table = if set.is_empty() { table } else { default_rows(table, request, set, &mut notes)? };
-    if !columns.is_empty() {
-        note_repeats(&table, columns, request.weight.as_ref(), &mut notes)?;
-    }
+    // Where a law has no columns of its own, rows repeat others if they do in every column.
+    let every: Vec<&str> = table.names().collect();
+    let columns = if columns.is_empty() { &every[..] } else { columns };
+    note_repeats(&table, columns, request.weight.as_ref(), &mut notes)?;
     if what == "pareto" {
         // Groups are compared with each other, so all of them make one section.
-        return Ok(Report { what, sections: vec![make(&table, request, &mut notes)?], notes });
+        let sections = vec![make(&table, request, &mut notes)?];
+        return Ok(Report { what, level: request.level, notes, sections });
     }
     let mut sections = Vec::new();
     for (group, rows) in table.group(&request.group)? {
@@ -239,5 +241,5 @@ pub fn report(table: Table, request: &Request) -> Result<Report, FitError> {
         sections.push(section);
     }
     notes.dedup();
-    Ok(Report { what, notes, sections })
+    Ok(Report { what, level: request.level, notes, sections })
 }

@@ -2,7 +2,7 @@
 
 use super::{Request, Section};
 use crate::FitError;
-use crate::laws::overtraining;
+use crate::laws::overtraining::{self, Run};
 use crate::plot::{Mark, Plot};
 use crate::table::Table;
 use serde_json::{Value, json};
@@ -24,14 +24,16 @@ pub(super) fn section(table: &Table, request: &Request, notes: &mut Vec<String>)
     let table = table.take(&rows);
     let (ratios, flops, losses) =
         (table.numbers("preset_ratio")?, table.positive("flops_train")?, table.positive("val_loss")?);
-    let runs: Vec<(f64, f64, f64)> = (0..table.len()).map(|i| (ratios[i], flops[i], losses[i])).collect();
+    let weights = super::weights(&table, request)?;
+    let run = |i: usize| Run { ratio: ratios[i], flops: flops[i], loss: losses[i], weight: weights[i] };
+    let runs: Vec<Run> = (0..table.len()).map(run).collect();
     let (slopes, alone) = overtraining::fit(&runs)?;
     let mut text = String::from("tokens/parameter  runs      eta   ± (1 s.e.)\n");
     let mut plot = Plot::new("Over-training", ("training FLOPs", true), ("loss (nats/token)", true));
     for (colour, s) in slopes.iter().enumerate() {
         let error = if s.eta_error.is_finite() { format!("{:.5}", s.eta_error) } else { "two points".into() };
         text.push_str(&format!("{:>16} {:>5}  {:.5}   {error}\n", s.ratio, s.runs, s.eta));
-        let group: Vec<(f64, f64)> = runs.iter().filter(|r| r.0 == s.ratio).map(|r| (r.1, r.2)).collect();
+        let group: Vec<(f64, f64)> = runs.iter().filter(|r| r.ratio == s.ratio).map(|r| (r.flops, r.loss)).collect();
         plot.add("", Mark::Line, colour, group.iter().map(|g| (g.0, s.law.at(g.0))).collect());
         plot.add(&format!("M = {}, eta {:.4}", s.ratio, s.eta), Mark::Dots, colour, group);
     }
@@ -56,7 +58,7 @@ pub(super) fn section(table: &Table, request: &Request, notes: &mut Vec<String>)
         .iter()
         .map(|s| {
             json!({ "ratio": s.ratio, "runs": s.runs, "eta": s.eta, "eta_error": s.eta_error,
-                         "law": super::isoflop::law_json(&s.law, None, request.level) })
+                         "law": super::isoflop::law_json(&s.law, request.level) })
         })
         .collect();
     Ok(Section { group: Vec::new(), text, fit: json!({ "law": law, "alone": alone }), plots: vec![plot] })

@@ -1,6 +1,6 @@
 //! Frontiers of loss over compute.
 
-use super::{Request, Section};
+use super::{Request, Section, What, with_error};
 use crate::FitError;
 use crate::laws::pareto::{self, Space};
 use crate::laws::power_law::PowerLaw;
@@ -27,10 +27,17 @@ pub(super) fn section(table: &Table, request: &Request, _: &mut Vec<String>) -> 
         }
         let (flops, losses): (Vec<f64>, Vec<f64>) = hull.iter().copied().unzip();
         let through = PowerLaw::fit(&flops, &losses, None).ok();
-        plot.add(&name, Mark::Dots, colour, points);
+        plot.add(&name, Mark::Dots, colour, points.clone());
         plot.add("", Mark::Line, colour, hull.clone());
-        law.push(json!({ "name": name, "hull": hull,
-            "loss_law": through.map(|l| super::isoflop::law_json(&l, None, request.level)) }));
+        let envelope = match &request.what {
+            What::Pareto(Some(bins)) => Some(envelope(&rows, &points, *bins, request.level, &mut text)?),
+            _ => None,
+        };
+        if let Some(found) = &envelope {
+            plot.add(&format!("{name}, envelope"), Mark::Rings, colour, found.1.clone());
+        }
+        law.push(json!({ "name": name, "hull": hull, "envelope": envelope.map(|e| e.0),
+            "loss_law": through.map(|l| super::isoflop::law_json(&l, request.level)) }));
         hulls.push((name, hull));
     }
     let mut ratios: Vec<Value> = Vec::new();
@@ -47,4 +54,33 @@ pub(super) fn section(table: &Table, request: &Request, _: &mut Vec<String>) -> 
         }
     }
     Ok(Section { group: Vec::new(), text, fit: json!({ "law": law, "ratios": ratios }), plots: vec![plot] })
+}
+
+/// The best run in each of so many bins a decade, and the power laws of size and tokens along them.
+fn envelope(
+    rows: &Table,
+    points: &[(f64, f64)],
+    bins: usize,
+    level: f64,
+    text: &mut String,
+) -> Result<(Value, Vec<(f64, f64)>), FitError> {
+    let low = points.iter().fold(f64::INFINITY, |s, p| s.min(p.0));
+    let best = pareto::envelope(points, low, f64::INFINITY, bins);
+    text.push_str(&format!("  lower envelope, {bins} bins a decade: {} runs\n", best.len()));
+    let flops: Vec<f64> = best.iter().map(|p| p.0).collect();
+    let mut laws = serde_json::Map::new();
+    for (column, name) in [("n_params", "N"), ("n_tokens", "D")] {
+        if !rows.has(column) {
+            continue;
+        }
+        let values = rows.positive(column)?;
+        let along: Option<Vec<f64>> =
+            best.iter().map(|p| points.iter().position(|q| q == p).map(|i| values[i])).collect();
+        // Two runs or more at different compute; else there is no law to give.
+        let Some(law) = along.and_then(|y| PowerLaw::fit(&flops, &y, None).ok()) else { continue };
+        let exponent = with_error(law.exponent, law.exponent_error);
+        text.push_str(&format!("  {name} = {:.4} · C^({exponent}) along the envelope\n", law.coefficient));
+        laws.insert(column.into(), super::isoflop::law_json(&law, level));
+    }
+    Ok((json!({ "bins_a_decade": bins, "points": best, "laws": laws }), best))
 }

@@ -32,7 +32,7 @@ pub(super) fn section(table: &Table, request: &Request, _: &mut Vec<String>) -> 
     if band.iter().all(|p| p.1.is_finite() && p.1 > 0.0) {
         plot.add("", Mark::Band, 1, band);
     }
-    let mut fit = json!({ "law": law_json(&law, None, request.level), "x": x, "y": y });
+    let mut fit = json!({ "law": law_json(&law, request.level), "x": x, "y": y });
     if *offset {
         let with = OffsetLaw::fit(&xs, &ys, Some(&weights), true)?;
         text.push_str(&format!(

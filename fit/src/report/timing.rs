@@ -197,7 +197,7 @@ pub(super) fn section(table: &Table, request: &Request, notes: &mut Vec<String>)
         },
     )?;
     let result = &law.result;
-    let mut text = format!("{} times, {:?} roofline, {:?} residuals\n", data.len(), law.roofline, law.residual);
+    let mut text = format!("{} times: {}, {}\n", data.len(), law.roofline, law.residual);
     for &j in &result.free {
         text.push_str(&format!(
             "{:>12} = {}\n",
@@ -244,6 +244,7 @@ pub(super) fn section(table: &Table, request: &Request, notes: &mut Vec<String>)
             of.iter().map(|&i| (data[i].seconds, predict(i) / data[i].seconds)).collect(),
         );
     }
+    residuals.level(1.0);
     Ok(Section {
         group: Vec::new(),
         text,

@@ -1,5 +1,6 @@
 //! The iteration.
 
+use super::loss::Loss;
 use super::options::{Options, Outcome};
 use super::polish::polish;
 use super::qr::PivotedQr;
@@ -62,7 +63,8 @@ pub(super) struct State<'a, P: Problem + ?Sized> {
     pub bounds: Option<Bounds<'a>>,
     pub x: Vec<f64>,
     pub residuals: Vec<f64>,
-    pub objective: f64,
+    /// Root of the objective: it does not overflow where residuals can still be squared only one by one.
+    pub size: f64,
     /// Jacobian as the problem gives it.
     pub jacobian: Vec<f64>,
     /// Residuals and Jacobian with the loss in them.
@@ -80,11 +82,15 @@ pub(super) struct State<'a, P: Problem + ?Sized> {
 }
 
 impl<'a, P: Problem + ?Sized> State<'a, P> {
-    pub fn objective_at(&mut self, x: &[f64], residuals: &mut [f64]) -> f64 {
+    /// Writes the residuals at `x` and returns the root of their objective; infinite where there is none.
+    pub fn size_at(&mut self, x: &[f64], residuals: &mut [f64]) -> f64 {
         self.residual_evaluations += 1;
         self.problem.residuals(x, residuals);
-        let sum = self.options.loss.sum(residuals);
-        if sum.is_nan() { f64::INFINITY } else { sum }
+        let size = match self.options.loss {
+            Loss::Squares => norm(residuals),
+            loss => loss.sum(residuals).sqrt(),
+        };
+        if size.is_nan() { f64::INFINITY } else { size }
     }
 
     /// Jacobian, its weighted form, gradient, free parameters and scale at `x`. False if not finite.
@@ -98,15 +104,23 @@ impl<'a, P: Problem + ?Sized> State<'a, P> {
         self.weighted.clone_from(&self.residuals);
         self.weighted_jacobian.clone_from(&self.jacobian);
         self.options.loss.rescale(self.options.robust_step, &mut self.weighted, &mut self.weighted_jacobian);
-        let total = norm(&self.influences());
+        let robust = self.options.loss != Loss::Squares;
+        let total = if robust { norm(&self.influences()) } else { norm(&self.residuals) };
         self.gradient_cosine = 0.0;
         self.free.clear();
         self.held.clear();
         for j in 0..self.x.len() {
             let column = &self.weighted_jacobian[j * m..(j + 1) * m];
-            let gradient = dot(column, &self.weighted);
-            self.gradient[j] = gradient;
             let length = norm(column);
+            let mut gradient = dot(column, &self.weighted);
+            let plain = if robust { norm(&self.jacobian[j * m..(j + 1) * m]) } else { length };
+            let mut cosine = gradient / plain / total;
+            if !gradient.is_finite() {
+                // Too large to be multiplied: directions are all that counts there.
+                gradient = gradient.clamp(f64::MIN, f64::MAX);
+                cosine = column.iter().zip(&self.weighted).map(|(a, b)| (a / length) * (b / total)).sum();
+            }
+            self.gradient[j] = gradient;
             self.scale[j] = self.scale[j].max(length);
             if self.bounds.is_some_and(|b| {
                 (self.x[j] <= b.lower[j] && gradient > 0.0) || (self.x[j] >= b.upper[j] && gradient < 0.0)
@@ -115,9 +129,8 @@ impl<'a, P: Problem + ?Sized> State<'a, P> {
                 continue;
             }
             self.free.push(j);
-            let plain = norm(&self.jacobian[j * m..(j + 1) * m]);
             if gradient != 0.0 && total > 0.0 {
-                self.gradient_cosine = self.gradient_cosine.max((gradient / plain / total).abs());
+                self.gradient_cosine = self.gradient_cosine.max(cosine.abs());
             }
         }
         true
@@ -144,8 +157,8 @@ impl<'a, P: Problem + ?Sized> State<'a, P> {
         sub.scale.extend(self.free.iter().map(|&j| if self.scale[j] > 0.0 { self.scale[j] } else { 1.0 }));
     }
 
-    /// ‖J·s‖² with the weighted Jacobian.
-    pub fn model_square(&self, step: &[f64]) -> f64 {
+    /// ‖J·s‖ with the weighted Jacobian.
+    pub fn model_length(&self, step: &[f64]) -> f64 {
         let m = self.residuals.len();
         let mut product = vec![0.0; m];
         for (j, &s) in step.iter().enumerate() {
@@ -155,7 +168,7 @@ impl<'a, P: Problem + ?Sized> State<'a, P> {
                 }
             }
         }
-        norm(&product).powi(2)
+        norm(&product)
     }
 
     /// Half the second derivative of the residuals along `step`, turned into a step; None where the
@@ -190,7 +203,7 @@ impl<'a, P: Problem + ?Sized> State<'a, P> {
     pub fn finish(self, outcome: Outcome) -> Solution {
         Solution {
             parameters: self.x,
-            objective: self.objective,
+            objective: self.options.loss.sum(&self.residuals),
             residuals: self.residuals,
             jacobian: self.jacobian,
             gradient_cosine: self.gradient_cosine,
@@ -228,7 +241,7 @@ pub fn minimize_from<P: Problem + ?Sized>(
         bounds,
         x: start.to_vec(),
         residuals: vec![0.0; m],
-        objective: 0.0,
+        size: 0.0,
         jacobian: vec![0.0; m * n],
         weighted: Vec::new(),
         weighted_jacobian: Vec::new(),
@@ -247,8 +260,8 @@ pub fn minimize_from<P: Problem + ?Sized>(
     }
     let mut residuals = vec![0.0; m];
     let x = state.x.clone();
-    state.objective = state.objective_at(&x, &mut residuals);
-    if !state.objective.is_finite() {
+    state.size = state.size_at(&x, &mut residuals);
+    if !state.size.is_finite() {
         let point = residuals.iter().position(|r| !r.is_finite()).unwrap_or(0);
         return Err(FitError::NonFiniteStart { point });
     }
@@ -263,6 +276,14 @@ pub fn minimize_from<P: Problem + ?Sized>(
     let outcome = match outcome {
         // At the limit of rounding the tests above cannot pass, though the point is stationary.
         Outcome::Stalled if state.gradient_cosine <= 1e-7 => Outcome::ConvergedObjective,
+        // The region shrank to nothing although the model still promises a descent: a wrong Jacobian, or a
+        // kink. Where the residuals are nothing but rounding, their direction is noise and says nothing.
+        Outcome::ConvergedStep
+            if state.gradient_cosine > 1e-3
+                && state.size > 100.0 * f64::EPSILON * scaled_norm(&state.scale, &state.x) =>
+        {
+            Outcome::Stalled
+        }
         other => other,
     };
     Ok(state.finish(outcome))
@@ -277,7 +298,9 @@ fn iterate<P: Problem + ?Sized>(state: &mut State<'_, P>, residuals: &mut [f64])
     let mut radius = if length > 0.0 { options.first_radius * length } else { options.first_radius };
     let (mut lambda, mut step, mut reduced) = (0.0, vec![0.0; n], Vec::new());
     loop {
-        if state.objective == 0.0 || state.gradient_cosine <= options.gradient_tolerance || state.free.is_empty() {
+        // Below ε a cosine is rounding, whatever tolerance is asked for.
+        let stationary = state.gradient_cosine <= options.gradient_tolerance.max(f64::EPSILON);
+        if state.size == 0.0 || stationary || state.free.is_empty() {
             return Outcome::ConvergedGradient;
         }
         state.subproblem(&mut sub);
@@ -307,23 +330,22 @@ fn iterate<P: Problem + ?Sized>(state: &mut State<'_, P>, residuals: &mut [f64])
             if state.iterations == 0 {
                 radius = radius.min(step_length);
             }
-            let trial_objective = state.objective_at(&trial, residuals);
+            let trial_size = state.size_at(&trial, residuals);
             // Reductions relative to the present objective.
-            let actual =
-                if 0.01 * trial_objective < state.objective { 1.0 - trial_objective / state.objective } else { -1.0 };
+            let actual = if 0.1 * trial_size < state.size { 1.0 - (trial_size / state.size).powi(2) } else { -1.0 };
             // The geodesic correction is of second order: the model's prediction is for the straight step.
-            let square = state.model_square(if clipped { &step } else { &straight }) / state.objective;
+            let square = (state.model_length(if clipped { &step } else { &straight }) / state.size).powi(2);
             let (predicted, slope) = if clipped {
-                let slope = dot(&state.gradient, &step) / state.objective;
+                let slope = dot(&state.gradient, &step) / state.size / state.size;
                 (-2.0 * slope - square, slope)
             } else {
-                let damping = lambda * step_length * step_length / state.objective;
+                let damping = (lambda.sqrt() * step_length / state.size).powi(2);
                 (square + 2.0 * damping, -(square + damping))
             };
             let ratio = if predicted > 0.0 { actual / predicted } else { -1.0 };
             if ratio <= 0.25 {
                 let mut shrink = if actual >= 0.0 { 0.5 } else { 0.5 * slope / (slope + 0.5 * actual) };
-                if 0.01 * trial_objective >= state.objective || !(0.1..=0.5).contains(&shrink) {
+                if 0.1 * trial_size >= state.size || !(0.1..=0.5).contains(&shrink) {
                     shrink = 0.1;
                 }
                 radius = shrink * radius.min(step_length / 0.1);
@@ -336,7 +358,7 @@ fn iterate<P: Problem + ?Sized>(state: &mut State<'_, P>, residuals: &mut [f64])
             if accepted {
                 state.x.clone_from(&trial);
                 state.residuals.copy_from_slice(residuals);
-                state.objective = trial_objective;
+                state.size = trial_size;
                 length = scaled_norm(&state.scale, &state.x);
                 state.iterations += 1;
             }

@@ -1,4 +1,4 @@
-//! The last digits: full Newton steps judged by the gradient.
+//! The last digits: full Gauss-Newton and Newton steps judged by the gradient.
 //!
 //! Near a minimum the objective is flat to rounding long before the parameters are exact: an error of
 //! 1e-8 standard errors changes it by 1e-16. The gradient still sees such errors, so steps are accepted
@@ -14,12 +14,26 @@ use crate::problem::Problem;
 /// At most this many steps.
 const STEPS: usize = 10;
 
+/// A decrement of this many standard deviations of a residual is no longer worth a step: no parameter moves
+/// by more than as many of its standard errors.
+const ENOUGH: f64 = 3e-12;
+
 pub(super) fn polish<P: Problem + ?Sized>(state: &mut State<'_, P>) {
-    let Some(mut plan) = Plan::of(state) else { return };
-    for _ in 0..STEPS {
-        match attempt(state, &plan) {
-            Some(next) => plan = next,
-            None => return,
+    let freedom = state.residuals.len().saturating_sub(state.x.len()).max(1) as f64;
+    // Gauss-Newton needs no second derivatives and is nearly as good where residuals are small; Newton takes
+    // over where it gains less than a digit a step.
+    for newton in [false, true] {
+        let Some(mut plan) = Plan::of(state, newton) else { return };
+        for _ in 0..STEPS {
+            if plan.decrement <= ENOUGH * state.size / freedom.sqrt() {
+                return;
+            }
+            let Some(next) = attempt(state, &plan, newton) else { break };
+            let slow = next.decrement > 0.1 * plan.decrement;
+            plan = next;
+            if slow && !newton {
+                break;
+            }
         }
     }
 }
@@ -32,11 +46,12 @@ struct Plan {
 }
 
 impl Plan {
-    fn of<P: Problem + ?Sized>(state: &mut State<'_, P>) -> Option<Self> {
+    fn of<P: Problem + ?Sized>(state: &mut State<'_, P>, newton: bool) -> Option<Self> {
         if !state.held.is_empty() {
             return None;
         }
-        let step = newton_step(state).unwrap_or_else(|| gauss_newton_step(state));
+        let exact = if newton { newton_step(state) } else { None };
+        let step = exact.unwrap_or_else(|| gauss_newton_step(state));
         let decrement = (-dot(&step, &state.gradient)).sqrt();
         (decrement > 0.0 && step.iter().all(|s| s.is_finite())).then_some(Self { step, decrement })
     }
@@ -85,31 +100,31 @@ pub(super) fn hessian<P: Problem + ?Sized>(
 }
 
 /// Takes the step if the next one is smaller, which it returns; else leaves the state as it was.
-fn attempt<P: Problem + ?Sized>(state: &mut State<'_, P>, plan: &Plan) -> Option<Plan> {
+fn attempt<P: Problem + ?Sized>(state: &mut State<'_, P>, plan: &Plan, newton: bool) -> Option<Plan> {
     let mut trial: Vec<f64> = state.x.iter().zip(&plan.step).map(|(x, s)| x + s).collect();
     if trial == state.x || state.bounds.is_some_and(|b| b.clip(&mut trial)) {
         return None;
     }
     let mut residuals = vec![0.0; state.residuals.len()];
-    let objective = state.objective_at(&trial, &mut residuals);
+    let size = state.size_at(&trial, &mut residuals);
     // ‖D·x‖ is about the size of the model's values; their rounding moves the objective by this.
-    let rounding = 10.0 * f64::EPSILON * (1.0 + scaled_norm(&state.scale, &state.x) / state.objective.sqrt());
-    if objective > state.objective * (1.0 + rounding) {
+    let rounding = 10.0 * f64::EPSILON * (1.0 + scaled_norm(&state.scale, &state.x) / state.size);
+    if size > state.size * (1.0 + 0.5 * rounding) {
         return None;
     }
-    let before = (state.x.clone(), state.residuals.clone(), state.objective, state.jacobian.clone());
+    let before = (state.x.clone(), state.residuals.clone(), state.size, state.jacobian.clone());
     let derived = (state.gradient.clone(), state.gradient_cosine);
     state.x = trial;
     state.residuals = residuals;
-    state.objective = objective;
+    state.size = size;
     if state.linearize()
-        && let Some(next) = Plan::of(state)
+        && let Some(next) = Plan::of(state, newton)
         && next.decrement < plan.decrement
     {
         state.iterations += 1;
         return Some(next);
     }
-    (state.x, state.residuals, state.objective, state.jacobian) = before;
+    (state.x, state.residuals, state.size, state.jacobian) = before;
     (state.gradient, state.gradient_cosine) = derived;
     state.held.clear();
     None

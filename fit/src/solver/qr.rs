@@ -3,7 +3,7 @@
 //! Businger and Golub, *Linear least squares solutions by Householder transformations*, 1965, with the
 //! norm down-dating that Moré uses in MINPACK.
 
-use super::vector::norm;
+use super::vector::{dot, norm};
 
 /// The factors of an m × n matrix, m ≥ 1; R has min(m, n) rows.
 #[derive(Debug, Clone, Default)]
@@ -81,7 +81,7 @@ impl PivotedQr {
         for (offset, other) in rest.chunks_exact_mut(m).enumerate() {
             let k = j + 1 + offset;
             let tail = &mut other[j..];
-            let factor = column.iter().zip(tail.iter()).map(|(a, b)| a * b).sum::<f64>() / column[0];
+            let factor = dot(column, tail) / column[0];
             for (t, c) in tail.iter_mut().zip(column.iter()) {
                 *t -= factor * c;
             }
@@ -108,7 +108,7 @@ impl PivotedQr {
                 continue;
             }
             let tail = &mut vector[j..];
-            let factor = column.iter().zip(tail.iter()).map(|(a, b)| a * b).sum::<f64>() / column[0];
+            let factor = dot(column, tail) / column[0];
             for (t, c) in tail.iter_mut().zip(column) {
                 *t -= factor * c;
             }

@@ -80,6 +80,9 @@ pub fn student_quantile(probability: f64, freedom: usize) -> f64 {
         } else {
             high = middle;
         }
+        if high - low <= f64::EPSILON * high {
+            break;
+        }
     }
     0.5 * (low + high)
 }

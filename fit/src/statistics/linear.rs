@@ -91,9 +91,22 @@ impl Linear {
 
     /// Variance of Σ coefficientⱼ·xⱼ.
     pub fn variance_at(&self, x: &[f64]) -> f64 {
+        if self.freedom == 0 { f64::INFINITY } else { self.form(x) * self.objective / self.freedom as f64 }
+    }
+
+    /// Standard errors of the coefficients if the points have these variances, for a regression without
+    /// weights: the roots of the diagonal of (XᵀX)⁻¹Xᵀ·V·X(XᵀX)⁻¹.
+    pub fn errors_from(&self, columns: &[Vec<f64>], variances: &[f64]) -> Vec<f64> {
+        let n = columns.len();
+        let factor = |j: usize, i: usize| (0..n).map(|k| self.inverse[k * n + j] * columns[k][i]).sum::<f64>();
+        (0..n)
+            .map(|j| variances.iter().enumerate().map(|(i, v)| factor(j, i).powi(2) * v).sum::<f64>().sqrt())
+            .collect()
+    }
+
+    /// xᵀ(XᵀWX)⁻¹x: that variance for points of variance 1.
+    pub fn form(&self, x: &[f64]) -> f64 {
         let n = x.len();
-        let form: f64 =
-            (0..n).flat_map(|j| (0..n).map(move |i| (i, j))).map(|(i, j)| x[i] * x[j] * self.inverse[j * n + i]).sum();
-        if self.freedom == 0 { f64::INFINITY } else { form * self.objective / self.freedom as f64 }
+        (0..n).flat_map(|j| (0..n).map(move |i| (i, j))).map(|(i, j)| x[i] * x[j] * self.inverse[j * n + i]).sum()
     }
 }

@@ -1,57 +1,83 @@
-//! `gradus fit`: laws from tables of runs and times.
+//! The command line of `gradus fit`, and what it asks of the fitter.
 
 use clap::{Args, Subcommand, ValueEnum};
 use gradus_fit::laws::{loss_surface, timing};
-use gradus_fit::report::{CurveSettings, Request, TimingKind, TimingSettings, What, report};
+use gradus_fit::report::{CurveSettings, TimingKind, TimingSettings, What};
 use gradus_fit::table::Table;
-use gradus_fit::{FitError, Loss, Parameter, plot};
-use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use gradus_fit::{FitError, Loss, Parameter, Transform};
+use std::path::PathBuf;
 
 /// Fits a law to a CSV file.
 #[derive(Debug, Args)]
 pub struct FitArgs {
     #[command(subcommand)]
-    what: Subject,
+    pub(super) what: Subject,
 }
 
 /// What every law takes.
 #[derive(Debug, Args)]
 pub struct Input {
     /// CSV file with a header.
-    file: PathBuf,
+    pub(super) file: PathBuf,
     /// Print JSON instead of text.
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
     /// Draw to a file: `.svg` or `.png`.
     #[arg(long, value_name = "FILE")]
-    plot: Option<PathBuf>,
+    pub(super) plot: Option<PathBuf>,
     /// One fit for each combination of these columns' values.
     #[arg(long, value_name = "COLUMN,…", value_delimiter = ',')]
-    group: Vec<String>,
+    pub(super) group: Vec<String>,
     /// Rows to use, such as `selected == 1 and ctx >= 2048`.
     #[arg(long = "where", value_name = "CONDITION")]
-    condition: Option<String>,
+    pub(super) condition: Option<String>,
     /// Column of weights.
     #[arg(long, value_name = "COLUMN")]
-    weight: Option<String>,
+    pub(super) weight: Option<String>,
     /// A column under another name, such as `val_loss=loss`.
     #[arg(long = "column", value_name = "NAME=OTHER", value_parser = pair)]
-    columns: Vec<(String, String)>,
-    /// Level of the intervals.
-    #[arg(long, default_value_t = 0.95)]
-    level: f64,
-    /// Bootstrap refits, 0 for none.
-    #[arg(long, default_value_t = 1000)]
-    bootstrap: usize,
-    /// Seed of the bootstrap.
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
+    pub(super) columns: Vec<(String, String)>,
+    /// Level of the intervals [default: 0.95].
+    #[arg(long)]
+    pub(super) level: Option<f64>,
+    /// Bootstrap refits, 0 for none [default: 1000].
+    #[arg(long)]
+    pub(super) bootstrap: Option<usize>,
+    /// Seed of the bootstrap and of spread starts [default: 0].
+    #[arg(long)]
+    pub(super) seed: Option<u64>,
+}
+
+impl Input {
+    /// Refuses options that the law has no use for: what is given and ignored misleads.
+    pub(super) fn refuse_unused(&self, what: &What) -> Result<(), FitError> {
+        let (name, used): (&str, &[&str]) = match what {
+            What::LossSurface(_) => ("loss-surface", &["--weight", "--level", "--bootstrap", "--seed"]),
+            What::Isoflop(_) => ("isoflop", &["--weight", "--level", "--bootstrap", "--seed"]),
+            What::Curve(_) => ("curve", &["--weight", "--level", "--bootstrap", "--seed"]),
+            What::PowerLaw { .. } => ("power-law", &["--weight", "--level"]),
+            What::Overtraining => ("overtraining", &["--weight", "--level"]),
+            What::Context => ("context", &["--weight"]),
+            What::Pareto(_) => ("pareto", &["--level"]),
+            What::Timing(settings) => (settings.kind.name(), &["--weight"]),
+        };
+        for (option, given) in [
+            ("--weight", self.weight.is_some()),
+            ("--level", self.level.is_some()),
+            ("--bootstrap", self.bootstrap.is_some()),
+            ("--seed", self.seed.is_some()),
+        ] {
+            if given && !used.contains(&option) {
+                return Err(FitError::Data(format!("`gradus fit {name}` has no use for {option}: leave it out")));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Whether γ is fitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Gamma {
+pub(super) enum Gamma {
     /// Fitted.
     Free,
     /// 1.
@@ -61,7 +87,7 @@ enum Gamma {
 
 /// Form of the loss surface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum SurfaceForm {
+pub(super) enum SurfaceForm {
     /// E + A·N^−α + B·D^−β.
     Additive,
     /// E + (A·N^−α + B·D^−β)^γ.
@@ -70,7 +96,7 @@ enum SurfaceForm {
 
 /// What is squared in a fit of times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum TimeResidual {
+pub(super) enum TimeResidual {
     /// Differences of logarithms.
     Log,
     /// Differences in milliseconds.
@@ -81,7 +107,7 @@ enum TimeResidual {
 
 /// How compute and memory time combine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum RooflineForm {
+pub(super) enum RooflineForm {
     /// FLOPs alone.
     Compute,
     /// Bytes alone.
@@ -96,7 +122,7 @@ enum RooflineForm {
 
 /// Robust losses of a curve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum CurveLoss {
+pub(super) enum CurveLoss {
     /// Least squares.
     Linear,
     /// Huber.
@@ -111,7 +137,7 @@ enum CurveLoss {
 
 /// Settings of a fit of times.
 #[derive(Debug, Args)]
-struct TimeArgs {
+pub(super) struct TimeArgs {
     #[command(flatten)]
     input: Input,
     /// What is squared.
@@ -126,13 +152,20 @@ struct TimeArgs {
     /// CSV file with the models' shapes.
     #[arg(long, value_name = "FILE")]
     models: Option<PathBuf>,
-    /// Smallest batch used.
+    /// Smallest batch used; by default 8 for a step, as in the paper, else any.
     #[arg(long)]
     least_batch: Option<f64>,
+    /// Whether a cost a sequence is fitted; by default for a step only.
+    #[arg(long, value_name = "BOOL")]
+    per_sequence: Option<bool>,
+    /// Tokens over which a step's time was averaged: a Transformer's weights are charged once for all of
+    /// them, as in the published fits. 1 charges every step with its weights.
+    #[arg(long, default_value_t = 100.0)]
+    generated: f64,
 }
 
 #[derive(Debug, Subcommand)]
-enum Subject {
+pub(super) enum Subject {
     /// L(N, D) from parameters, tokens and losses.
     LossSurface {
         #[command(flatten)]
@@ -146,6 +179,9 @@ enum Subject {
         /// Form of the law.
         #[arg(long, value_enum, default_value_t = SurfaceForm::LogSumExp)]
         law: SurfaceForm,
+        /// So many starts spread over the published grid's box (from --seed), instead of its 8000 points.
+        #[arg(long)]
+        starts: Option<usize>,
     },
     /// IsoFLOP parabolas and the power laws of their optima.
     Isoflop {
@@ -186,6 +222,9 @@ enum Subject {
     Pareto {
         #[command(flatten)]
         input: Input,
+        /// Also the best run in each of so many bins a decade, and the laws of N and D along them.
+        #[arg(long)]
+        bins: Option<usize>,
     },
     /// Time to first token.
     Ttft(TimeArgs),
@@ -213,6 +252,18 @@ enum Subject {
         /// Starts tried, the given one first.
         #[arg(long, default_value_t = 64)]
         starts: usize,
+        /// Powers of ten below and above the given start over which the others are spread.
+        #[arg(long, default_value_t = 2.0)]
+        decades: f64,
+        /// Bounds, such as `b1=0:10`; either end may be left out.
+        #[arg(long, value_name = "NAME=LOW:HIGH", value_delimiter = ',', value_parser = bound)]
+        bound: Vec<(String, (f64, f64))>,
+        /// Parameters held at their start.
+        #[arg(long, value_name = "NAME", value_delimiter = ',')]
+        fix: Vec<String>,
+        /// Parameters searched by their logarithm, which keeps them above zero.
+        #[arg(long, value_name = "NAME", value_delimiter = ',')]
+        log: Vec<String>,
     },
 }
 
@@ -228,6 +279,50 @@ fn start(text: &str) -> Result<(String, f64), String> {
     Ok((name, value))
 }
 
+fn bound(text: &str) -> Result<(String, (f64, f64)), String> {
+    let (name, range) = pair(text)?;
+    let (low, high) =
+        range.split_once(':').ok_or_else(|| format!("`{range}`, the bounds of {name}, is not LOW:HIGH"))?;
+    let end = |text: &str, open: f64| match text.trim() {
+        "" => Ok(open),
+        number => number.parse().map_err(|_| format!("`{number}`, a bound of {name}, is not a number")),
+    };
+    let ends = (end(low, f64::NEG_INFINITY)?, end(high, f64::INFINITY)?);
+    Ok((name, ends))
+}
+
+/// The parameters of a curve with their starts, bounds and transforms.
+fn curve_parameters(
+    starts: Vec<(String, f64)>,
+    bounds: Vec<(String, (f64, f64))>,
+    fixed: &[String],
+    logarithmic: &[String],
+) -> Result<Vec<Parameter>, FitError> {
+    let mut parameters: Vec<Parameter> = Vec::new();
+    for (name, start) in starts {
+        if parameters.iter().any(|p| p.name == name) {
+            return Err(FitError::Data(format!("--start gives `{name}` twice")));
+        }
+        parameters.push(Parameter::new(name, start));
+    }
+    let known: Vec<String> = parameters.iter().map(|p| p.name.clone()).collect();
+    let at = |flag: &str, name: &String| {
+        let place = known.iter().position(|k| k == name);
+        place.ok_or_else(|| FitError::Data(format!("{flag}: no parameter `{name}`; --start has {}", known.join(", "))))
+    };
+    for (name, (low, high)) in &bounds {
+        let j = at("--bound", name)?;
+        parameters[j] = parameters[j].clone().bounds(*low, *high);
+    }
+    for name in fixed {
+        parameters[at("--fix", name)?].fixed = true;
+    }
+    for name in logarithmic {
+        parameters[at("--log", name)?].transform = Transform::Log;
+    }
+    Ok(parameters)
+}
+
 fn positive(flag: &str, value: f64) -> Result<f64, FitError> {
     if value.is_finite() && value > 0.0 {
         return Ok(value);
@@ -236,25 +331,28 @@ fn positive(flag: &str, value: f64) -> Result<f64, FitError> {
 }
 
 /// The law, its input, and what is asked of it.
-fn plan(law: Subject) -> Result<(What, Input), FitError> {
+pub(super) fn plan(law: Subject) -> Result<(What, Input), FitError> {
     Ok(match law {
-        Subject::LossSurface { input, gamma, huber, law } => {
+        Subject::LossSurface { input, gamma, huber, law, starts } => {
             let additive = law == SurfaceForm::Additive;
             if additive && gamma == Some(Gamma::Free) {
                 return Err(FitError::Data("--law additive has gamma 1: leave out --gamma free".into()));
             }
             let free_gamma = !additive && gamma != Some(Gamma::One);
             let huber_delta = positive("--huber", huber)?;
-            (What::LossSurface(loss_surface::Settings { huber_delta, free_gamma, ..Default::default() }), input)
+            let spread = starts.map(|count| (count, input.seed.unwrap_or(0)));
+            let settings = loss_surface::Settings { huber_delta, free_gamma, spread, ..Default::default() };
+            (What::LossSurface(settings), input)
         }
         Subject::Isoflop { input, from, to } => (What::Isoflop((from, to)), input),
         Subject::PowerLaw { input, x, y, offset } => (What::PowerLaw { x, y, offset }, input),
         Subject::Context { input } => (What::Context, input),
         Subject::Overtraining { input } => (What::Overtraining, input),
-        Subject::Pareto { input } => (What::Pareto, input),
+        Subject::Pareto { bins: Some(0), .. } => return Err(FitError::Data("--bins must be above zero".into())),
+        Subject::Pareto { input, bins } => (What::Pareto(bins), input),
         Subject::Ttft(args) => time(TimingKind::FirstToken, args)?,
         Subject::StepTime(args) => time(TimingKind::Step, args)?,
-        Subject::Curve { input, model, start, y, loss, scale, starts } => {
+        Subject::Curve { input, model, start, y, loss, scale, starts, decades, bound, fix, log } => {
             let scale = positive("--scale", scale)?;
             let loss = match loss {
                 CurveLoss::Linear => Loss::Squares,
@@ -263,8 +361,9 @@ fn plan(law: Subject) -> Result<(What, Input), FitError> {
                 CurveLoss::Cauchy => Loss::Cauchy(scale),
                 CurveLoss::Arctan => Loss::Arctan(scale),
             };
-            let parameters = start.into_iter().map(|(name, value)| Parameter::new(name, value)).collect();
-            let settings = CurveSettings { loss, starts: starts.max(1), ..CurveSettings::new(&model, parameters, &y) };
+            let parameters = curve_parameters(start, bound, &fix, &log)?;
+            let (starts, decades) = (starts.max(1), positive("--decades", decades)?);
+            let settings = CurveSettings { loss, starts, decades, ..CurveSettings::new(&model, parameters, &y) };
             (What::Curve(settings), input)
         }
     })
@@ -285,60 +384,14 @@ fn time(kind: TimingKind, args: TimeArgs) -> Result<(What, Input), FitError> {
         TimeResidual::Published => timing::Residual::SquaredHuber(1.0),
     };
     let models = args.models.as_deref().map(Table::read).transpose()?;
-    let least_batch = args.least_batch;
-    let settings = TimingSettings { roofline, residual, models, least_batch, ..TimingSettings::new(kind) };
+    let settings = TimingSettings {
+        roofline,
+        residual,
+        models,
+        least_batch: args.least_batch,
+        per_sequence: args.per_sequence,
+        generated: positive("--generated", args.generated)?,
+        ..TimingSettings::new(kind)
+    };
     Ok((What::Timing(settings), args.input))
-}
-
-/// Runs the verb and returns what it says: everything is computed before anything is written.
-///
-/// # Errors
-/// A file, column or value that is wrong, by name; a fit that cannot be made.
-pub fn run(args: FitArgs) -> Result<String, FitError> {
-    let (what, input) = plan(args.what)?;
-    if !(input.level > 0.0 && input.level < 1.0) {
-        return Err(FitError::Data(format!("--level must lie between 0 and 1, not {}", input.level)));
-    }
-    let mut table = Table::read(&input.file)?;
-    table.rename(&input.columns)?;
-    if let Some(condition) = &input.condition {
-        table = table.filter(condition)?;
-    }
-    let request = Request {
-        what,
-        group: input.group,
-        weight: input.weight,
-        condition: input.condition,
-        level: input.level,
-        bootstrap: input.bootstrap,
-        seed: input.seed,
-    };
-    let made = report(table, &request)?;
-    if let Some(path) = &input.plot {
-        draw(path, &made.plots())?;
-    }
-    if input.json {
-        return Ok(format!("{:#}\n", made.json()));
-    }
-    let mut text = made.text().to_string();
-    if std::io::stdout().is_terminal() {
-        for diagram in made.plots().iter().take(4) {
-            text.push_str(&format!("\n{}\n", plot::terminal(diagram, 72, 18)));
-        }
-    }
-    Ok(text)
-}
-
-/// Writes beside the path and renames, so that no half a file is ever there.
-fn draw(path: &Path, plots: &[plot::Plot]) -> Result<(), FitError> {
-    let failed = |problem: String| FitError::File { path: path.display().to_string(), problem };
-    let bytes = match path.extension().and_then(|e| e.to_str()) {
-        Some("svg") => plot::svg(plots).into_bytes(),
-        Some("png") => plot::png(plots)?,
-        _ => return Err(failed("a plot is written as .svg or .png".into())),
-    };
-    let partial = path.with_extension("partial");
-    std::fs::write(&partial, bytes)
-        .and_then(|()| std::fs::rename(&partial, path))
-        .map_err(|e| failed(format!("cannot be written: {e}")))
 }
