@@ -83,7 +83,7 @@ fn forward_block(
         _ => attention(&query, &key, &value)?,
     };
     let mixed = reshape(&mixed, &[batch, sequence, model.num_heads * model.v_head_dim])?;
-    let x = linear_add(&mixed, out, &x)?;
+    let x = linear_add(&mixed, out, x)?;
 
     let normed = rms_norm_to(&x, norm_mlp, model.norm_eps, precision)?;
     let hidden = swiglu(&linear(&normed, gate)?, &linear(&normed, up)?)?;

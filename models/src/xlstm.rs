@@ -92,7 +92,7 @@ fn forward_block(
         _ => mlstm(&query, &key, &value, &input_gate, &forget_gate, options)?,
     };
     let gated = multi_head_norm_gated(&cell, head_norm, &output_gate, model.norm_eps)?;
-    let x = linear_add(&gated, out, &x)?;
+    let x = linear_add(&gated, out, x)?;
 
     let normed = rms_norm_to(&x, norm_ffn, model.norm_eps, precision)?;
     let hidden = swiglu(&linear(&normed, up_gate)?, &linear(&normed, up)?)?;

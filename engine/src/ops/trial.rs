@@ -276,7 +276,8 @@ mod tests {
         };
         with(&|_| ()).unwrap();
         with(&|found| found.iter_mut().flatten().for_each(|x| *x *= 1.01)).unwrap();
-        let wrong: [&dyn Fn(&mut Vec<Vec<f64>>); 5] = [
+        type Change<'a> = &'a dyn Fn(&mut Vec<Vec<f64>>);
+        let wrong: [Change; 5] = [
             &|found| found[1][299] = f64::NAN,
             &|found| found[1].iter_mut().for_each(|x| *x *= 1.2),
             &|found| found[0].swap(0, 1),

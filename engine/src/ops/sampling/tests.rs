@@ -137,7 +137,7 @@ fn the_likeliest_is_the_first_of_equal_ones_and_penalties_count() {
 fn given_tokens_pass_through() {
     devices(|device| {
         let x = logits(300, 3);
-        let alone: Vec<u32> = chosen(device, PLAIN, &[x.clone()], &texts(1), 3).concat();
+        let alone: Vec<u32> = chosen(device, PLAIN, std::slice::from_ref(&x), &texts(1), 3).concat();
         let mut sampler = Sampler::new(device, PLAIN, 300, &texts(2)).unwrap();
         let rows = Tensor::new(device, &[2, 300], &[x.clone(), x].concat()).unwrap();
         let mut step = |given: [u32; 2]| {
