@@ -28,6 +28,8 @@ pub(crate) struct Variant {
     pub constants: Arc<[Constant]>,
     /// See [`Kernel::splits`].
     pub splits: bool,
+    /// See [`Kernel::is_ours`].
+    pub is_ours: bool,
     pub layout: wgpu::BindGroupLayout,
     pipeline_layout: wgpu::PipelineLayout,
     pipeline: OnceLock<Result<wgpu::ComputePipeline>>,
@@ -45,8 +47,11 @@ impl Variant {
 /// The variants known so far.
 #[derive(Default)]
 pub(crate) struct Kernels {
-    /// By the kernel's address (names of users' kernels need not differ from ours) and type. A kernel has few variants.
+    /// By the kernel's address (names of users' kernels need not differ from ours) and type. A kernel has few variants. Of
+    /// our own kernels, which may have several addresses, it is that of the one in the shaders' list.
     known: FxHashMap<(usize, DType), Vec<Arc<Variant>>>,
+    /// That address for every one seen.
+    addresses: FxHashMap<usize, usize>,
     count: u64,
     /// Those dispatched, in the order of their first use.
     used: Vec<Arc<Variant>>,
@@ -64,7 +69,7 @@ impl Kernels {
     /// Our own variants: those of this run in the order of their first use, then those of runs before.
     pub(super) fn list(&self) -> impl Iterator<Item = &Variant> {
         let unused = self.listed.iter().filter(|variant| !variant.used.load(Ordering::Relaxed));
-        self.used.iter().chain(unused).map(|variant| &**variant).filter(|variant| variant.kernel.is_ours())
+        self.used.iter().chain(unused).map(|variant| &**variant).filter(|variant| variant.is_ours)
     }
 }
 
@@ -125,7 +130,7 @@ impl Compiler {
 
     fn compile(&self, variant: &Variant) -> Result<wgpu::ComputePipeline> {
         let Variant { kernel, element, constants, .. } = variant;
-        let ours = kernel.is_ours();
+        let ours = variant.is_ours;
         if !ours {
             inspect::inspect(kernel, element.name(), constants)?;
         }
@@ -181,7 +186,7 @@ impl Gpu {
             }
             variant
         };
-        if !variant.is_compiled() && !kernel.is_ours() {
+        if !variant.is_ours && !variant.is_compiled() {
             self.0.compiler.pipeline(&variant)?;
         }
         Ok(variant)
@@ -204,14 +209,17 @@ impl Gpu {
         element: DType,
         constants: &[Constant],
     ) -> (Arc<Variant>, bool) {
-        let key = (std::ptr::from_ref(kernel).addr(), element);
+        let address = |kernel: &Kernel| std::ptr::from_ref(kernel).addr();
+        let listed =
+            kernels.addresses.entry(address(kernel)).or_insert_with(|| address(kernel.listed().unwrap_or(kernel)));
+        let key = (*listed, element);
         if let Some(found) = kernels.find(&key, constants) {
             return (found.clone(), true);
         }
         let variant = Arc::new(self.prepare(kernel, element, constants, kernels.count));
         kernels.count += 1;
         kernels.known.entry(key).or_default().push(variant.clone());
-        if kernel.is_ours() {
+        if variant.is_ours {
             self.0.compiler.start(&variant);
         }
         (variant, false)
@@ -246,10 +254,33 @@ impl Gpu {
             element,
             constants: constants.into(),
             splits,
+            is_ours: kernel.is_ours(),
             layout,
             pipeline_layout,
             pipeline: OnceLock::new(),
             used: AtomicBool::new(false),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gradus_shaders::{arithmetic, matmul};
+
+    use super::*;
+
+    /// Seen from this crate, kernels that stand in constants may have addresses of their own.
+    #[test]
+    fn our_kernels_are_known_as_ours_in_this_crate_too() {
+        let products = matmul::FULL.iter().copied().flatten();
+        let on_units =
+            matmul::MIXED.iter().flat_map(|mixed| mixed.tiled.iter().chain(&mixed.on_units).copied().flatten());
+        for kernel in products.chain(on_units).chain([&arithmetic::ADD]) {
+            assert!(kernel.is_ours(), "{}", kernel.name);
+        }
+        let ours = gradus_shaders::ALL.iter().flat_map(|operation| operation.iter());
+        assert!(ours.copied().all(Kernel::is_ours));
+        let foreign = Kernel { files: &[], ..arithmetic::ADD };
+        assert!(!foreign.is_ours(), "the name alone does not make it ours");
     }
 }
