@@ -1,10 +1,12 @@
 //! The models against numbers that the original authors' code gave in f64: logits, loss, every weight's gradient, greedy
 //! tokens, final states. `tests/vectors/README.md` says where they come from.
 
+mod devices;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use gradus_engine::device::gpu::{Options, adapter};
+use devices::devices;
 use gradus_engine::{Device, Tape, Tensor, Var};
 use gradus_models::generate::{Sampling, generate};
 use gradus_models::{State, folder};
@@ -47,19 +49,6 @@ fn relative(got: &[f64], expected: &[f64]) -> f64 {
     let worst = got.iter().zip(expected).fold(0.0f64, |m, (a, b)| m.max((a - b).abs()));
     assert!(got.iter().all(|x| x.is_finite()));
     worst / largest
-}
-
-/// The devices to test: the CPU, and the first adapter if there is one.
-fn devices() -> Vec<Device> {
-    let mut devices = vec![Device::cpu()];
-    match adapter::open(0, Options::from_environment()) {
-        Ok(gpu) => devices.push(Device::Gpu(gpu)),
-        Err(error) => {
-            assert!(std::env::var("GRADUS_REQUIRE_GPU").as_deref() != Ok("1"), "GRADUS_REQUIRE_GPU=1, but {error}");
-            println!("skipped on the GPU: {error}");
-        }
-    }
-    devices
 }
 
 /// The tolerances of the manifest: of the CPU and of a GPU, by file and tensor.

@@ -2,26 +2,14 @@
 //! the comparison must see it. Then the same text read at once, token by token, and in pieces.
 
 mod definition;
+mod devices;
 
 use definition::{Definition, Trap};
-use gradus_engine::device::gpu::{Options, adapter};
+use devices::devices;
 use gradus_engine::{Device, Tensor};
 use gradus_models::configuration::{ModelConfiguration, presets};
 use gradus_models::parameters::{self, Role};
 use gradus_models::{Model, State};
-
-/// The devices to test: the CPU, and the first adapter if there is one.
-fn devices() -> Vec<Device> {
-    let mut devices = vec![Device::cpu()];
-    match adapter::open(0, Options::from_environment()) {
-        Ok(gpu) => devices.push(Device::Gpu(gpu)),
-        Err(error) => {
-            assert!(std::env::var("GRADUS_REQUIRE_GPU").as_deref() != Ok("1"), "GRADUS_REQUIRE_GPU=1, but {error}");
-            println!("skipped on the GPU: {error}");
-        }
-    }
-    devices
-}
 
 /// The same number every time: a linear congruential generator, −1 to 1.
 struct Numbers(u64);

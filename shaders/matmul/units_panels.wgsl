@@ -63,27 +63,27 @@ fn b_first(lane: u32, base: u32, line: u32, depth: u32) -> u32 {
 // Load number `load` of the panel whose first vector is at `at`, and which is at `line` and `depth`.
 fn fetch_a(at: u32, load: u32, lane: u32, line: u32, depth: u32, end: u32) -> vec4<AStored> {
     let place = at + load * A_APART * a_stride();
+    if WHOLE == 1u {
+        return a[place];
+    }
     let across = lane / A_ROW + load * A_APART;
     let along = lane % A_ROW * 4u;
     let row = line + select(across, along, A_TRANSPOSED == 1u);
     let k = depth + select(along, across, A_TRANSPOSED == 1u);
     let exists = (row < parameters.rows) & (k < end);
-    if WHOLE == 1u {
-        return a[place];
-    }
     return select(vec4<AStored>(), a[select(0u, place, exists)], exists);
 }
 
 fn fetch_b(at: u32, load: u32, lane: u32, line: u32, depth: u32, end: u32) -> vec4<BStored> {
     let place = at + load * B_APART * b_stride();
+    if WHOLE == 1u {
+        return b[place];
+    }
     let across = lane / B_ROW + load * B_APART;
     let along = lane % B_ROW * 4u;
     let column = line + select(along, across, B_TRANSPOSED == 1u);
     let k = depth + select(across, along, B_TRANSPOSED == 1u);
     let exists = (column < parameters.columns) & (k < end);
-    if WHOLE == 1u {
-        return b[place];
-    }
     return select(vec4<BStored>(), b[select(0u, place, exists)], exists);
 }
 

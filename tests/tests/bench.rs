@@ -76,10 +76,9 @@ fn a_step_is_split_into_its_kernels() {
     // Four blocks with two norms, and the last one: each dispatched once in the forward.
     let norms = rows.iter().filter(|row| row["kernel"] == "norm/forward_4");
     assert_eq!(norms.map(|row| row["dispatches_per_step"].as_f64().unwrap()).sum::<f64>(), 9.0);
-    // A block's norms go to three products and to two, whose gradients are added up; what reaches the residual stream from a
-    // norm and from beside it is not.
-    let sums = rows.iter().filter(|row| row["operation"] == "add");
-    assert_eq!(sums.map(|row| row["dispatches_per_step"].as_f64().unwrap()).sum::<f64>(), 4.0 * 3.0);
+    // Gradients of one value are added up by the kernels that make them: of a norm's output by its products, of the residual
+    // stream by the norm.
+    assert!(!operations.contains(&"add"), "{operations:?}");
 }
 
 #[test]

@@ -186,10 +186,7 @@ fn main(
     }
 }
 
-// The total of a row's weights; `first` is the first of its invocations.
+// The total of a row's weights; `first` is the first of its two invocations.
 fn row_total(first: u32) -> f32 {
-    if SHARE == 2u {
-        return totals[first] + totals[first + EACH];
-    }
-    return totals[first];
+    return totals[first] + totals[first + EACH];
 }

@@ -1,4 +1,4 @@
-// Scores to weights, in the forward: one or two invocations a row.
+// Scores to weights, in the forward: two invocations a row.
 //
 // The output's sums are opaque matrices, which cannot be multiplied row by row. So weights are taken relative to a reference
 // that mostly stays: e[j] = 2^(s2[j] - reference), s2 = s log2(e). It is the largest score of the first tile that the row
@@ -8,7 +8,7 @@
 // that finds the maxima, needs half of all multiplications once more.
 
 const RISE: f32 = 8.0;
-const SHARE: u32 = SUBGROUP / EACH;  // invocations a row
+const SHARE: u32 = 2u;  // invocations a row: EACH is 16
 const OWN: u32 = COLUMNS / 4u / SHARE;  // vectors of scores an invocation
 
 // What an invocation knows of its row. Those that share a row differ in `total` alone.
@@ -44,11 +44,9 @@ fn weigh(state: ptr<function, Row>, row: u32, part: u32, key: u32, seen: vec2<u3
         own[i] = seen_scores(place + column, key + 4u * column, seen.x, seen.y, masked);
         highest = max(highest, own[i]);
     }
-    if SHARE == 2u {
-        for (var i = 0u; i < OWN; i++) {
-            let column = (1u - part) * OWN + i;
-            highest = max(highest, seen_scores(place + column, key + 4u * column, seen.x, seen.y, masked));
-        }
+    for (var i = 0u; i < OWN; i++) {
+        let column = (1u - part) * OWN + i;
+        highest = max(highest, seen_scores(place + column, key + 4u * column, seen.x, seen.y, masked));
     }
     let most = max(max(highest.x, highest.y), max(highest.z, highest.w));
     let scale = parameters.scale * LOG2_E;
