@@ -106,7 +106,7 @@ fn with_checkpointing_more_blocks_cost_their_inputs() {
         // Of four blocks more there are weights and moments always, and at the peak either the inputs of 1536 tokens, 0.79 MB
         // a block, or the gradients, whichever are more.
         let weights = many_weights - few_weights;
-        let most = 12.0 * weights + (4.0 * (1536.0 * 128.0 * 4.0)).max(4.0 * weights);
+        let most = 12.0 * weights + (4.0f64 * (1536.0 * 128.0 * 4.0)).max(4.0 * weights);
         println!("{name} {mode:?}: {few} to {many} bytes, at most {most} more are expected");
         assert!(many - few < 1.05 * most, "{name}: {few} to {many}, {most} more expected");
         let (whole, _) = peak(7, false).unwrap();
