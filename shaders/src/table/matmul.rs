@@ -8,7 +8,7 @@ use super::*;
 const BATCH: File = file!("matmul/batch.wgsl");
 const WALK: File = file!("matmul/walk.wgsl");
 const TILED: File = file!("matmul/tiled.wgsl");
-const ON_UNITS: File = file!("matmul/cooperative.wgsl");
+pub(crate) const ON_UNITS: File = file!("matmul/cooperative.wgsl");
 const UNITS_PANELS: File = file!("matmul/units_panels.wgsl");
 const A_WALK: File = file!("matmul/a_walk.wgsl");
 const B_WALK: File = file!("matmul/b_walk.wgsl");
