@@ -9,6 +9,7 @@ use super::kernel::Compiler;
 use super::plan::Rates;
 use super::record::Recorder;
 use super::store::{Found, Store};
+use super::submit::Submitter;
 use super::timing::Timings;
 use super::{Gpu, Shared, lock};
 use crate::error::{Error, Result};
@@ -284,16 +285,17 @@ fn open_adapter(index: usize, adapter: &wgpu::Adapter, options: Options) -> Resu
         unsafe { device.create_pipeline_cache(&descriptor) }
     });
     let compiler = Compiler::new(device.clone(), options.checked_kernels, cache);
+    let submitter = Submitter::new(device.clone(), queue, compiler.clone(), fault.clone(), timings);
     let gpu = Gpu(Arc::new(Shared {
         device,
-        queue,
         report,
         options,
         pool: Mutex::new(pool),
         kernels: Mutex::default(),
         compiler,
         store,
-        recorder: Mutex::new(Recorder::new(options.rates, timings)),
+        recorder: Mutex::new(Recorder::new(options.rates)),
+        submitter,
         faults,
         trusted: Mutex::default(),
         fault,

@@ -18,7 +18,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 
 /// Bytes of stack of a thread that compiles: compilers recurse, and are written for main threads.
-const STACK: usize = 16 << 20;
+pub(super) const STACK: usize = 16 << 20;
 
 /// A variant of a kernel: how its buffers are bound, and its pipeline once that is compiled.
 pub(crate) struct Variant {

@@ -8,6 +8,7 @@ mod kernel;
 pub mod plan;
 mod record;
 mod store;
+mod submit;
 mod timing;
 mod transfer;
 mod units;
@@ -32,7 +33,6 @@ pub struct Gpu(pub(crate) Arc<Shared>);
 
 pub(crate) struct Shared {
     pub device: wgpu::Device,
-    pub queue: wgpu::Queue,
     pub report: AdapterReport,
     pub options: Options,
     pub pool: Mutex<buffer::Pool>,
@@ -41,6 +41,7 @@ pub(crate) struct Shared {
     /// Where kernels are kept for the next start.
     pub store: Option<store::Store>,
     pub recorder: Mutex<record::Recorder>,
+    pub submitter: Arc<submit::Submitter>,
     pub faults: faults::Faults,
     /// Which kernels on matrix units have passed their trial.
     pub trusted: Mutex<units::Trusted>,
@@ -51,6 +52,8 @@ pub(crate) struct Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
+        // It may be waiting for the compiler.
+        self.submitter.stop();
         self.compiler.stop();
         // A start without it is slower and else the same.
         let _ = self.keep_kernels();

@@ -1,11 +1,11 @@
 //! Recording of kernels, and when they are submitted.
 //!
-//! Dispatches and copies are noted until somebody reads a result, or until so much work is planned that a driver's watchdog
-//! could take it for a hang; then they are encoded, dispatches in a row into one compute pass, and submitted. How long work
-//! takes is planned from its cost and the rates measured so far.
+//! Dispatches and copies are noted until somebody reads a result, until there are enough for a submission, or until so much
+//! work is planned that a driver's watchdog could take it for a hang; then they go to the thread that encodes and submits
+//! (`submit.rs`). How long work takes is planned from its cost and the rates measured so far.
 //!
-//! While kernels are still being compiled notes pile up, so that all kernels of a first step are compiled side by side; only
-//! encoding waits for them.
+//! Kernels may still be being compiled then: only encoding waits for them, so that all kernels of a first step are compiled
+//! side by side.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,16 +15,16 @@ use rustc_hash::FxHashMap;
 
 use super::kernel::Variant;
 use super::plan::{self, Cost, LONGEST_SUBMISSION, Rates};
-use super::timing::{MOST_TIMED, Timed, Timings};
+use super::submit::{Command, Recorded, Ticket};
+use super::timing::MOST_TIMED;
 use super::{Gpu, lock};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 
 /// Dispatches a submission: enough that submitting costs little, few enough that the device starts early.
-const MOST_DISPATCHES: usize = MOST_TIMED;
-/// Commands noted while kernels are compiled; over this their encoding waits for the compiler.
-const MOST_NOTED: usize = 8192;
+const MOST_DISPATCHES: usize = 128;
+const _: () = assert!(MOST_DISPATCHES <= MOST_TIMED);
 /// Bind groups and parameter buffers kept; over this the caches start anew.
 const MOST_CACHED: usize = 8192;
 
@@ -60,26 +60,6 @@ pub struct Dispatch<'a> {
 
 type BindGroupKey = [u64; 11];
 
-/// A dispatch, or a part of one that was cut, to be encoded.
-pub(super) struct Recorded {
-    pub operation: &'static str,
-    pub variant: Arc<Variant>,
-    bind_group: wgpu::BindGroup,
-    pub first_workgroup: usize,
-    groups: [u32; 3],
-    /// The part's share.
-    pub cost: Cost,
-    /// What it is planned to take.
-    pub seconds: f64,
-}
-
-/// Something to be encoded.
-enum Command {
-    Dispatch(Recorded),
-    Copy { source: (wgpu::Buffer, u64), target: (wgpu::Buffer, u64), bytes: u64 },
-    Clear(wgpu::Buffer),
-}
-
 /// How much there is between two submissions.
 #[derive(Default, Clone, Copy)]
 struct Load {
@@ -103,15 +83,8 @@ impl Load {
 /// The commands recorded and not yet submitted, and the caches that recording uses.
 #[derive(Default)]
 pub(crate) struct Recorder {
-    // The pass borrows from the encoder inside wgpu and must end first: it is declared first.
-    pass: Option<wgpu::ComputePass<'static>>,
-    encoder: Option<wgpu::CommandEncoder>,
-    /// What is encoded, and what is encoded or noted, since the last submission.
-    encoded: Load,
-    recorded: Load,
     noted: Vec<Command>,
-    /// How many of the commands noted, from the first on, are known to wait for no compiler.
-    ready: usize,
+    recorded: Load,
     rates: Rates,
     /// The rates are a test's: they do not grow.
     fixed_rates: bool,
@@ -123,20 +96,12 @@ pub(crate) struct Recorder {
     bind_groups_made: usize,
     parameters: FxHashMap<Box<[u8]>, (wgpu::Buffer, u64)>,
     next_parameter: u64,
-    /// How long each dispatch took, if somebody asked for it.
-    pub(super) timings: Option<Timings>,
 }
 
 impl Recorder {
     /// One that plans with these rates from the start.
-    pub(super) fn new(rates: Option<Rates>, timings: Option<Timings>) -> Self {
-        Self { rates: rates.unwrap_or_default(), fixed_rates: rates.is_some(), timings, ..Self::default() }
-    }
-
-    /// The encoder, outside any compute pass.
-    fn encoder(&mut self, device: &wgpu::Device) -> &mut wgpu::CommandEncoder {
-        self.pass = None;
-        self.encoder.get_or_insert_with(|| device.create_command_encoder(&Default::default()))
+    pub(super) fn new(rates: Option<Rates>) -> Self {
+        Self { rates: rates.unwrap_or_default(), fixed_rates: rates.is_some(), ..Self::default() }
     }
 
     /// Records a copy of `bytes`, between places in bytes.
@@ -148,18 +113,6 @@ impl Recorder {
     /// Records that a buffer is filled with zeros.
     pub(super) fn clear(&mut self, buffer: &wgpu::Buffer) {
         self.noted.push(Command::Clear(buffer.clone()));
-    }
-
-    /// Whether no command noted waits for a compiler.
-    fn is_ready(&mut self) -> bool {
-        let waits = |command: &Command| matches!(command, Command::Dispatch(one) if !one.variant.is_compiled());
-        self.ready += self.noted[self.ready..].iter().take_while(|command| !waits(command)).count();
-        self.ready == self.noted.len()
-    }
-
-    /// Ends the compute pass that is being recorded.
-    pub(super) fn end_pass(&mut self) {
-        self.pass = None;
     }
 
     /// Forgets the bind groups, which keep their buffers alive.
@@ -266,8 +219,7 @@ impl Gpu {
     ) -> Result<()> {
         let cost = Cost { flops: dispatch.cost.flops * share, bytes: dispatch.cost.bytes * share };
         let seconds = recorder.rates.seconds(cost);
-        let full = recorder.recorded.is_full(seconds, self.is_watched());
-        if full && (recorder.is_ready() || recorder.noted.len() >= MOST_NOTED) {
+        if recorder.recorded.is_full(seconds, self.is_watched()) {
             self.submit(recorder);
         }
         let bind_group = self.bind_group(recorder, dispatch, variant, first_workgroup)?;
@@ -284,49 +236,6 @@ impl Gpu {
         recorder.submitted.flops += cost.flops;
         recorder.submitted.bytes += cost.bytes;
         Ok(())
-    }
-
-    /// Encodes what is noted, submitting in between where it is too much for one submission.
-    fn encode(&self, recorder: &mut Recorder) {
-        recorder.ready = 0;
-        for command in std::mem::take(&mut recorder.noted) {
-            match command {
-                Command::Dispatch(dispatch) => self.encode_dispatch(recorder, &dispatch),
-                Command::Copy { source: (source, from), target: (target, to), bytes } => {
-                    recorder.encoder(&self.0.device).copy_buffer_to_buffer(&source, from, &target, to, bytes);
-                }
-                Command::Clear(buffer) => recorder.encoder(&self.0.device).clear_buffer(&buffer, 0, None),
-            }
-        }
-    }
-
-    fn encode_dispatch(&self, recorder: &mut Recorder, dispatch: &Recorded) {
-        let pipeline = match self.0.compiler.pipeline(&dispatch.variant) {
-            Ok(pipeline) => pipeline,
-            Err(error) => {
-                lock(&self.0.fault).get_or_insert(error);
-                return;
-            }
-        };
-        if recorder.encoded.is_full(dispatch.seconds, self.is_watched()) {
-            self.submit_encoded(recorder);
-        }
-        let timed = Self::time(recorder, dispatch);
-        if recorder.pass.is_none() {
-            let descriptor =
-                wgpu::ComputePassDescriptor { label: None, timestamp_writes: timed.as_ref().map(Timed::writes) };
-            let encoder = recorder.encoder(&self.0.device);
-            recorder.pass = Some(encoder.begin_compute_pass(&descriptor).forget_lifetime());
-        }
-        if let Some(pass) = &mut recorder.pass {
-            pass.set_pipeline(pipeline);
-            pass.set_bind_group(0, &dispatch.bind_group, &[]);
-            pass.dispatch_workgroups(dispatch.groups[0], dispatch.groups[1], dispatch.groups[2]);
-        }
-        if timed.is_some() {
-            recorder.pass = None;
-        }
-        recorder.encoded.add(dispatch.seconds);
     }
 
     fn bind_group(
@@ -384,25 +293,12 @@ impl Gpu {
         self.submit(&mut lock(&self.0.recorder));
     }
 
-    pub(super) fn submit(&self, recorder: &mut Recorder) -> Option<wgpu::SubmissionIndex> {
-        self.encode(recorder);
+    pub(super) fn submit(&self, recorder: &mut Recorder) -> Ticket {
         recorder.recorded = Load::default();
-        self.submit_encoded(recorder)
-    }
-
-    fn submit_encoded(&self, recorder: &mut Recorder) -> Option<wgpu::SubmissionIndex> {
-        recorder.pass = None;
-        recorder.encoded = Load::default();
-        let mut encoder = recorder.encoder.take()?;
-        recorder.busy_since.get_or_insert_with(Instant::now);
-        if let Some(timings) = &recorder.timings {
-            timings.resolve(&mut encoder);
+        if !recorder.noted.is_empty() {
+            recorder.busy_since.get_or_insert_with(Instant::now);
         }
-        let submission = self.0.queue.submit([encoder.finish()]);
-        if let Some(timings) = &mut recorder.timings {
-            timings.collect(&self.0.device, &self.0.queue, submission.clone());
-        }
-        Some(submission)
+        self.0.submitter.send(std::mem::take(&mut recorder.noted))
     }
 
     /// Submits what is recorded and waits until the device has done everything.
@@ -416,11 +312,11 @@ impl Gpu {
 
     /// Submits what is recorded and waits; kernels' own faults are left for the next read-back.
     pub(super) fn drain(&self) -> Result<()> {
-        let cost = {
+        let (ticket, cost) = {
             let mut recorder = lock(&self.0.recorder);
-            self.submit(&mut recorder);
-            recorder.submitted()
+            (self.submit(&mut recorder), recorder.submitted())
         };
+        self.0.submitter.submitted(&ticket);
         let polled = self.0.device.poll(wgpu::PollType::wait_indefinitely());
         lock(&self.0.recorder).done(cost);
         self.fault()?;

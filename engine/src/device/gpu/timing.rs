@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use gradus_shaders::Constant;
 
+use super::Gpu;
 use super::plan::Cost;
-use super::record::{Recorded, Recorder};
-use super::{Gpu, lock};
+use super::submit::Recorded;
 use crate::error::{Error, Result};
 
 /// Dispatches that one query set times: as many as a submission may have.
@@ -66,6 +66,22 @@ impl Timings {
         }
     }
 
+    /// Queries for a dispatch.
+    pub(super) fn time(&mut self, dispatch: &Recorded) -> Timed {
+        let timed = Timed { queries: self.queries.clone(), first: 2 * self.pending.len() as u32 };
+        self.pending.push(Timing {
+            operation: dispatch.operation,
+            kernel: dispatch.variant.kernel.name,
+            element: dispatch.variant.element.name(),
+            constants: dispatch.variant.constants.clone(),
+            cost: dispatch.cost,
+            first_workgroup: dispatch.first_workgroup,
+            planned: dispatch.seconds,
+            ..Timing::default()
+        });
+        timed
+    }
+
     /// Records the copy of the queries' results at the end of a submission.
     pub(super) fn resolve(&self, encoder: &mut wgpu::CommandEncoder) {
         let count = 2 * self.pending.len();
@@ -116,33 +132,15 @@ impl Timed {
 }
 
 impl Gpu {
-    /// Queries for the next dispatch, which then has a pass of its own; `None` where nobody asked for times.
-    pub(super) fn time(recorder: &mut Recorder, dispatch: &Recorded) -> Option<Timed> {
-        let timings = recorder.timings.as_mut()?;
-        let timed = Timed { queries: timings.queries.clone(), first: 2 * timings.pending.len() as u32 };
-        timings.pending.push(Timing {
-            operation: dispatch.operation,
-            kernel: dispatch.variant.kernel.name,
-            element: dispatch.variant.element.name(),
-            constants: dispatch.variant.constants.clone(),
-            cost: dispatch.cost,
-            first_workgroup: dispatch.first_workgroup,
-            planned: dispatch.seconds,
-            ..Timing::default()
-        });
-        recorder.end_pass();
-        Some(timed)
-    }
-
     /// What was timed since the last call; needs [`super::Options::time_dispatches`].
     ///
     /// # Errors
     /// A device that was not opened so, or whatever fault the driver reported.
     pub fn take_timings(&self) -> Result<Vec<Timing>> {
         self.drain()?;
-        match &mut lock(&self.0.recorder).timings {
-            Some(timings) => Ok(std::mem::take(&mut timings.done)),
-            None => Err(Error::device("take_timings", "the device was not opened with `time_dispatches`")),
-        }
+        self.0
+            .submitter
+            .with_timings(|timings| std::mem::take(&mut timings.done))
+            .ok_or_else(|| Error::device("take_timings", "the device was not opened with `time_dispatches`"))
     }
 }

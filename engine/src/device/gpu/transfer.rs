@@ -3,6 +3,7 @@
 //! Uploads are copies from staging buffers, recorded in order with the kernels: `queue.write_buffer` would run before
 //! work that is recorded already and still reads the old content.
 
+use super::submit::Ticket;
 use super::{Cost, Gpu, faults, lock};
 use crate::error::{Error, Result};
 use crate::tensor::Spec;
@@ -11,7 +12,7 @@ use crate::tensor::Spec;
 pub struct Pending {
     gpu: Gpu,
     staging: wgpu::Buffer,
-    submission: Option<wgpu::SubmissionIndex>,
+    ticket: Ticket,
     bytes: u64,
     /// Where the fault record is.
     faults: u64,
@@ -25,13 +26,14 @@ impl Pending {
     /// # Errors
     /// Whatever fault the driver reported, a lost device among them, or a kernel, such as an index out of range.
     pub fn wait(self) -> Result<Vec<u8>> {
+        let submission_index = self.gpu.0.submitter.submitted(&self.ticket);
         let slice = self.staging.slice(..);
         let (sender, receiver) = std::sync::mpsc::channel();
         slice.map_async(wgpu::MapMode::Read, move |result| {
             // Nobody listens only if the wait below failed, which is reported there.
             let _ = sender.send(result);
         });
-        let polled = self.gpu.0.device.poll(wgpu::PollType::Wait { submission_index: self.submission, timeout: None });
+        let polled = self.gpu.0.device.poll(wgpu::PollType::Wait { submission_index, timeout: None });
         lock(&self.gpu.0.recorder).done(self.cost);
         self.gpu.fault()?;
         polled.map_err(|error| Error::Gpu(error.to_string()))?;
@@ -110,10 +112,10 @@ impl Gpu {
             place += bytes;
         }
         recorder.copy((&self.0.faults.raw, 0), (&staging, size), faults::BYTES);
-        let submission = self.submit(&mut recorder);
+        let ticket = self.submit(&mut recorder);
         let cost = recorder.submitted();
         drop(recorder);
-        Ok(Pending { gpu: self.clone(), staging, submission, bytes: size, faults: size, cost })
+        Ok(Pending { gpu: self.clone(), staging, ticket, bytes: size, faults: size, cost })
     }
 
     /// Submits everything recorded and a copy of a tensor's buffer to the host.
