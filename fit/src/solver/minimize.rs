@@ -80,7 +80,7 @@ pub fn minimize_from<P: Problem + ?Sized>(
         let point = state.trial_residuals.iter().position(|r| !r.is_finite()).unwrap_or(0);
         return Err(FitError::NonFiniteStart { point });
     }
-    state.residuals.copy_from_slice(&state.trial_residuals);
+    state.exchange();
     if !state.linearize() {
         return Ok(state.finish(Outcome::NonFinite));
     }
@@ -162,6 +162,7 @@ fn iterate<P: Problem + ?Sized>(state: &mut State<'_, P>) -> Outcome {
                 lambda *= 0.5;
             }
             let accepted = ratio >= 1e-4;
+            state.hopeful = accepted;
             if accepted {
                 state.exchange();
                 state.size = trial_size;

@@ -24,7 +24,7 @@ pub(super) fn polish<P: Problem + ?Sized>(state: &mut State<'_, P>) {
     let rounding = f64::EPSILON * scaled_norm(&state.lengths, &state.x);
     let enough = (ENOUGH * state.size / freedom.sqrt()).max(rounding);
     let mut sub = Subproblem::default();
-    state.spare_jacobian.resize(state.jacobian.len(), 0.0);
+    state.hopeful = true;
     // Gauss-Newton needs no second derivatives and is nearly as good where residuals are small; Newton takes
     // over where it gains less than a digit a step.
     for newton in [false, true] {
@@ -122,7 +122,6 @@ fn attempt<P: Problem + ?Sized>(
     }
     let derived = (state.gradient.clone(), state.lengths.clone(), state.gradient_cosine);
     state.exchange();
-    std::mem::swap(&mut state.jacobian, &mut state.spare_jacobian);
     state.size = trial_size;
     if state.linearize()
         && let Some(next) = Plan::of(state, sub, newton)

@@ -20,10 +20,14 @@ pub(super) struct State<'a, P: Problem + ?Sized> {
     pub size: f64,
     /// Jacobian as the problem gives it.
     pub jacobian: Vec<f64>,
-    /// A point under trial, its residuals, and memory for its Jacobian.
+    /// A point under trial and its residuals.
     pub trial: Vec<f64>,
     pub trial_residuals: Vec<f64>,
+    /// The trial's Jacobian if `spare_known`; after `linearize` that of the point before.
     pub spare_jacobian: Vec<f64>,
+    spare_known: bool,
+    /// Whether the trial will probably be accepted, so that its Jacobian is worth computing at once.
+    pub hopeful: bool,
     /// Residuals and Jacobian with a robust loss in them; unused without one.
     robust_residuals: Vec<f64>,
     robust_jacobian: Vec<f64>,
@@ -60,7 +64,9 @@ impl<'a, P: Problem + ?Sized> State<'a, P> {
             size: f64::INFINITY,
             jacobian: vec![0.0; m * n],
             trial_residuals: vec![0.0; m],
-            spare_jacobian: Vec::new(),
+            spare_jacobian: vec![0.0; m * n],
+            spare_known: false,
+            hopeful: true,
             robust_residuals: Vec::new(),
             robust_jacobian: Vec::new(),
             lengths: vec![0.0; n],
@@ -81,7 +87,13 @@ impl<'a, P: Problem + ?Sized> State<'a, P> {
     /// Writes the residuals at `trial` and returns the root of their objective; infinite where there is none.
     pub fn size_at_trial(&mut self) -> f64 {
         self.residual_evaluations += 1;
-        self.problem.residuals(&self.trial, &mut self.trial_residuals);
+        self.spare_known = self.hopeful
+            && self.problem.residuals_and_jacobian(&self.trial, &mut self.trial_residuals, &mut self.spare_jacobian);
+        if self.spare_known {
+            self.jacobian_evaluations += 1;
+        } else {
+            self.problem.residuals(&self.trial, &mut self.trial_residuals);
+        }
         let size = match self.options.loss {
             Loss::Squares => norm(&self.trial_residuals),
             loss => loss.sum(&self.trial_residuals).sqrt(),
@@ -105,7 +117,7 @@ impl<'a, P: Problem + ?Sized> State<'a, P> {
         clipped
     }
 
-    /// Moves to the trial point; the point left becomes the trial.
+    /// Moves to the trial point; the point left becomes the trial. To be followed by `linearize`.
     pub fn exchange(&mut self) {
         std::mem::swap(&mut self.x, &mut self.trial);
         std::mem::swap(&mut self.residuals, &mut self.trial_residuals);
@@ -122,8 +134,11 @@ impl<'a, P: Problem + ?Sized> State<'a, P> {
     /// Jacobian, gradient, free parameters and scale at `x`. False if not finite.
     pub fn linearize(&mut self) -> bool {
         let m = self.residuals.len();
-        self.jacobian_evaluations += 1;
-        self.problem.jacobian(&self.x, &mut self.jacobian);
+        std::mem::swap(&mut self.jacobian, &mut self.spare_jacobian);
+        if !std::mem::take(&mut self.spare_known) {
+            self.jacobian_evaluations += 1;
+            self.problem.jacobian(&self.x, &mut self.jacobian);
+        }
         let robust = self.options.loss != Loss::Squares;
         let mut total = self.size;
         if robust {

@@ -33,19 +33,19 @@ pub fn hypotenuse(a: f64, b: f64) -> f64 {
     if squares.is_finite() && squares > SAFE_SQUARES { squares.sqrt() } else { a.hypot(b) }
 }
 
-/// Scalar product. Four sums at once, in a fixed order: one alone would wait for every addition.
+/// Scalar product. Eight sums at once, in a fixed order: one alone would wait for every addition.
 #[inline]
 pub fn dot(a: &[f64], b: &[f64]) -> f64 {
-    let (fours_a, rest_a) = a.as_chunks::<4>();
-    let (fours_b, rest_b) = b.as_chunks::<4>();
-    let mut sums = [0.0; 4];
-    for (x, y) in fours_a.iter().zip(fours_b) {
+    let (eights_a, rest_a) = a.as_chunks::<8>();
+    let (eights_b, rest_b) = b.as_chunks::<8>();
+    let mut sums = [0.0; 8];
+    for (x, y) in eights_a.iter().zip(eights_b) {
         for (k, sum) in sums.iter_mut().enumerate() {
             *sum += x[k] * y[k];
         }
     }
     let rest: f64 = rest_a.iter().zip(rest_b).map(|(x, y)| x * y).sum();
-    (sums[0] + sums[1]) + (sums[2] + sums[3]) + rest
+    ((sums[0] + sums[4]) + (sums[1] + sums[5])) + ((sums[2] + sums[6]) + (sums[3] + sums[7])) + rest
 }
 
 /// target += factor·vector.
