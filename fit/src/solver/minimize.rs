@@ -92,10 +92,11 @@ pub fn minimize_from<P: Problem + ?Sized>(
         // At the limit of rounding the tests above cannot pass, though the point is stationary.
         Outcome::Stalled if state.gradient_cosine <= 1e-7 => Outcome::ConvergedObjective,
         // The region shrank to nothing although the model still promises a descent: a wrong Jacobian, or a
-        // kink. Where the residuals are nothing but rounding, their direction is noise and says nothing.
+        // kink. A descent within the rounding of the model's values is noise and says nothing.
         Outcome::ConvergedStep
             if state.gradient_cosine > 1e-3
-                && state.size > 100.0 * f64::EPSILON * scaled_norm(&state.scale, &state.x) =>
+                && state.gradient_cosine * state.size
+                    > 100.0 * f64::EPSILON * scaled_norm(&state.scale, &state.x) =>
         {
             Outcome::Stalled
         }
