@@ -95,8 +95,7 @@ pub fn minimize_from<P: Problem + ?Sized>(
         // kink. A descent within the rounding of the model's values is noise and says nothing.
         Outcome::ConvergedStep
             if state.gradient_cosine > 1e-3
-                && state.gradient_cosine * state.size
-                    > 100.0 * f64::EPSILON * scaled_norm(&state.scale, &state.x) =>
+                && state.gradient_cosine * state.size > 100.0 * f64::EPSILON * scaled_norm(&state.scale, &state.x) =>
         {
             Outcome::Stalled
         }
