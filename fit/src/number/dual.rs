@@ -1,4 +1,5 @@
 //! Forward-mode automatic differentiation: a value with its derivatives along `N` directions.
+#![allow(clippy::needless_range_loop, reason = "indices are inlined in every build; zipped iterators are not")]
 
 use super::Real;
 use std::ops::{Add, Div, Mul, Neg, Sub};
@@ -55,9 +56,9 @@ macro_rules! termwise {
             fn $method(self, other: Self) -> Self {
                 let ($a, $b) = (self.value, other.value);
                 let mut derivative = self.derivative;
-                for (slot, &$db) in derivative.iter_mut().zip(&other.derivative) {
-                    let $da = *slot;
-                    *slot = $slope;
+                for i in 0..N {
+                    let ($da, $db) = (derivative[i], other.derivative[i]);
+                    derivative[i] = $slope;
                 }
                 Self { value: $value, derivative }
             }
@@ -76,8 +77,8 @@ impl<T: Real, const N: usize> Div for Dual<T, N> {
         let quotient = self.value / other.value;
         let inverse = T::constant(1.0) / other.value;
         let mut derivative = self.derivative;
-        for (slot, &d) in derivative.iter_mut().zip(&other.derivative) {
-            *slot = (*slot - d * quotient) * inverse;
+        for i in 0..N {
+            derivative[i] = (derivative[i] - other.derivative[i] * quotient) * inverse;
         }
         Self { value: quotient, derivative }
     }
@@ -199,8 +200,8 @@ impl<T: Real, const N: usize> Real for Dual<T, N> {
             (exponent.value * value / self.value, value * self.value.ln())
         };
         let mut derivative = self.derivative;
-        for (slot, &d) in derivative.iter_mut().zip(&exponent.derivative) {
-            *slot = *slot * by_base + d * by_exponent;
+        for i in 0..N {
+            derivative[i] = derivative[i] * by_base + exponent.derivative[i] * by_exponent;
         }
         Self { value, derivative }
     }

@@ -142,10 +142,8 @@ fn timings(
         .filter(|&i| batch[i] >= least && (prefill[i] > 0.0 || prefill.iter().all(|p| *p <= 0.0)))
         .collect();
     if rows.len() < table.len() {
-        notes.push(format!(
-            "{} rows left out: prefill 0, or batch below {least} (--least-batch)",
-            table.len() - rows.len()
-        ));
+        let small = if least > 0.0 { format!(", or batch below {least} (--least-batch)") } else { String::new() };
+        notes.push(format!("{} rows left out: prefill 0{small}", table.len() - rows.len()));
     }
     if rows.is_empty() {
         return Err(FitError::Data(format!("no row has a batch of {least} or more")));
