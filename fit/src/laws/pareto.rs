@@ -7,8 +7,8 @@ use crate::statistics::{Interval, distribution::sample_quantile, generator};
 use rand::Rng;
 use rayon::prelude::*;
 
-/// Pairs of FLOPs and loss, in rising FLOPs and falling loss.
-pub type Frontier = Vec<(f64, f64)>;
+/// Pairs of FLOPs and loss.
+pub type Points = Vec<(f64, f64)>;
 
 /// The coordinates in which a hull is convex.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -83,7 +83,7 @@ pub fn compute_ratio(other: &[(f64, f64)], reference: &[(f64, f64)], loss: f64) 
 
 /// The hulls of two groups of runs, each drawn again with replacement `count` times. A hull of fewer runs
 /// lies on or above that of all, in both groups alike.
-pub fn resampled_hulls(groups: [&[(f64, f64)]; 2], count: usize, seed: u64) -> Result<Vec<[Frontier; 2]>, FitError> {
+pub fn resampled_hulls(groups: [&[(f64, f64)]; 2], count: usize, seed: u64) -> Result<Vec<[Points; 2]>, FitError> {
     (0..count)
         .into_par_iter()
         .map(|index| {
@@ -98,7 +98,7 @@ pub fn resampled_hulls(groups: [&[(f64, f64)]; 2], count: usize, seed: u64) -> R
 }
 
 /// Interval of the ratio of compute at `loss` over resampled hulls; None where fewer than half reach it.
-pub fn ratio_interval(hulls: &[[Frontier; 2]], loss: f64, level: f64) -> Option<Interval> {
+pub fn ratio_interval(hulls: &[[Points; 2]], loss: f64, level: f64) -> Option<Interval> {
     let mut ratios: Vec<f64> = hulls.iter().filter_map(|[of, over]| compute_ratio(of, over, loss)).collect();
     if ratios.is_empty() || 2 * ratios.len() < hulls.len() {
         return None;

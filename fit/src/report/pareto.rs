@@ -2,7 +2,7 @@
 
 use super::{Request, Section, What, with_error};
 use crate::FitError;
-use crate::laws::pareto::{self, Space};
+use crate::laws::pareto::{self, Points, Space};
 use crate::laws::power_law::PowerLaw;
 use crate::plot::{Mark, Plot};
 use crate::statistics::MIN_POINTS;
@@ -15,7 +15,7 @@ pub(super) fn section(table: &Table, request: &Request, _: &mut Vec<String>) -> 
     let mut text = String::new();
     let mut plot = Plot::new("Pareto frontier", ("training FLOPs", true), ("loss (nats/token)", true));
     // Name, runs and hull of each group.
-    let mut hulls: Vec<(String, Vec<(f64, f64)>, Vec<(f64, f64)>)> = Vec::new();
+    let mut hulls: Vec<(String, Points, Points)> = Vec::new();
     let mut law: Vec<Value> = Vec::new();
     for (colour, (group, rows)) in table.group(by)?.into_iter().enumerate() {
         let name = group.iter().map(|g| g.1.as_str()).collect::<Vec<_>>().join(" ");
