@@ -107,6 +107,11 @@ impl Table {
         FitError::Cell { path: self.path.clone(), row: self.lines[row], column: column.into(), problem }
     }
 
+    /// Line in the file of a row counted from 0, the header being line 1.
+    pub fn line(&self, row: usize) -> usize {
+        self.lines[row]
+    }
+
     /// A column of finite numbers.
     pub fn numbers(&self, column: &str) -> Result<Vec<f64>, FitError> {
         let cells = self.text(column)?;

@@ -209,6 +209,13 @@ fn a_formula_is_fitted_with_intervals_and_names_what_it_cannot_know() {
 }
 
 #[test]
+fn a_row_without_a_logarithm_is_named() {
+    let table = Table::parse("points.csv", "x,y\n1,0\n2,0.7\n0,0.1\n4,1.4\n").expect("a table");
+    let message = curve("a*ln(x)+b", &[("a", 1.0), ("b", 0.0)], table).expect_err("ln 0").to_string();
+    assert!(message.contains("row 4"), "{message}");
+}
+
+#[test]
 fn the_papers_tables_are_reported_as_they_are() {
     let Some(folder) = reference::folder() else { return };
     let table = |name: &str| Table::read(&folder.join(name)).expect("readable");

@@ -56,7 +56,13 @@ pub(super) fn section(table: &Table, request: &Request, _: &mut Vec<String>) -> 
         .observations(y.clone())
         .options(options);
     let starts = around(&settings.parameters, settings.decades, settings.starts);
-    let found = solve_many(&fit, &starts, Effort { screening: 60, finalists: 24 })?;
+    let found = solve_many(&fit, &starts, Effort { screening: 60, finalists: 24 }).map_err(|e| match e {
+        FitError::NonFiniteStart { point } => FitError::Data(format!(
+            "the formula has no finite value in row {} at the start: start elsewhere or leave the row out",
+            table.line(point)
+        )),
+        e => e,
+    })?;
     let best = &found.best;
     let intervals = Intervals::of(&fit, best, request)?;
     let mut text = format!("{} = {}\n", settings.y, settings.model);

@@ -16,18 +16,22 @@ pub(super) fn section(table: &Table, request: &Request, _: &mut Vec<String>) -> 
     let (xs, ys) = (table.positive(x)?, table.positive(y)?);
     let weights = weights(table, request)?;
     let law = PowerLaw::fit(&xs, &ys, Some(&weights))?;
-    let (low, high) = law.exponent_interval(request.level);
-    let (least, most) = law.coefficient_interval(request.level);
     let mut text = format!(
-        "{y} = {:.6e} · {x}^({})   R² {:.6}, {} points\n{:.0} %: exponent {low:.5} to {high:.5}, coefficient {least:.4e} to {most:.4e}\n",
+        "{y} = {:.6e} · {x}^({})   R² {:.6}, {} points\n",
         law.coefficient,
         with_error(law.exponent, law.exponent_error),
         law.line.r_squared,
-        xs.len(),
-        100.0 * request.level
+        xs.len()
     );
     if law.line.freedom == 0 {
         text.push_str("Two points leave nothing to judge the law by: its errors are not known.\n");
+    } else {
+        let (low, high) = law.exponent_interval(request.level);
+        let (least, most) = law.coefficient_interval(request.level);
+        text.push_str(&format!(
+            "{:.0} %: exponent {low:.5} to {high:.5}, coefficient {least:.4e} to {most:.4e}\n",
+            100.0 * request.level
+        ));
     }
     let mut plot = Plot::new("Power law", (x, true), (y, true));
     plot.add("data", Mark::Dots, 0, xs.iter().copied().zip(ys.iter().copied()).collect());
