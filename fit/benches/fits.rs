@@ -1,4 +1,4 @@
-//! `cargo bench -p gradus-fit`: the NIST problems from their far starts, the paper's headline fit from its
+//! `cargo bench -p gradus-fit`: the NIST problems from both starts (1 is the far one), the paper's headline fit from its
 //! full grid, and 10,000 refits of an IsoFLOP law.
 
 #[path = "../tests/nist/mod.rs"]
@@ -13,16 +13,18 @@ fn main() {
     divan::main();
 }
 
-fn names() -> Vec<String> {
-    nist::problems().into_iter().map(|p| p.name).collect()
+fn searches() -> Vec<String> {
+    nist::problems().into_iter().flat_map(|p| [1, 2].map(|start| format!("{} {start}", p.name))).collect()
 }
 
 /// One NIST problem to all digits.
-#[divan::bench(args = names())]
-fn nist_far_start(bencher: Bencher<'_, '_>, name: &str) {
+#[divan::bench(args = searches())]
+fn nist_problem(bencher: Bencher<'_, '_>, search: &str) {
+    let Some((name, start)) = search.split_once(' ') else { return };
     let Some(problem) = nist::problems().into_iter().find(|p| p.name == name) else { return };
     let model = Automatic(&problem);
-    bencher.bench_local(|| minimize(&model, &problem.starts[0], &Options::default()));
+    let start = &problem.starts[usize::from(start == "2")];
+    bencher.bench_local(|| minimize(&model, start, &Options::default()));
 }
 
 /// 8,000 starts over the paper's over-training runs.

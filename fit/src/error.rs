@@ -15,7 +15,7 @@ pub enum FitError {
         given: usize,
     },
     /// Fewer points than free parameters: nothing is left to judge the fit by.
-    #[error("{points} points cannot determine {parameters} parameters: add data or fix parameters")]
+    #[error("{} cannot determine {}: add data or fix parameters", counted(*points, "point"), counted(*parameters, "parameter"))]
     TooFewPoints {
         /// Points with a weight above zero.
         points: usize,
@@ -47,7 +47,7 @@ pub enum FitError {
         weight: f64,
     },
     /// The model is not finite where the fit should start.
-    #[error("the model is not finite at the start (point {point}): start elsewhere or check the data")]
+    #[error("the model is not finite at the start (point {}): start elsewhere or check the data", point + 1)]
     NonFiniteStart {
         /// First point with a value that is not finite, counted from 0.
         point: usize,
@@ -93,4 +93,9 @@ pub enum FitError {
         /// The nearest name, or the list of those present.
         hint: String,
     },
+}
+
+/// `1 point`, `3 points`.
+fn counted(count: usize, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }

@@ -80,15 +80,18 @@ impl Table {
 
     fn index(&self, column: &str) -> Result<usize, FitError> {
         self.names.iter().position(|n| n == column).ok_or_else(|| {
-            let nearest = self
+            let mut near: Vec<(f64, &String)> = self
                 .names
                 .iter()
                 .map(|n| (strsim::jaro_winkler(n, column), n))
-                .max_by(|a, b| a.0.total_cmp(&b.0))
-                .filter(|(score, _)| *score > 0.75);
-            let hint = match nearest {
-                Some((_, name)) => format!("; did you mean `{name}`? (or --column {column}=NAME)"),
-                None => format!("; it has {} (say --column {column}=NAME)", self.names.join(", ")),
+                .filter(|(score, _)| *score > 0.75)
+                .collect();
+            near.sort_by(|a, b| b.0.total_cmp(&a.0));
+            let near: Vec<String> = near.iter().take(3).map(|(_, name)| format!("`{name}`")).collect();
+            let hint = if near.is_empty() {
+                format!("; it has {} (say --column {column}=NAME)", self.names.join(", "))
+            } else {
+                format!("; did you mean {}? (or --column {column}=NAME)", near.join(" or "))
             };
             FitError::MissingColumn { path: self.path.clone(), column: column.into(), hint }
         })
@@ -102,6 +105,11 @@ impl Table {
 
     fn cell_error(&self, row: usize, column: &str, problem: String) -> FitError {
         FitError::Cell { path: self.path.clone(), row: self.lines[row], column: column.into(), problem }
+    }
+
+    /// Line in the file of a row counted from 0, the header being line 1.
+    pub fn line(&self, row: usize) -> usize {
+        self.lines[row]
     }
 
     /// A column of finite numbers.

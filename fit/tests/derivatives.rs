@@ -2,7 +2,9 @@
 
 mod nist;
 
-use gradus_fit::{Automatic, DifferenceOrder, FiniteDifferences, Model, Problem, WithJacobian};
+use gradus_fit::{
+    Automatic, DifferenceOrder, FiniteDifferences, Fit, Model, Options, Parameter, Problem, Transform, WithJacobian,
+};
 use nist::{Nist, problems};
 
 fn residuals(problem: &Nist, parameters: &[f64], out: &mut [f64]) {
@@ -42,6 +44,57 @@ fn finite_differences_agree_with_dual_numbers() {
             let error = difference(&jacobian, &other, m);
             assert!(error < bound, "{} {order:?}: {error:e}", problem.name);
         }
+    }
+}
+
+#[test]
+fn both_at_once_are_the_same_bits_as_one_after_the_other() {
+    for problem in problems() {
+        let (m, n) = (problem.y.len(), problem.certified.len());
+        let exact = Automatic(&problem);
+        let (mut residuals, mut jacobian) = (vec![0.0; m], vec![0.0; m * n]);
+        exact.residuals(&problem.starts[0], &mut residuals);
+        exact.jacobian(&problem.starts[0], &mut jacobian);
+        let (mut a, mut b) = (vec![f64::NAN; m], vec![f64::NAN; m * n]);
+        assert!(exact.residuals_and_jacobian(&problem.starts[0], &mut a, &mut b));
+        assert!(a == residuals && b == jacobian, "{}", problem.name);
+    }
+}
+
+/// Steps that are rejected, parameters that are held, searched in logarithms and weighted: in one pass or in
+/// two the search takes the same way.
+#[test]
+fn a_search_in_one_pass_is_the_search_in_two() {
+    for problem in problems().into_iter().filter(|p| ["Misra1a", "Rat43", "MGH17", "Thurber"].contains(&&*p.name)) {
+        let (m, n) = (problem.y.len(), problem.certified.len());
+        let once = Automatic(&problem);
+        let twice = WithJacobian {
+            parameters: n,
+            points: m,
+            residuals: |p: &[f64], out: &mut [f64]| residuals(&problem, p, out),
+            jacobian: |p: &[f64], out: &mut [f64]| once.jacobian(p, out),
+        };
+        let parameters: Vec<Parameter> = (0..n)
+            .map(|j| {
+                let start = problem.starts[0][j];
+                let parameter = Parameter::new(format!("b{j}"), if j == 0 { problem.certified[0] } else { start });
+                match j {
+                    0 => parameter.fixed(),
+                    1 if start > 0.0 => parameter.transform(Transform::Log),
+                    _ => parameter,
+                }
+            })
+            .collect();
+        let weights: Vec<f64> = (0..m).map(|i| 1.0 + (i % 3) as f64).collect();
+        let options = Options { polish: false, ..Options::default() };
+        let solve = |problem: &dyn Problem| {
+            let fit = Fit::new(problem, parameters.clone()).and_then(|f| f.weights(&weights)).expect("a fit");
+            fit.options(options.clone()).solve().expect("a result")
+        };
+        let (a, b) = (solve(&once), solve(&twice));
+        assert!(a.iterations > 3 && a.residual_evaluations == b.residual_evaluations, "{}", problem.name);
+        assert!(a.parameters == b.parameters && a.objective == b.objective, "{}", problem.name);
+        assert!(a.jacobian_evaluations >= b.jacobian_evaluations, "{}", problem.name);
     }
 }
 

@@ -269,7 +269,7 @@ fn wrong_options_are_refused() {
         (vec!["fit", "curve", "decay.csv", "--model", "a*sinn(b*x)", "--start", "a=1,b=1"], &["no function `sinn`"]),
         (
             vec!["fit", "curve", "decay.csv", "--model", "a+b*x", "--start", "a=1,b=1", "--where", "x < 1"],
-            &["1 points cannot determine 2 parameters"],
+            &["1 point cannot determine 2 parameters"],
         ),
     ] {
         refused(at, &words, parts);

@@ -31,6 +31,41 @@ impl<P: Problem + ?Sized> Reduced<'_, P> {
         }
     }
 
+    /// The data's offsets, then the weights.
+    fn shift(&self, residuals: &mut [f64]) {
+        for (r, o) in residuals.iter_mut().zip(self.offsets) {
+            *r += o;
+        }
+        self.weigh(residuals);
+    }
+
+    /// The columns of the free parameters, by their coordinates and weighted, from what `fill` writes for all
+    /// parameters; false if it wrote nothing.
+    fn columns(&self, values: &[f64], jacobian: &mut [f64], fill: impl FnOnce(&mut [f64]) -> bool) -> bool {
+        let m = self.residual_count();
+        if self.all_free() {
+            if !fill(jacobian) {
+                return false;
+            }
+        } else {
+            let mut full = vec![0.0; m * values.len()];
+            if !fill(&mut full) {
+                return false;
+            }
+            for (column, &j) in jacobian.chunks_exact_mut(m).zip(self.free) {
+                column.copy_from_slice(&full[j * m..(j + 1) * m]);
+            }
+        }
+        for (column, &j) in jacobian.chunks_exact_mut(m).zip(self.free) {
+            let slope = self.parameters[j].slope(values[j]);
+            if slope != 1.0 {
+                column.iter_mut().for_each(|v| *v *= slope);
+            }
+            self.weigh(column);
+        }
+        true
+    }
+
     fn all_free(&self) -> bool {
         self.free.len() == self.parameters.len()
     }
@@ -47,31 +82,25 @@ impl<P: Problem + ?Sized> Problem for Reduced<'_, P> {
 
     fn residuals(&self, coordinates: &[f64], residuals: &mut [f64]) {
         self.problem.residuals(&self.outward(coordinates), residuals);
-        for (r, o) in residuals.iter_mut().zip(self.offsets) {
-            *r += o;
-        }
-        self.weigh(residuals);
+        self.shift(residuals);
     }
 
     fn jacobian(&self, coordinates: &[f64], jacobian: &mut [f64]) {
-        let m = self.residual_count();
         let values = self.outward(coordinates);
-        if self.all_free() {
-            self.problem.jacobian(&values, jacobian);
-        } else {
-            let mut full = vec![0.0; m * values.len()];
-            self.problem.jacobian(&values, &mut full);
-            for (column, &j) in jacobian.chunks_exact_mut(m).zip(self.free) {
-                column.copy_from_slice(&full[j * m..(j + 1) * m]);
-            }
+        self.columns(&values, jacobian, |full| {
+            self.problem.jacobian(&values, full);
+            true
+        });
+    }
+
+    fn residuals_and_jacobian(&self, coordinates: &[f64], residuals: &mut [f64], jacobian: &mut [f64]) -> bool {
+        let values = self.outward(coordinates);
+        let done =
+            self.columns(&values, jacobian, |full| self.problem.residuals_and_jacobian(&values, residuals, full));
+        if done {
+            self.shift(residuals);
         }
-        for (column, &j) in jacobian.chunks_exact_mut(m).zip(self.free) {
-            let slope = self.parameters[j].slope(values[j]);
-            if slope != 1.0 {
-                column.iter_mut().for_each(|v| *v *= slope);
-            }
-            self.weigh(column);
-        }
+        done
     }
 
     fn derivative_error(&self) -> f64 {

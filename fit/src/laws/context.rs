@@ -3,7 +3,8 @@
 
 use super::isoflop::Profile;
 use crate::FitError;
-use crate::statistics::Linear;
+use crate::statistics::{Linear, distribution::student_quantile};
+use std::f64::consts::LN_10;
 
 /// Profiles of one context length.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
@@ -45,6 +46,35 @@ pub struct Change {
     pub tokens_ratio: f64,
     /// Loss at the optimum, longer less shorter.
     pub loss_difference: f64,
+    /// Standard errors of ln `params_ratio`, ln `tokens_ratio` and `loss_difference` by the noise of the runs.
+    pub errors: [f64; 3],
+    /// Degrees of freedom of these errors: of the profile with fewer.
+    pub freedom: usize,
+}
+
+impl Change {
+    /// Intervals of the two ratios and the difference of losses.
+    pub fn intervals(&self, level: f64) -> [(f64, f64); 3] {
+        let quantile = student_quantile(0.5 + 0.5 * level, self.freedom);
+        let half = self.errors.map(|e| if e.is_finite() { quantile * e } else { f64::INFINITY });
+        let ratio = |value: f64, half: f64| (value * (-half).exp(), value * half.exp());
+        [
+            ratio(self.params_ratio, half[0]),
+            ratio(self.tokens_ratio, half[1]),
+            (self.loss_difference - half[2], self.loss_difference + half[2]),
+        ]
+    }
+}
+
+impl Joint {
+    /// Intervals of the exponents of compute and of the context length.
+    pub fn intervals(&self, level: f64) -> [(f64, f64); 2] {
+        let quantile = student_quantile(0.5 + 0.5 * level, self.regression.freedom);
+        [(self.by_compute, self.by_compute_error), (self.by_context, self.by_context_error)].map(|(value, error)| {
+            let half = if error.is_finite() { quantile * error } else { f64::INFINITY };
+            (value - half, value + half)
+        })
+    }
 }
 
 /// The dependence on context.
@@ -80,6 +110,12 @@ pub fn fit(mut all: Vec<AtContext>) -> Result<Context, FitError> {
                     params_ratio: long.params.optimum / short.params.optimum,
                     tokens_ratio: long.tokens.optimum / short.tokens.optimum,
                     loss_difference: long.params.loss - short.params.loss,
+                    errors: [
+                        LN_10 * long.params.log_optimum_error.hypot(short.params.log_optimum_error),
+                        LN_10 * long.tokens.log_optimum_error.hypot(short.tokens.log_optimum_error),
+                        long.params.loss_error.hypot(short.params.loss_error),
+                    ],
+                    freedom: long.params.regression.freedom.min(short.params.regression.freedom),
                 });
             }
         }
@@ -98,7 +134,6 @@ pub fn fit(mut all: Vec<AtContext>) -> Result<Context, FitError> {
             .collect();
         regress(&points)
     };
-    const LN_10: f64 = std::f64::consts::LN_10;
     Ok(Context {
         params: joint(|p| (p.params.optimum, LN_10 * p.params.log_optimum_error)),
         tokens: joint(|p| (p.tokens.optimum, LN_10 * p.tokens.log_optimum_error)),

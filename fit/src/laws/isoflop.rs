@@ -7,9 +7,9 @@
 //! budgets.
 
 use super::optimum_law::{Optimum, OptimumLaw};
-use super::power_law::positive;
+use super::power_law::{constant, positive};
 use crate::FitError;
-use crate::statistics::{Linear, Resample, enough, generator};
+use crate::statistics::{Linear, Resample, distribution::student_quantile, enough, generator};
 use rand::Rng;
 use rayon::prelude::*;
 
@@ -50,6 +50,29 @@ pub struct Parabola {
 }
 
 impl Parabola {
+    /// Half the width of an interval, in standard errors.
+    fn quantile(&self, level: f64) -> f64 {
+        student_quantile(0.5 + 0.5 * level, self.regression.freedom)
+    }
+
+    /// Interval of the optimal size, by the scatter of the runs about this parabola.
+    pub fn optimum_interval(&self, level: f64) -> (f64, f64) {
+        let factor = 10f64.powf(self.quantile(level) * self.log_optimum_error);
+        if factor.is_nan() {
+            return (0.0, f64::INFINITY);
+        }
+        (self.optimum / factor, self.optimum * factor)
+    }
+
+    /// Interval of the loss at the optimum, likewise.
+    pub fn loss_interval(&self, level: f64) -> (f64, f64) {
+        let half = self.quantile(level) * self.loss_error;
+        if half.is_nan() {
+            return (f64::NEG_INFINITY, f64::INFINITY);
+        }
+        (self.loss - half, self.loss + half)
+    }
+
     /// Fits loss over log₁₀ of `sizes`. Needs three distinct sizes and a parabola that opens upward.
     pub fn fit(sizes: &[f64], losses: &[f64], weights: &[f64]) -> Result<Self, FitError> {
         let logs: Vec<f64> = sizes.iter().map(|s| s.log10()).collect();
@@ -58,6 +81,9 @@ impl Parabola {
         let second = first.iter().map(|x| x * x).collect();
         let regression = Linear::fit(&[vec![1.0; logs.len()], first, second], losses, Some(weights))?;
         let [p0, p1, p2] = [0, 1, 2].map(|j| regression.coefficients[j]);
+        if let Some(loss) = constant(losses) {
+            return Err(FitError::Data(format!("every run has loss {loss}: no optimum can be told from that")));
+        }
         if p2.is_nan() || p2 <= 0.0 {
             return Err(FitError::Data(format!("the parabola opens downward (curvature {p2:.3e}): no optimum")));
         }

@@ -81,6 +81,12 @@ impl OptimumLaw {
         (self.line.exponent - half, self.line.exponent + half)
     }
 
+    /// Interval of the coefficient, the value of the law at C = 1.
+    pub fn coefficient_interval(&self, level: f64) -> (f64, f64) {
+        let (middle, half) = (self.line.coefficient, self.half_width(-self.line.centre, level));
+        (middle * (-half).exp(), middle * half.exp())
+    }
+
     /// y at x.
     pub fn at(&self, x: f64) -> f64 {
         self.line.at(x)

@@ -3,6 +3,12 @@
 
 use super::power_law::positive;
 use crate::FitError;
+use crate::statistics::{Interval, distribution::sample_quantile, generator};
+use rand::Rng;
+use rayon::prelude::*;
+
+/// Pairs of FLOPs and loss.
+pub type Points = Vec<(f64, f64)>;
 
 /// The coordinates in which a hull is convex.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -73,4 +79,30 @@ pub fn flops_at(frontier: &[(f64, f64)], loss: f64) -> Option<f64> {
 /// How many times the compute of `reference` the `other` frontier needs for the same loss.
 pub fn compute_ratio(other: &[(f64, f64)], reference: &[(f64, f64)], loss: f64) -> Option<f64> {
     Some(flops_at(other, loss)? / flops_at(reference, loss)?)
+}
+
+/// The hulls of two groups of runs, each drawn again with replacement `count` times. A hull of fewer runs
+/// lies on or above that of all, in both groups alike.
+pub fn resampled_hulls(groups: [&[(f64, f64)]; 2], count: usize, seed: u64) -> Result<Vec<[Points; 2]>, FitError> {
+    (0..count)
+        .into_par_iter()
+        .map(|index| {
+            let mut random = generator(seed, index);
+            let mut draw = |runs: &[(f64, f64)]| {
+                let drawn: Vec<_> = (0..runs.len()).map(|_| runs[random.random_range(0..runs.len())]).collect();
+                hull(&drawn, Space::Linear)
+            };
+            Ok([draw(groups[0])?, draw(groups[1])?])
+        })
+        .collect()
+}
+
+/// Interval of the ratio of compute at `loss` over resampled hulls; None where fewer than half reach it.
+pub fn ratio_interval(hulls: &[[Points; 2]], loss: f64, level: f64) -> Option<Interval> {
+    let mut ratios: Vec<f64> = hulls.iter().filter_map(|[of, over]| compute_ratio(of, over, loss)).collect();
+    if ratios.is_empty() || 2 * ratios.len() < hulls.len() {
+        return None;
+    }
+    let tail = 0.5 - 0.5 * level;
+    Some(Interval { low: sample_quantile(&mut ratios, tail), high: sample_quantile(&mut ratios, 1.0 - tail) })
 }

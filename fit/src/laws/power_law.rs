@@ -4,7 +4,7 @@ use crate::FitError;
 use crate::fit::{Fit, FitResult, Parameter};
 use crate::multistart::{Effort, solve_many};
 use crate::number::Real;
-use crate::problem::{Automatic, Model};
+use crate::problem::{Automatic, Model, Problem};
 use crate::statistics::{Linear, distribution::student_quantile};
 
 /// A power law without offset: ln y = ln A + p·ln x by (weighted) least squares.
@@ -32,11 +32,19 @@ pub(crate) fn positive(name: &str, values: &[f64]) -> Result<(), FitError> {
     }
 }
 
+/// The one value that all have, if they do.
+pub(crate) fn constant(values: &[f64]) -> Option<f64> {
+    values.first().copied().filter(|first| values.iter().all(|v| v == first))
+}
+
 impl PowerLaw {
     /// Fits the law to positive data.
     pub fn fit(x: &[f64], y: &[f64], weights: Option<&[f64]>) -> Result<Self, FitError> {
         positive("x", x)?;
         positive("y", y)?;
+        if let Some(value) = constant(y).filter(|_| y.len() > 2) {
+            return Err(FitError::Data(format!("y is {value} at every point: no power law can be told from it")));
+        }
         let total: f64 = weights.map_or(x.len() as f64, |w| w.iter().sum());
         let centre = x.iter().enumerate().map(|(i, v)| weights.map_or(1.0, |w| w[i]) * v.ln()).sum::<f64>() / total;
         let ones = vec![1.0; x.len()];
@@ -71,6 +79,15 @@ impl PowerLaw {
             return (f64::NEG_INFINITY, f64::INFINITY);
         }
         (self.exponent - half, self.exponent + half)
+    }
+
+    /// The interval of the coefficient A.
+    pub fn coefficient_interval(&self, level: f64) -> (f64, f64) {
+        let half = student_quantile(0.5 + 0.5 * level, self.line.freedom) * self.ln_coefficient_error;
+        if half.is_nan() {
+            return (0.0, f64::INFINITY);
+        }
+        (self.coefficient * (-half).exp(), self.coefficient * half.exp())
     }
 
     /// The interval of the law (not of a new point) at x, at this level of confidence.
@@ -122,15 +139,26 @@ pub struct OffsetLaw {
 impl OffsetLaw {
     /// Fits from many starts. `logarithmic` weighs relative errors and needs positive y.
     pub fn fit(x: &[f64], y: &[f64], weights: Option<&[f64]>, logarithmic: bool) -> Result<Self, FitError> {
+        Self::fit_and(x, y, weights, logarithmic, |_, _| Ok(())).map(|(law, ())| law)
+    }
+
+    /// The same, and what `examine` makes of the solved fit: intervals need the problem itself.
+    pub fn fit_and<T>(
+        x: &[f64],
+        y: &[f64],
+        weights: Option<&[f64]>,
+        logarithmic: bool,
+        examine: impl FnOnce(&Fit<'_, dyn Problem + '_>, &FitResult) -> Result<T, FitError>,
+    ) -> Result<(Self, T), FitError> {
         positive("x", x)?;
         if logarithmic {
             positive("y", y)?;
         }
         let centre = x.iter().map(|v| v.ln()).sum::<f64>() / x.len().max(1) as f64;
-        let (low, high) = y.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(*v), h.max(*v)));
-        if low.partial_cmp(&high) != Some(std::cmp::Ordering::Less) {
-            return Err(FitError::Data("y is constant: no power law can be told from it".into()));
+        if let Some(value) = constant(y) {
+            return Err(FitError::Data(format!("y is {value} at every point: no power law can be told from it")));
         }
+        let (low, high) = y.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(*v), h.max(*v)));
         let model = Automatic(WithOffset { x, y, centre, logarithmic });
         let names = ["value_at_centre", "exponent", "offset"];
         let mut starts = Vec::new();
@@ -141,7 +169,8 @@ impl OffsetLaw {
             }
         }
         let parameters = names.iter().zip(&starts[0]).map(|(n, v)| Parameter::new(*n, *v)).collect();
-        let mut fit = Fit::new(&model, parameters)?.observations(if logarithmic {
+        let problem: &dyn Problem = &model;
+        let mut fit = Fit::new(problem, parameters)?.observations(if logarithmic {
             y.iter().map(|v| v.ln()).collect()
         } else {
             y.to_vec()
@@ -150,8 +179,10 @@ impl OffsetLaw {
             fit = fit.weights(weights)?;
         }
         let result = solve_many(&fit, &starts, Effort { screening: 20, finalists: 10 })?.best;
+        let examined = examine(&fit, &result)?;
         let [amplitude, exponent, offset] = [0, 1, 2].map(|j| result.parameters[j]);
-        Ok(Self { coefficient: amplitude * (-exponent * centre).exp(), exponent, offset, result, centre })
+        let coefficient = amplitude * (-exponent * centre).exp();
+        Ok((Self { coefficient, exponent, offset, result, centre }, examined))
     }
 
     /// y at x.

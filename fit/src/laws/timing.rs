@@ -8,7 +8,7 @@ use crate::FitError;
 use crate::fit::{Fit, FitResult, Parameter};
 use crate::multistart::{Effort, grid, solve_many};
 use crate::number::Real;
-use crate::problem::{Automatic, Model};
+use crate::problem::{Automatic, Model, Problem};
 
 /// Names of the parameters: FLOP/s, byte/s, s, s a sequence.
 pub const NAMES: [&str; 4] = ["alpha_eff", "beta_eff", "eps_s", "eps_batch_s"];
@@ -160,6 +160,15 @@ pub struct TimeLaw {
 
 /// Fits from a grid of rates and constants.
 pub fn fit(data: &[Timing], settings: Settings) -> Result<TimeLaw, FitError> {
+    fit_and(data, settings, |_, _| Ok(())).map(|(law, ())| law)
+}
+
+/// The same, and what `examine` makes of the solved fit: intervals need the problem itself.
+pub fn fit_and<T>(
+    data: &[Timing],
+    settings: Settings,
+    examine: impl FnOnce(&Fit<'_, dyn Problem + '_>, &FitResult) -> Result<T, FitError>,
+) -> Result<(TimeLaw, T), FitError> {
     super::power_law::positive("time", &data.iter().map(|t| t.seconds).collect::<Vec<_>>())?;
     let model = Automatic(Times { data, settings });
     let (compute, memory) = match settings.roofline {
@@ -187,21 +196,24 @@ pub fn fit(data: &[Timing], settings: Settings) -> Result<TimeLaw, FitError> {
         })
         .collect();
     let weights: Vec<f64> = data.iter().map(|t| t.weight).collect();
-    let fit = Fit::new(&model, parameters)?.weights(&weights)?.observations(
+    let problem: &dyn Problem = &model;
+    let fit = Fit::new(problem, parameters)?.weights(&weights)?.observations(
         data.iter()
             .map(|t| if settings.residual == Residual::Logarithm { t.seconds.ln() } else { t.seconds * 1e3 })
             .collect(),
     );
     let result = solve_many(&fit, &starts, Effort { screening: 30, finalists: 12 })?.best;
+    let examined = examine(&fit, &result)?;
     let predicted: Vec<f64> = data.iter().map(|t| seconds(settings.roofline, t, &result.parameters)).collect();
     let mut relative: Vec<f64> = predicted.iter().zip(data).map(|(p, t)| (p / t.seconds - 1.0).abs()).collect();
-    Ok(TimeLaw {
+    let law = TimeLaw {
         median_relative_error: crate::statistics::distribution::sample_quantile(&mut relative, 0.5),
         log_r_squared: log_r_squared(&predicted, data),
         roofline: settings.roofline,
         residual: settings.residual,
         result,
-    })
+    };
+    Ok((law, examined))
 }
 
 fn log_r_squared(predicted: &[f64], data: &[Timing]) -> Option<f64> {

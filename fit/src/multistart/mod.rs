@@ -89,7 +89,9 @@ pub fn solve_many<P: Problem + ?Sized>(
     ranked.sort_by(|a, b| a.objective.total_cmp(&b.objective).then(a.index.cmp(&b.index)));
     let candidates = ranked.len();
     if candidates == 0 {
-        return Err(FitError::NonFiniteStart { point: 0 });
+        // The first start says at which point.
+        let reason = starts.first().and_then(|start| fit.search_from(start).err());
+        return Err(reason.unwrap_or(FitError::NonFiniteStart { point: 0 }));
     }
     // Ends this close differ by rounding only.
     let rounding = ranked.last().map_or(0.0, |worst| 1e-24 * worst.objective);

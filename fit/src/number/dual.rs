@@ -1,4 +1,5 @@
 //! Forward-mode automatic differentiation: a value with its derivatives along `N` directions.
+#![allow(clippy::needless_range_loop, reason = "indices are inlined in every build; zipped iterators are not")]
 
 use super::Real;
 use std::ops::{Add, Div, Mul, Neg, Sub};
@@ -33,7 +34,17 @@ impl<T: Real, const N: usize> Dual<T, N> {
     /// The chain rule: a function's value and its derivative at `self.value`.
     #[inline]
     fn chain(self, value: T, slope: T) -> Self {
-        Self { value, derivative: self.derivative.map(|d| d * slope) }
+        self.each(value, |d| d * slope)
+    }
+
+    /// This value, and every derivative through `change`. A loop in place: `array::map` moves the array.
+    #[inline]
+    fn each(mut self, value: T, change: impl Fn(T) -> T) -> Self {
+        self.value = value;
+        for slot in &mut self.derivative {
+            *slot = change(*slot);
+        }
+        self
     }
 }
 
@@ -45,9 +56,9 @@ macro_rules! termwise {
             fn $method(self, other: Self) -> Self {
                 let ($a, $b) = (self.value, other.value);
                 let mut derivative = self.derivative;
-                for (slot, $db) in derivative.iter_mut().zip(other.derivative) {
-                    let $da = *slot;
-                    *slot = $slope;
+                for i in 0..N {
+                    let ($da, $db) = (derivative[i], other.derivative[i]);
+                    derivative[i] = $slope;
                 }
                 Self { value: $value, derivative }
             }
@@ -66,8 +77,8 @@ impl<T: Real, const N: usize> Div for Dual<T, N> {
         let quotient = self.value / other.value;
         let inverse = T::constant(1.0) / other.value;
         let mut derivative = self.derivative;
-        for (slot, d) in derivative.iter_mut().zip(other.derivative) {
-            *slot = (*slot - d * quotient) * inverse;
+        for i in 0..N {
+            derivative[i] = (derivative[i] - other.derivative[i] * quotient) * inverse;
         }
         Self { value: quotient, derivative }
     }
@@ -77,7 +88,7 @@ impl<T: Real, const N: usize> Neg for Dual<T, N> {
     type Output = Self;
     #[inline]
     fn neg(self) -> Self {
-        Self { value: -self.value, derivative: self.derivative.map(|d| -d) }
+        self.each(-self.value, |d| -d)
     }
 }
 
@@ -101,7 +112,7 @@ impl<T: Real, const N: usize> Mul<f64> for Dual<T, N> {
     type Output = Self;
     #[inline]
     fn mul(self, other: f64) -> Self {
-        Self { value: self.value * other, derivative: self.derivative.map(|d| d * other) }
+        self.each(self.value * other, |d| d * other)
     }
 }
 
@@ -109,7 +120,7 @@ impl<T: Real, const N: usize> Div<f64> for Dual<T, N> {
     type Output = Self;
     #[inline]
     fn div(self, other: f64) -> Self {
-        Self { value: self.value / other, derivative: self.derivative.map(|d| d / other) }
+        self.each(self.value / other, |d| d / other)
     }
 }
 
@@ -174,17 +185,23 @@ impl<T: Real, const N: usize> Real for Dual<T, N> {
         if exponent == 0.0 {
             return Self::constant(1.0);
         }
-        self.chain(self.value.powf(exponent), self.value.powf(exponent - 1.0) * exponent)
+        let value = self.value.powf(exponent);
+        // One power and a division cost less than two powers.
+        let slope = if self.value() == 0.0 { self.value.powf(exponent - 1.0) } else { value / self.value };
+        self.chain(value, slope * exponent)
     }
     #[inline]
     fn pow(self, exponent: Self) -> Self {
         let value = self.value.pow(exponent.value);
-        let by_base = exponent.value * self.value.pow(exponent.value - 1.0);
         // 0^y with y > 0 stays 0 when y moves; ln 0 would make that NaN.
-        let by_exponent = if self.value() == 0.0 { T::constant(0.0) } else { value * self.value.ln() };
+        let (by_base, by_exponent) = if self.value() == 0.0 {
+            (exponent.value * self.value.pow(exponent.value - 1.0), T::constant(0.0))
+        } else {
+            (exponent.value * value / self.value, value * self.value.ln())
+        };
         let mut derivative = self.derivative;
-        for (slot, d) in derivative.iter_mut().zip(exponent.derivative) {
-            *slot = *slot * by_base + d * by_exponent;
+        for i in 0..N {
+            derivative[i] = derivative[i] * by_base + exponent.derivative[i] * by_exponent;
         }
         Self { value, derivative }
     }

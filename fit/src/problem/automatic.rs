@@ -17,8 +17,14 @@ pub trait Model: Sync {
 #[derive(Debug, Clone, Copy)]
 pub struct Automatic<M>(pub M);
 
-/// One pass: derivatives along parameters `first .. first + N`.
-fn columns<M: Model, const N: usize>(model: &M, parameters: &[f64], first: usize, jacobian: &mut [f64]) {
+/// One pass: derivatives along parameters `first .. first + N`, and the residuals unless their slice is empty.
+fn columns<M: Model, const N: usize>(
+    model: &M,
+    parameters: &[f64],
+    first: usize,
+    residuals: &mut [f64],
+    jacobian: &mut [f64],
+) {
     let (n, m) = (parameters.len(), model.point_count());
     let mut short = [Dual::<f64, N>::lift(0.0); N];
     let mut long = Vec::new();
@@ -34,8 +40,31 @@ fn columns<M: Model, const N: usize>(model: &M, parameters: &[f64], first: usize
     let width = N.min(n - first);
     for point in 0..m {
         let residual = model.residual(point, seeded);
+        if let Some(slot) = residuals.get_mut(point) {
+            *slot = residual.value;
+        }
         for (k, d) in residual.derivative[..width].iter().enumerate() {
             jacobian[(first + k) * m + point] = *d;
+        }
+    }
+}
+
+/// All columns: in one pass for up to nine parameters, else in blocks of eight.
+fn derivatives<M: Model>(model: &M, parameters: &[f64], residuals: &mut [f64], jacobian: &mut [f64]) {
+    match parameters.len() {
+        0 => {}
+        1 => columns::<M, 1>(model, parameters, 0, residuals, jacobian),
+        2 => columns::<M, 2>(model, parameters, 0, residuals, jacobian),
+        3 => columns::<M, 3>(model, parameters, 0, residuals, jacobian),
+        4 => columns::<M, 4>(model, parameters, 0, residuals, jacobian),
+        5 => columns::<M, 5>(model, parameters, 0, residuals, jacobian),
+        6 => columns::<M, 6>(model, parameters, 0, residuals, jacobian),
+        7 => columns::<M, 7>(model, parameters, 0, residuals, jacobian),
+        9 => columns::<M, 9>(model, parameters, 0, residuals, jacobian),
+        n => {
+            for first in (0..n).step_by(8) {
+                columns::<M, 8>(model, parameters, first, residuals, jacobian);
+            }
         }
     }
 }
@@ -56,22 +85,12 @@ impl<M: Model> Problem for Automatic<M> {
     }
 
     fn jacobian(&self, parameters: &[f64], jacobian: &mut [f64]) {
-        match parameters.len() {
-            0 => {}
-            1 => columns::<M, 1>(&self.0, parameters, 0, jacobian),
-            2 => columns::<M, 2>(&self.0, parameters, 0, jacobian),
-            3 => columns::<M, 3>(&self.0, parameters, 0, jacobian),
-            4 => columns::<M, 4>(&self.0, parameters, 0, jacobian),
-            5 => columns::<M, 5>(&self.0, parameters, 0, jacobian),
-            6 => columns::<M, 6>(&self.0, parameters, 0, jacobian),
-            7 => columns::<M, 7>(&self.0, parameters, 0, jacobian),
-            9 => columns::<M, 9>(&self.0, parameters, 0, jacobian),
-            n => {
-                for first in (0..n).step_by(8) {
-                    columns::<M, 8>(&self.0, parameters, first, jacobian);
-                }
-            }
-        }
+        derivatives(&self.0, parameters, &mut [], jacobian);
+    }
+
+    fn residuals_and_jacobian(&self, parameters: &[f64], residuals: &mut [f64], jacobian: &mut [f64]) -> bool {
+        derivatives(&self.0, parameters, residuals, jacobian);
+        !parameters.is_empty()
     }
 
     fn second_directional(&self, parameters: &[f64], direction: &[f64], second: &mut [f64]) {

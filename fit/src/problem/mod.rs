@@ -22,6 +22,12 @@ pub trait Problem: Sync {
     /// Writes the m × n Jacobian at `parameters`.
     fn jacobian(&self, parameters: &[f64], jacobian: &mut [f64]);
 
+    /// Writes residuals and Jacobian together where that costs less than the two apart, and says whether it
+    /// did; the solver then asks for both at a point that it expects to accept.
+    fn residuals_and_jacobian(&self, _parameters: &[f64], _residuals: &mut [f64], _jacobian: &mut [f64]) -> bool {
+        false
+    }
+
     /// Relative error to expect of the Jacobian; below it, dependence between columns cannot be seen.
     fn derivative_error(&self) -> f64 {
         f64::EPSILON

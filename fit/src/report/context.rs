@@ -2,11 +2,12 @@
 
 use super::{Request, Section, quantity, with_error};
 use crate::FitError;
-use crate::laws::context::{self, AtContext};
+use crate::laws::context::{self, AtContext, Context};
 use crate::laws::isoflop;
 use crate::plot::{Mark, Plot};
+use crate::statistics::Interval;
 use crate::table::Table;
-use serde_json::json;
+use serde_json::{Value, json};
 
 pub(super) fn section(table: &Table, request: &Request, notes: &mut Vec<String>) -> Result<Section, FitError> {
     let mut all = Vec::new();
@@ -47,27 +48,65 @@ pub(super) fn section(table: &Table, request: &Request, notes: &mut Vec<String>)
         plot.add(&format!("{budget:.0e} FLOPs"), Mark::Rings, colour, line.clone());
         plot.add("", Mark::Line, colour, line);
     }
+    let level = 100.0 * request.level;
+    text.push_str(&format!("Changes, with {level:.0} % intervals by the noise of the runs:\n"));
     for c in &law.changes {
+        let [n, d, l] = c.intervals(request.level);
+        let percent = |ratio: f64| 100.0 * (ratio - 1.0);
         text.push_str(&format!(
-            "at {:.0e} FLOPs from context {} to {}: N* {:+.1} %, D* {:+.1} %, loss {:+.4}\n",
+            "at {:.0e} FLOPs from context {} to {}: N* {:+.1} % ({:+.1} to {:+.1}), D* {:+.1} % ({:+.1} to {:+.1}), \
+             loss {:+.4} ({:+.4} to {:+.4})\n",
             c.budget,
             c.contexts[0],
             c.contexts[1],
-            100.0 * (c.params_ratio - 1.0),
-            100.0 * (c.tokens_ratio - 1.0),
-            c.loss_difference
+            percent(c.params_ratio),
+            percent(n.0),
+            percent(n.1),
+            percent(c.tokens_ratio),
+            percent(d.0),
+            percent(d.1),
+            c.loss_difference,
+            l.0,
+            l.1
         ));
     }
     for (name, joint) in [("N*", &law.params), ("D*", &law.tokens), ("loss", &law.loss)] {
         match joint {
-            Some(j) => text.push_str(&format!(
-                "{name:>4} ~ C^({}) · T^({})\n",
-                with_error(j.by_compute, j.by_compute_error),
-                with_error(j.by_context, j.by_context_error)
-            )),
+            Some(j) => {
+                let [compute, context] = j.intervals(request.level);
+                text.push_str(&format!(
+                    "{name:>4} ~ C^({}) · T^({})   {level:.0} %: {:.4} to {:.4}, {:.4} to {:.4}\n",
+                    with_error(j.by_compute, j.by_compute_error),
+                    with_error(j.by_context, j.by_context_error),
+                    compute.0,
+                    compute.1,
+                    context.0,
+                    context.1
+                ));
+            }
             None => text.push_str(&format!("{name:>4}: too few shared budgets to separate compute from context\n")),
         }
     }
     text.push_str("Losses at different contexts are on differently packed text: compare them with care.\n");
-    Ok(Section { group: Vec::new(), text, fit: json!({ "law": law }), plots: vec![plot] })
+    Ok(Section { group: Vec::new(), text, fit: json!({ "law": law_json(&law, request.level) }), plots: vec![plot] })
+}
+
+/// The law with its intervals.
+fn law_json(law: &Context, level: f64) -> Value {
+    let interval = |(low, high): (f64, f64)| json!(Interval { low, high });
+    let mut value = json!(law);
+    for (name, joint) in [("params", &law.params), ("tokens", &law.tokens), ("loss", &law.loss)] {
+        if let Some(joint) = joint {
+            let [compute, context] = joint.intervals(level);
+            value[name]["by_compute_interval"] = interval(compute);
+            value[name]["by_context_interval"] = interval(context);
+        }
+    }
+    for (k, change) in law.changes.iter().enumerate() {
+        let [params, tokens, loss] = change.intervals(level);
+        value["changes"][k]["params_ratio_interval"] = interval(params);
+        value["changes"][k]["tokens_ratio_interval"] = interval(tokens);
+        value["changes"][k]["loss_difference_interval"] = interval(loss);
+    }
+    value
 }

@@ -1,6 +1,7 @@
 //! Any formula.
 
-use super::{Request, Section, What, weights, with_error};
+use super::intervals::Intervals;
+use super::{Request, Section, What, weights};
 use crate::FitError;
 use crate::expression::{Curve, Expression};
 use crate::fit::{Fit, FitResult, Parameter};
@@ -8,9 +9,8 @@ use crate::multistart::{Effort, around, solve_many};
 use crate::plot::{Mark, Plot};
 use crate::problem::{Automatic, Model};
 use crate::solver::{Loss, Options};
-use crate::statistics::{MIN_POINTS, Resample, bootstrap, profile_intervals};
 use crate::table::Table;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// A formula to be fitted.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,33 +56,18 @@ pub(super) fn section(table: &Table, request: &Request, _: &mut Vec<String>) -> 
         .observations(y.clone())
         .options(options);
     let starts = around(&settings.parameters, settings.decades, settings.starts);
-    let found = solve_many(&fit, &starts, Effort { screening: 60, finalists: 24 })?;
+    let found = solve_many(&fit, &starts, Effort { screening: 60, finalists: 24 }).map_err(|e| match e {
+        FitError::NonFiniteStart { point } => FitError::Data(format!(
+            "the formula has no finite value in row {} at the start: start elsewhere or leave the row out",
+            table.line(point)
+        )),
+        e => e,
+    })?;
     let best = &found.best;
-    let intervals = profile_intervals(&fit, best, request.level)?;
-    let refits = if request.bootstrap > 0 && best.points >= MIN_POINTS && best.information.undetermined.is_empty() {
-        Some(bootstrap(&fit, best, Resample::Residuals, request.bootstrap, request.seed)?)
-    } else {
-        None
-    };
-    let level = 100.0 * request.level;
+    let intervals = Intervals::of(&fit, best, request)?;
     let mut text = format!("{} = {}\n", settings.y, settings.model);
-    let mut bands = Vec::new();
-    for (j, name) in names.iter().enumerate() {
-        text.push_str(&format!(
-            "{name:>10} = {}   profile {level:.0} %: {:.6e} to {:.6e}",
-            with_error(best.parameters[j], best.standard_errors[j]),
-            intervals[j].low,
-            intervals[j].high
-        ));
-        let studentised =
-            refits.as_ref().filter(|_| !settings.parameters[j].fixed).map(|r| r.studentised(j, request.level));
-        if let Some(i) = studentised {
-            text.push_str(&format!("   bootstrap: {:.6e} to {:.6e}", i.low, i.high));
-        }
-        text.push('\n');
-        bands.push(json!({ "name": name, "value": best.parameters[j], "standard_error": best.standard_errors[j],
-                           "profile": intervals[j], "bootstrap": studentised }));
-    }
+    let bands: Vec<Value> = (0..names.len()).map(|j| intervals.json(best, j)).collect();
+    (0..names.len()).for_each(|j| text.push_str(&intervals.line(best, j)));
     text.push_str(&format!(
         "objective {:.10e}, {} points, R² {}, AIC {}, BIC {}\n{} after {} steps, {} evaluations; rank {} of {}, condition {:.1e}\n",
         best.objective,
@@ -100,15 +85,7 @@ pub(super) fn section(table: &Table, request: &Request, _: &mut Vec<String>) -> 
     for (a, b, correlation) in strong_correlations(best) {
         text.push_str(&format!("correlation of {a} and {b}: {correlation:.4}\n"));
     }
-    if let Some(refits) = refits.as_ref().filter(|r| r.failed > 0) {
-        text.push_str(&format!(
-            "{} of {} bootstrap refits did not converge and are left out\n",
-            refits.failed, request.bootstrap
-        ));
-    }
-    if request.bootstrap > 0 && best.points < MIN_POINTS {
-        text.push_str(&format!("no bootstrap: {} points, it needs {MIN_POINTS}\n", best.points));
-    }
+    text.push_str(&intervals.remarks(best));
     let free: Vec<String> = best.free.iter().map(|&j| names[j].clone()).collect();
     let undetermined = best.information.describe(&free);
     for combination in &undetermined {

@@ -66,8 +66,10 @@ pub(super) fn law_json(law: &PowerLaw, level: f64) -> Value {
     let variance = if law.line.freedom > 0 { law.line.objective / law.line.freedom as f64 } else { f64::INFINITY };
     let covariance: Vec<f64> = law.line.inverse.iter().map(|v| v * variance).collect();
     let (low, high) = law.exponent_interval(level);
+    let (least, most) = law.coefficient_interval(level);
     json!({
         "coefficient": law.coefficient,
+        "coefficient_interval": Interval { low: least, high: most },
         "exponent": law.exponent,
         "exponent_error": law.exponent_error,
         "exponent_interval": Interval { low, high },
@@ -87,6 +89,8 @@ fn optimum_law_json(law: &OptimumLaw, exponents: &mut [f64], level: f64) -> Valu
     let (low, high) = law.exponent_interval(level);
     value["exponent_interval"] = json!(Interval { low, high });
     value["exponent_error"] = json!(law.exponent_error());
+    let (low, high) = law.coefficient_interval(level);
+    value["coefficient_interval"] = json!(Interval { low, high });
     value["runs_covariance"] = json!(law.runs_covariance);
     value["runs_freedom"] = json!(law.runs_freedom);
     value["exponent_bootstrap"] = json!((!exponents.is_empty()).then(|| interval(exponents, level)));
@@ -123,8 +127,12 @@ pub(super) fn section(table: &Table, request: &Request, notes: &mut Vec<String>)
         .map(|p| {
             let parabola = |q: &isoflop::Parabola| {
                 let [a, b, c] = q.plain();
+                let (optimum, loss) = (q.optimum_interval(request.level), q.loss_interval(request.level));
                 json!({ "a": a, "b": b, "c": c, "optimum": q.optimum, "log10_optimum_error": q.log_optimum_error,
-                        "loss": q.loss, "loss_error": q.loss_error, "inside": q.inside, "r_squared": q.regression.r_squared })
+                        "optimum_interval": Interval { low: optimum.0, high: optimum.1 },
+                        "loss": q.loss, "loss_error": q.loss_error,
+                        "loss_interval": Interval { low: loss.0, high: loss.1 },
+                        "inside": q.inside, "r_squared": q.regression.r_squared })
             };
             json!({ "budget": p.budget, "flops_mean": p.flops, "runs": p.runs,
                     "used": !fit.left_out.contains(&p.budget),

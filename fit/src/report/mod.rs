@@ -4,6 +4,7 @@
 
 mod context;
 mod curve;
+mod intervals;
 mod isoflop;
 mod loss_surface;
 mod number;

@@ -2,9 +2,10 @@
 
 use super::{Request, Section, What, with_error};
 use crate::FitError;
-use crate::laws::pareto::{self, Space};
+use crate::laws::pareto::{self, Points, Space};
 use crate::laws::power_law::PowerLaw;
 use crate::plot::{Mark, Plot};
+use crate::statistics::MIN_POINTS;
 use crate::table::Table;
 use serde_json::{Value, json};
 
@@ -13,7 +14,8 @@ pub(super) fn section(table: &Table, request: &Request, _: &mut Vec<String>) -> 
     let by = if request.group.is_empty() && table.has("arch") { &default } else { &request.group };
     let mut text = String::new();
     let mut plot = Plot::new("Pareto frontier", ("training FLOPs", true), ("loss (nats/token)", true));
-    let mut hulls: Vec<(String, Vec<(f64, f64)>)> = Vec::new();
+    // Name, runs and hull of each group.
+    let mut hulls: Vec<(String, Points, Points)> = Vec::new();
     let mut law: Vec<Value> = Vec::new();
     for (colour, (group, rows)) in table.group(by)?.into_iter().enumerate() {
         let name = group.iter().map(|g| g.1.as_str()).collect::<Vec<_>>().join(" ");
@@ -38,18 +40,26 @@ pub(super) fn section(table: &Table, request: &Request, _: &mut Vec<String>) -> 
         }
         law.push(json!({ "name": name, "hull": hull, "envelope": envelope.map(|e| e.0),
             "loss_law": through.map(|l| super::isoflop::law_json(&l, request.level)) }));
-        hulls.push((name, hull));
+        hulls.push((name, points, hull));
     }
     let mut ratios: Vec<Value> = Vec::new();
-    for (i, (name, hull)) in hulls.iter().enumerate() {
-        for (other, reference) in hulls.iter().skip(i + 1) {
-            text.push_str(&format!("compute for equal loss, {name} over {other}:\n"));
+    for (i, (name, runs, hull)) in hulls.iter().enumerate() {
+        for (other, other_runs, reference) in hulls.iter().skip(i + 1) {
+            text.push_str(&format!("compute for equal loss, {name} over {other}"));
+            let resampled = if request.bootstrap > 0 && runs.len().min(other_runs.len()) >= MIN_POINTS {
+                text.push_str(&format!(" (resampled runs, {:.0} %):\n", 100.0 * request.level));
+                pareto::resampled_hulls([runs, other_runs], request.bootstrap, request.seed)?
+            } else {
+                text.push_str(":\n");
+                Vec::new()
+            };
             for k in (10..60).rev() {
                 let loss = f64::from(k) / 10.0;
-                if let Some(ratio) = pareto::compute_ratio(hull, reference, loss) {
-                    text.push_str(&format!("  loss {loss:.1}: {ratio:.2}\n"));
-                    ratios.push(json!({ "of": name, "over": other, "loss": loss, "ratio": ratio }));
-                }
+                let Some(ratio) = pareto::compute_ratio(hull, reference, loss) else { continue };
+                let interval = pareto::ratio_interval(&resampled, loss, request.level);
+                let range = interval.map_or(String::new(), |i| format!("   {:.2} to {:.2}", i.low, i.high));
+                text.push_str(&format!("  loss {loss:.1}: {ratio:.2}{range}\n"));
+                ratios.push(json!({ "of": name, "over": other, "loss": loss, "ratio": ratio, "bootstrap": interval }));
             }
         }
     }
@@ -79,7 +89,12 @@ fn envelope(
         // Two runs or more at different compute; else there is no law to give.
         let Some(law) = along.and_then(|y| PowerLaw::fit(&flops, &y, None).ok()) else { continue };
         let exponent = with_error(law.exponent, law.exponent_error);
-        text.push_str(&format!("  {name} = {:.4} · C^({exponent}) along the envelope\n", law.coefficient));
+        let (low, high) = law.exponent_interval(level);
+        text.push_str(&format!(
+            "  {name} = {:.4} · C^({exponent}) along the envelope   {:.0} %: {low:.4} to {high:.4}\n",
+            law.coefficient,
+            100.0 * level
+        ));
         laws.insert(column.into(), super::isoflop::law_json(&law, level));
     }
     Ok((json!({ "bins_a_decade": bins, "points": best, "laws": laws }), best))

@@ -1,5 +1,6 @@
 //! Power laws between two columns.
 
+use super::intervals::Intervals;
 use super::isoflop::{law_json, spread};
 use super::{Request, Section, What, weights, with_error};
 use crate::FitError;
@@ -22,6 +23,16 @@ pub(super) fn section(table: &Table, request: &Request, _: &mut Vec<String>) -> 
         law.line.r_squared,
         xs.len()
     );
+    if law.line.freedom == 0 {
+        text.push_str("Two points leave nothing to judge the law by: its errors are not known.\n");
+    } else {
+        let (low, high) = law.exponent_interval(request.level);
+        let (least, most) = law.coefficient_interval(request.level);
+        text.push_str(&format!(
+            "{:.0} %: exponent {low:.5} to {high:.5}, coefficient {least:.4e} to {most:.4e}\n",
+            100.0 * request.level
+        ));
+    }
     let mut plot = Plot::new("Power law", (x, true), (y, true));
     plot.add("data", Mark::Dots, 0, xs.iter().copied().zip(ys.iter().copied()).collect());
     let (low, high) = xs.iter().fold((f64::INFINITY, 0.0_f64), |(l, h), v| (l.min(*v), h.max(*v)));
@@ -34,16 +45,19 @@ pub(super) fn section(table: &Table, request: &Request, _: &mut Vec<String>) -> 
     }
     let mut fit = json!({ "law": law_json(&law, request.level), "x": x, "y": y });
     if *offset {
-        let with = OffsetLaw::fit(&xs, &ys, Some(&weights), true)?;
+        let (with, intervals) =
+            OffsetLaw::fit_and(&xs, &ys, Some(&weights), true, |fit, best| Intervals::of(fit, best, request))?;
         text.push_str(&format!(
-            "with an offset: {y} = {:.6e} · {x}^({}) + {}   {}\n",
-            with.coefficient,
-            with_error(with.exponent, with.result.standard_errors[1]),
-            with_error(with.offset, with.result.standard_errors[2]),
-            with.result.outcome
+            "with an offset: {y} = {:.6e} · {x}^p + c   {}\n",
+            with.coefficient, with.result.outcome
         ));
+        for j in [1, 2, 0] {
+            text.push_str(&intervals.line(&with.result, j));
+        }
+        text.push_str(&intervals.remarks(&with.result));
         plot.add("with offset", Mark::Dashed, 2, grid.iter().map(|v| (*v, with.at(*v))).collect());
         fit["offset_law"] = json!(with);
+        fit["offset_law"]["intervals"] = json!(intervals.free_json(&with.result));
     }
     Ok(Section { group: Vec::new(), text, fit, plots: vec![plot] })
 }

@@ -1,6 +1,7 @@
 //! Inference times.
 
-use super::{Request, Section, What, weights, with_error};
+use super::intervals::Intervals;
+use super::{Request, Section, What, weights};
 use crate::FitError;
 use crate::counts::{Architecture, Inference, Shape};
 use crate::laws::timing::{self, Residual, Roofline, Settings, Timing};
@@ -141,10 +142,8 @@ fn timings(
         .filter(|&i| batch[i] >= least && (prefill[i] > 0.0 || prefill.iter().all(|p| *p <= 0.0)))
         .collect();
     if rows.len() < table.len() {
-        notes.push(format!(
-            "{} rows left out: prefill 0, or batch below {least} (--least-batch)",
-            table.len() - rows.len()
-        ));
+        let small = if least > 0.0 { format!(", or batch below {least} (--least-batch)") } else { String::new() };
+        notes.push(format!("{} rows left out: prefill 0{small}", table.len() - rows.len()));
     }
     if rows.is_empty() {
         return Err(FitError::Data(format!("no row has a batch of {least} or more")));
@@ -188,23 +187,19 @@ pub(super) fn section(table: &Table, request: &Request, notes: &mut Vec<String>)
     let step = settings.kind == TimingKind::Step;
     let (data, prefill) = timings(table, request, settings, notes)?;
     let default = if step { Settings::step() } else { Settings::first_token() };
-    let law = timing::fit(
+    let (law, intervals) = timing::fit_and(
         &data,
         Settings {
             roofline: settings.roofline.unwrap_or(default.roofline),
             per_sequence: settings.per_sequence.unwrap_or(default.per_sequence),
             residual: settings.residual,
         },
+        |fit, best| Intervals::of(fit, best, request),
     )?;
     let result = &law.result;
     let mut text = format!("{} times: {}, {}\n", data.len(), law.roofline, law.residual);
-    for &j in &result.free {
-        text.push_str(&format!(
-            "{:>12} = {}\n",
-            timing::NAMES[j],
-            with_error(result.parameters[j], result.standard_errors[j])
-        ));
-    }
+    result.free.iter().for_each(|&j| text.push_str(&intervals.line(result, j)));
+    text.push_str(&intervals.remarks(result));
     let free: Vec<String> = result.free.iter().map(|&j| timing::NAMES[j].to_string()).collect();
     let undetermined = result.information.describe(&free);
     for combination in &undetermined {
@@ -248,7 +243,7 @@ pub(super) fn section(table: &Table, request: &Request, notes: &mut Vec<String>)
     Ok(Section {
         group: Vec::new(),
         text,
-        fit: json!({ "law": law, "undetermined": undetermined }),
+        fit: json!({ "law": law, "intervals": intervals.free_json(result), "undetermined": undetermined }),
         plots: vec![plot, residuals],
     })
 }

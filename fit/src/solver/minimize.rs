@@ -1,11 +1,10 @@
 //! The iteration.
 
-use super::loss::Loss;
 use super::options::{Options, Outcome};
 use super::polish::polish;
-use super::qr::PivotedQr;
+use super::state::State;
 use super::trust_region::Subproblem;
-use super::vector::{dot, norm, scaled_norm};
+use super::vector::{add_multiple, scaled_norm};
 use crate::FitError;
 use crate::problem::Problem;
 
@@ -56,166 +55,6 @@ pub struct Solution {
     pub jacobian_evaluations: usize,
 }
 
-/// The state that iterations share.
-pub(super) struct State<'a, P: Problem + ?Sized> {
-    pub problem: &'a P,
-    pub options: &'a Options,
-    pub bounds: Option<Bounds<'a>>,
-    pub x: Vec<f64>,
-    pub residuals: Vec<f64>,
-    /// Root of the objective: it does not overflow where residuals can still be squared only one by one.
-    pub size: f64,
-    /// Jacobian as the problem gives it.
-    pub jacobian: Vec<f64>,
-    /// Residuals and Jacobian with the loss in them.
-    pub weighted: Vec<f64>,
-    pub weighted_jacobian: Vec<f64>,
-    pub scale: Vec<f64>,
-    pub free: Vec<usize>,
-    pub held: Vec<usize>,
-    pub gradient: Vec<f64>,
-    pub gradient_cosine: f64,
-    pub qr: PivotedQr,
-    pub iterations: usize,
-    pub residual_evaluations: usize,
-    pub jacobian_evaluations: usize,
-}
-
-impl<'a, P: Problem + ?Sized> State<'a, P> {
-    /// Writes the residuals at `x` and returns the root of their objective; infinite where there is none.
-    pub fn size_at(&mut self, x: &[f64], residuals: &mut [f64]) -> f64 {
-        self.residual_evaluations += 1;
-        self.problem.residuals(x, residuals);
-        let size = match self.options.loss {
-            Loss::Squares => norm(residuals),
-            loss => loss.sum(residuals).sqrt(),
-        };
-        if size.is_nan() { f64::INFINITY } else { size }
-    }
-
-    /// Jacobian, its weighted form, gradient, free parameters and scale at `x`. False if not finite.
-    pub fn linearize(&mut self) -> bool {
-        let m = self.residuals.len();
-        self.jacobian_evaluations += 1;
-        self.problem.jacobian(&self.x, &mut self.jacobian);
-        if !self.jacobian.iter().all(|v| v.is_finite()) {
-            return false;
-        }
-        self.weighted.clone_from(&self.residuals);
-        self.weighted_jacobian.clone_from(&self.jacobian);
-        self.options.loss.rescale(self.options.robust_step, &mut self.weighted, &mut self.weighted_jacobian);
-        let robust = self.options.loss != Loss::Squares;
-        let total = if robust { norm(&self.influences()) } else { norm(&self.residuals) };
-        self.gradient_cosine = 0.0;
-        self.free.clear();
-        self.held.clear();
-        for j in 0..self.x.len() {
-            let column = &self.weighted_jacobian[j * m..(j + 1) * m];
-            let length = norm(column);
-            let mut gradient = dot(column, &self.weighted);
-            let plain = if robust { norm(&self.jacobian[j * m..(j + 1) * m]) } else { length };
-            let mut cosine = gradient / plain / total;
-            if !gradient.is_finite() {
-                // Too large to be multiplied: directions are all that counts there.
-                gradient = gradient.clamp(f64::MIN, f64::MAX);
-                cosine = column.iter().zip(&self.weighted).map(|(a, b)| (a / length) * (b / total)).sum();
-            }
-            self.gradient[j] = gradient;
-            self.scale[j] = self.scale[j].max(length);
-            if self.bounds.is_some_and(|b| {
-                (self.x[j] <= b.lower[j] && gradient > 0.0) || (self.x[j] >= b.upper[j] && gradient < 0.0)
-            }) {
-                self.held.push(j);
-                continue;
-            }
-            self.free.push(j);
-            if gradient != 0.0 && total > 0.0 {
-                self.gradient_cosine = self.gradient_cosine.max(cosine.abs());
-            }
-        }
-        true
-    }
-
-    /// ρ′(r)·r: what each residual contributes to the gradient.
-    fn influences(&self) -> Vec<f64> {
-        self.residuals.iter().map(|&r| r * self.options.loss.weights(r).0).collect()
-    }
-
-    /// Factors the free columns and projects the residuals.
-    pub fn subproblem(&mut self, sub: &mut Subproblem) {
-        let m = self.residuals.len();
-        self.qr.factor(m, &self.weighted_jacobian, &self.free);
-        let mut projected: Vec<f64> = self.weighted.iter().map(|r| -r).collect();
-        self.qr.apply_transposed(&mut projected);
-        projected.resize(self.free.len().max(m), 0.0);
-        projected.truncate(self.free.len());
-        sub.projected = projected;
-        self.qr.copy_triangle(&mut sub.triangle);
-        sub.permutation.clone_from(&self.qr.permutation);
-        sub.scale.clear();
-        // A column that was always zero has no scale; any will do.
-        sub.scale.extend(self.free.iter().map(|&j| if self.scale[j] > 0.0 { self.scale[j] } else { 1.0 }));
-    }
-
-    /// ‖J·s‖ with the weighted Jacobian.
-    pub fn model_length(&self, step: &[f64]) -> f64 {
-        let m = self.residuals.len();
-        let mut product = vec![0.0; m];
-        for (j, &s) in step.iter().enumerate() {
-            if s != 0.0 {
-                for (p, a) in product.iter_mut().zip(&self.weighted_jacobian[j * m..(j + 1) * m]) {
-                    *p += a * s;
-                }
-            }
-        }
-        norm(&product)
-    }
-
-    /// Half the second derivative of the residuals along `step`, turned into a step; None where the
-    /// correction is too large to be believed.
-    fn geodesic(&mut self, sub: &mut Subproblem, lambda: f64, step: &[f64]) -> Option<Vec<f64>> {
-        let m = self.residuals.len();
-        let mut second = vec![0.0; m];
-        self.problem.second_directional(&self.x, step, &mut second);
-        for (s, &r) in second.iter_mut().zip(&self.residuals) {
-            let (gradient, curvature) = self.options.loss.weights(r);
-            let root = curvature.max(1e-3 * gradient).max(f64::MIN_POSITIVE).sqrt();
-            *s *= -0.5 * root;
-        }
-        if !second.iter().all(|v| v.is_finite()) {
-            return None;
-        }
-        self.qr.apply_transposed(&mut second);
-        second.resize(self.free.len().max(m), 0.0);
-        let mut reduced = vec![0.0; self.free.len()];
-        sub.damped_solve(lambda, &second, &mut reduced);
-        let first: Vec<f64> = self.free.iter().map(|&j| step[j]).collect();
-        if scaled_norm(&sub.scale, &reduced) > 0.375 * scaled_norm(&sub.scale, &first) {
-            return None;
-        }
-        let mut correction = vec![0.0; self.x.len()];
-        for (&j, a) in self.free.iter().zip(&reduced) {
-            correction[j] = *a;
-        }
-        Some(correction)
-    }
-
-    pub fn finish(self, outcome: Outcome) -> Solution {
-        Solution {
-            parameters: self.x,
-            objective: self.options.loss.sum(&self.residuals),
-            residuals: self.residuals,
-            jacobian: self.jacobian,
-            gradient_cosine: self.gradient_cosine,
-            at_bound: self.held,
-            outcome,
-            iterations: self.iterations,
-            residual_evaluations: self.residual_evaluations,
-            jacobian_evaluations: self.jacobian_evaluations,
-        }
-    }
-}
-
 /// Minimises the objective from `start`, without bounds.
 pub fn minimize<P: Problem + ?Sized>(problem: &P, start: &[f64], options: &Options) -> Result<Solution, FitError> {
     minimize_from(problem, start, None, options)
@@ -231,45 +70,21 @@ pub fn minimize_from<P: Problem + ?Sized>(
     bounds: Option<Bounds<'_>>,
     options: &Options,
 ) -> Result<Solution, FitError> {
-    let (m, n) = (problem.residual_count(), problem.parameter_count());
+    let n = problem.parameter_count();
     if start.len() != n {
         return Err(FitError::ParameterCount { expected: n, given: start.len() });
     }
-    let mut state = State {
-        problem,
-        options,
-        bounds,
-        x: start.to_vec(),
-        residuals: vec![0.0; m],
-        size: 0.0,
-        jacobian: vec![0.0; m * n],
-        weighted: Vec::new(),
-        weighted_jacobian: Vec::new(),
-        scale: vec![0.0; n],
-        free: Vec::new(),
-        held: Vec::new(),
-        gradient: vec![0.0; n],
-        gradient_cosine: 0.0,
-        qr: PivotedQr::default(),
-        iterations: 0,
-        residual_evaluations: 0,
-        jacobian_evaluations: 0,
-    };
-    if let Some(b) = bounds {
-        b.clip(&mut state.x);
-    }
-    let mut residuals = vec![0.0; m];
-    let x = state.x.clone();
-    state.size = state.size_at(&x, &mut residuals);
+    let mut state = State::new(problem, start, bounds, options);
+    state.size = state.size_at_trial();
     if !state.size.is_finite() {
-        let point = residuals.iter().position(|r| !r.is_finite()).unwrap_or(0);
+        let point = state.trial_residuals.iter().position(|r| !r.is_finite()).unwrap_or(0);
         return Err(FitError::NonFiniteStart { point });
     }
-    state.residuals.clone_from(&residuals);
+    state.exchange();
     if !state.linearize() {
         return Ok(state.finish(Outcome::NonFinite));
     }
-    let outcome = iterate(&mut state, &mut residuals);
+    let outcome = iterate(&mut state);
     if options.polish && outcome != Outcome::EvaluationLimit && outcome != Outcome::NonFinite {
         polish(&mut state);
     }
@@ -277,10 +92,10 @@ pub fn minimize_from<P: Problem + ?Sized>(
         // At the limit of rounding the tests above cannot pass, though the point is stationary.
         Outcome::Stalled if state.gradient_cosine <= 1e-7 => Outcome::ConvergedObjective,
         // The region shrank to nothing although the model still promises a descent: a wrong Jacobian, or a
-        // kink. Where the residuals are nothing but rounding, their direction is noise and says nothing.
+        // kink. A descent within the rounding of the model's values is noise and says nothing.
         Outcome::ConvergedStep
             if state.gradient_cosine > 1e-3
-                && state.size > 100.0 * f64::EPSILON * scaled_norm(&state.scale, &state.x) =>
+                && state.gradient_cosine * state.size > 100.0 * f64::EPSILON * scaled_norm(&state.scale, &state.x) =>
         {
             Outcome::Stalled
         }
@@ -290,13 +105,13 @@ pub fn minimize_from<P: Problem + ?Sized>(
 }
 
 /// The trust-region loop from a linearised state.
-fn iterate<P: Problem + ?Sized>(state: &mut State<'_, P>, residuals: &mut [f64]) -> Outcome {
-    let n = state.x.len();
+fn iterate<P: Problem + ?Sized>(state: &mut State<'_, P>) -> Outcome {
     let options = state.options;
     let mut sub = Subproblem::default();
     let mut length = scaled_norm(&state.scale, &state.x);
     let mut radius = if length > 0.0 { options.first_radius * length } else { options.first_radius };
-    let (mut lambda, mut step, mut reduced) = (0.0, vec![0.0; n], Vec::new());
+    // A step and the part of it that the linear model is asked about, of the free parameters.
+    let (mut lambda, mut step, mut straight) = (0.0, Vec::with_capacity(state.x.len()), Vec::new());
     loop {
         // Below ε a cosine is rounding, whatever tolerance is asked for.
         let stationary = state.gradient_cosine <= options.gradient_tolerance.max(f64::EPSILON);
@@ -305,38 +120,30 @@ fn iterate<P: Problem + ?Sized>(state: &mut State<'_, P>, residuals: &mut [f64])
         }
         state.subproblem(&mut sub);
         loop {
-            reduced.resize(state.free.len(), 0.0);
-            lambda = sub.solve(radius, lambda, &mut reduced);
-            step.fill(0.0);
-            for (&j, s) in state.free.iter().zip(&reduced) {
-                step[j] = *s;
-            }
-            let step_length = scaled_norm(&state.scale, &step);
-            let straight = step.clone();
+            step.resize(state.free.len(), 0.0);
+            lambda = sub.solve(radius, lambda, &mut step);
+            let step_length = scaled_norm(&sub.scale, &step);
+            straight.clone_from(&step);
             if options.geodesic_acceleration
                 && let Some(correction) = state.geodesic(&mut sub, lambda, &step)
             {
-                for (s, a) in step.iter_mut().zip(&correction) {
-                    *s += a;
-                }
+                add_multiple(&mut step, 1.0, &correction);
             }
-            let mut trial: Vec<f64> = state.x.iter().zip(&step).map(|(x, s)| x + s).collect();
-            let clipped = state.bounds.is_some_and(|b| b.clip(&mut trial));
+            let clipped = state.place_trial(&mut step);
             if clipped {
-                for ((s, t), x) in step.iter_mut().zip(&trial).zip(&state.x) {
-                    *s = t - x;
-                }
+                straight.clone_from(&step);
             }
             if state.iterations == 0 {
                 radius = radius.min(step_length);
             }
-            let trial_size = state.size_at(&trial, residuals);
+            let trial_size = state.size_at_trial();
             // Reductions relative to the present objective.
             let actual = if 0.1 * trial_size < state.size { 1.0 - (trial_size / state.size).powi(2) } else { -1.0 };
             // The geodesic correction is of second order: the model's prediction is for the straight step.
-            let square = (state.model_length(if clipped { &step } else { &straight }) / state.size).powi(2);
+            let square = (state.qr.image_length(&straight, &mut state.work) / state.size).powi(2);
             let (predicted, slope) = if clipped {
-                let slope = dot(&state.gradient, &step) / state.size / state.size;
+                let slope: f64 = state.free.iter().zip(&step).map(|(&j, s)| state.gradient[j] * s).sum();
+                let slope = slope / state.size / state.size;
                 (-2.0 * slope - square, slope)
             } else {
                 let damping = (lambda.sqrt() * step_length / state.size).powi(2);
@@ -355,9 +162,9 @@ fn iterate<P: Problem + ?Sized>(state: &mut State<'_, P>, residuals: &mut [f64])
                 lambda *= 0.5;
             }
             let accepted = ratio >= 1e-4;
+            state.hopeful = accepted;
             if accepted {
-                state.x.clone_from(&trial);
-                state.residuals.copy_from_slice(residuals);
+                state.exchange();
                 state.size = trial_size;
                 length = scaled_norm(&state.scale, &state.x);
                 state.iterations += 1;

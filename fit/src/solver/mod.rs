@@ -6,6 +6,7 @@ mod newton;
 mod options;
 mod polish;
 mod qr;
+mod state;
 mod symmetric;
 mod trust_region;
 pub(crate) mod vector;

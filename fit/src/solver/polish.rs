@@ -5,7 +5,7 @@
 //! as long as they lower it without raising the objective beyond rounding. Errors of the Newton matrix,
 //! which is formed here, only slow this down: the gradient they are measured by is computed afresh.
 
-use super::minimize::State;
+use super::state::State;
 use super::symmetric::solve_positive;
 use super::trust_region::Subproblem;
 use super::vector::{dot, scaled_norm};
@@ -20,15 +20,20 @@ const ENOUGH: f64 = 3e-12;
 
 pub(super) fn polish<P: Problem + ?Sized>(state: &mut State<'_, P>) {
     let freedom = state.residuals.len().saturating_sub(state.x.len()).max(1) as f64;
+    // ‖D·x‖ is about the size of the model's values; below their rounding a decrement is noise.
+    let rounding = f64::EPSILON * scaled_norm(&state.lengths, &state.x);
+    let enough = (ENOUGH * state.size / freedom.sqrt()).max(rounding);
+    let mut sub = Subproblem::default();
+    state.hopeful = true;
     // Gauss-Newton needs no second derivatives and is nearly as good where residuals are small; Newton takes
     // over where it gains less than a digit a step.
     for newton in [false, true] {
-        let Some(mut plan) = Plan::of(state, newton) else { return };
+        let Some(mut plan) = Plan::of(state, &mut sub, newton) else { return };
         for _ in 0..STEPS {
-            if plan.decrement <= ENOUGH * state.size / freedom.sqrt() {
+            if plan.decrement <= enough {
                 return;
             }
-            let Some(next) = attempt(state, &plan, newton) else { break };
+            let Some(next) = attempt(state, &mut sub, &mut plan, newton) else { break };
             let slow = next.decrement > 0.1 * plan.decrement;
             plan = next;
             if slow && !newton {
@@ -46,23 +51,23 @@ struct Plan {
 }
 
 impl Plan {
-    fn of<P: Problem + ?Sized>(state: &mut State<'_, P>, newton: bool) -> Option<Self> {
+    fn of<P: Problem + ?Sized>(state: &mut State<'_, P>, sub: &mut Subproblem, newton: bool) -> Option<Self> {
         if !state.held.is_empty() {
             return None;
         }
         let exact = if newton { newton_step(state) } else { None };
-        let step = exact.unwrap_or_else(|| gauss_newton_step(state));
+        let step = exact.unwrap_or_else(|| gauss_newton_step(state, sub));
         let decrement = (-dot(&step, &state.gradient)).sqrt();
         (decrement > 0.0 && step.iter().all(|s| s.is_finite())).then_some(Self { step, decrement })
     }
 }
 
-fn gauss_newton_step<P: Problem + ?Sized>(state: &mut State<'_, P>) -> Vec<f64> {
-    let mut sub = Subproblem::default();
-    state.subproblem(&mut sub);
+fn gauss_newton_step<P: Problem + ?Sized>(state: &mut State<'_, P>, sub: &mut Subproblem) -> Vec<f64> {
+    state.subproblem(sub);
     let mut step = vec![0.0; state.x.len()];
-    let projected = sub.projected.clone();
+    let projected = std::mem::take(&mut sub.projected);
     sub.damped_solve(0.0, &projected, &mut step);
+    sub.projected = projected;
     step
 }
 
@@ -100,32 +105,38 @@ pub(super) fn hessian<P: Problem + ?Sized>(
 }
 
 /// Takes the step if the next one is smaller, which it returns; else leaves the state as it was.
-fn attempt<P: Problem + ?Sized>(state: &mut State<'_, P>, plan: &Plan, newton: bool) -> Option<Plan> {
-    let mut trial: Vec<f64> = state.x.iter().zip(&plan.step).map(|(x, s)| x + s).collect();
-    if trial == state.x || state.bounds.is_some_and(|b| b.clip(&mut trial)) {
+fn attempt<P: Problem + ?Sized>(
+    state: &mut State<'_, P>,
+    sub: &mut Subproblem,
+    plan: &mut Plan,
+    newton: bool,
+) -> Option<Plan> {
+    if state.place_trial(&mut plan.step) || state.trial == state.x {
         return None;
     }
-    let mut residuals = vec![0.0; state.residuals.len()];
-    let size = state.size_at(&trial, &mut residuals);
-    // ‖D·x‖ is about the size of the model's values; their rounding moves the objective by this.
+    let (before, trial_size) = (state.size, state.size_at_trial());
+    // The rounding of the model's values moves the objective by this.
     let rounding = 10.0 * f64::EPSILON * (1.0 + scaled_norm(&state.scale, &state.x) / state.size);
-    if size > state.size * (1.0 + 0.5 * rounding) {
+    if trial_size > state.size * (1.0 + 0.5 * rounding) {
         return None;
     }
-    let before = (state.x.clone(), state.residuals.clone(), state.size, state.jacobian.clone());
-    let derived = (state.gradient.clone(), state.gradient_cosine);
-    state.x = trial;
-    state.residuals = residuals;
-    state.size = size;
+    let derived = (state.gradient.clone(), state.lengths.clone(), state.gradient_cosine);
+    state.exchange();
+    state.size = trial_size;
     if state.linearize()
-        && let Some(next) = Plan::of(state, newton)
+        && let Some(next) = Plan::of(state, sub, newton)
         && next.decrement < plan.decrement
     {
         state.iterations += 1;
         return Some(next);
     }
-    (state.x, state.residuals, state.size, state.jacobian) = before;
-    (state.gradient, state.gradient_cosine) = derived;
+    state.exchange();
+    std::mem::swap(&mut state.jacobian, &mut state.spare_jacobian);
+    state.size = before;
+    (state.gradient, state.lengths, state.gradient_cosine) = derived;
+    // Nothing was held where the plan was made.
     state.held.clear();
+    state.free.clear();
+    state.free.extend(0..state.x.len());
     None
 }

@@ -3,7 +3,7 @@
 //! Businger and Golub, *Linear least squares solutions by Householder transformations*, 1965, with the
 //! norm down-dating that Moré uses in MINPACK.
 
-use super::vector::{dot, norm};
+use super::vector::{add_multiple, dot, norm};
 
 /// The factors of an m × n matrix, m ≥ 1; R has min(m, n) rows.
 #[derive(Debug, Clone, Default)]
@@ -15,15 +15,14 @@ pub struct PivotedQr {
     diagonal: Vec<f64>,
     /// Column of A at each position.
     pub permutation: Vec<usize>,
-    /// Norms of the columns of A.
-    pub column_norms: Vec<f64>,
     remaining: Vec<f64>,
     reference: Vec<f64>,
 }
 
 impl PivotedQr {
-    /// Factors the chosen `columns` of a matrix with `rows` rows, stored by columns. Reuses its memory.
-    pub fn factor(&mut self, rows: usize, matrix: &[f64], columns: &[usize]) {
+    /// Factors the chosen `columns` of a matrix with `rows` rows, stored by columns; `norms` are those of all
+    /// its columns. Reuses its memory.
+    pub fn factor(&mut self, rows: usize, matrix: &[f64], columns: &[usize], norms: &[f64]) {
         let n = columns.len();
         self.rows = rows;
         self.matrix.clear();
@@ -32,10 +31,9 @@ impl PivotedQr {
         }
         self.permutation.clear();
         self.permutation.extend(0..n);
-        self.column_norms.clear();
-        self.column_norms.extend(self.matrix.chunks_exact(rows.max(1)).map(norm));
-        self.remaining.clone_from(&self.column_norms);
-        self.reference.clone_from(&self.column_norms);
+        self.remaining.clear();
+        self.remaining.extend(columns.iter().map(|&c| norms[c]));
+        self.reference.clone_from(&self.remaining);
         self.diagonal.clear();
         self.diagonal.resize(n, 0.0);
         for j in 0..rows.min(n) {
@@ -74,17 +72,18 @@ impl PivotedQr {
         if column[0] < 0.0 {
             length = -length;
         }
-        for x in column.iter_mut() {
-            *x /= length;
+        let inverse = 1.0 / length;
+        if inverse.is_normal() {
+            column.iter_mut().for_each(|x| *x *= inverse);
+        } else {
+            column.iter_mut().for_each(|x| *x /= length);
         }
         column[0] += 1.0;
         for (offset, other) in rest.chunks_exact_mut(m).enumerate() {
             let k = j + 1 + offset;
             let tail = &mut other[j..];
-            let factor = dot(column, tail) / column[0];
-            for (t, c) in tail.iter_mut().zip(column.iter()) {
-                *t -= factor * c;
-            }
+            let factor = -dot(column, tail) / column[0];
+            add_multiple(tail, factor, column);
             if self.remaining[k] == 0.0 {
                 continue;
             }
@@ -108,11 +107,24 @@ impl PivotedQr {
                 continue;
             }
             let tail = &mut vector[j..];
-            let factor = dot(column, tail) / column[0];
-            for (t, c) in tail.iter_mut().zip(column) {
-                *t -= factor * c;
+            let factor = -dot(column, tail) / column[0];
+            add_multiple(tail, factor, column);
+        }
+    }
+
+    /// ‖A·s‖ = ‖R·Pᵀs‖ for a vector s in the order of A's columns.
+    pub fn image_length(&self, vector: &[f64], work: &mut Vec<f64>) -> f64 {
+        work.clear();
+        work.resize(self.rows.min(self.permutation.len()), 0.0);
+        for (j, &column) in self.permutation.iter().enumerate() {
+            let s = vector[column];
+            let above = j.min(self.rows);
+            add_multiple(&mut work[..above], s, &self.matrix[j * self.rows..j * self.rows + above]);
+            if j < self.rows {
+                work[j] += self.diagonal[j] * s;
             }
         }
+        norm(work)
     }
 
     /// Copies R into an n × n matrix by columns (rows beyond m are zero).

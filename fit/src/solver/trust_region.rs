@@ -4,7 +4,7 @@
 //! (JᵀJ + λD²)s = −Jᵀf is found by Newton's method on ‖D·s(λ)‖ = Δ; each solve eliminates √λ·D from
 //! [R; √λ·D] by Givens rotations, so JᵀJ is never formed.
 
-use super::vector::{norm, scaled_norm};
+use super::vector::{add_multiple, dot, hypotenuse, norm, scaled_norm};
 
 /// R of A·P = Q·R with Qᵀf, and memory for the solves.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +20,7 @@ pub struct Subproblem {
     damped: Vec<f64>,
     work: Vec<f64>,
     row: Vec<f64>,
+    direction: Vec<f64>,
 }
 
 impl Subproblem {
@@ -45,10 +46,9 @@ impl Subproblem {
         let rank = Self::sound_pivots(&self.damped, n);
         self.work[rank..].fill(0.0);
         for j in (0..rank).rev() {
-            self.work[j] /= self.damped[j * n + j];
-            for i in 0..j {
-                self.work[i] -= self.damped[j * n + i] * self.work[j];
-            }
+            let (above, rest) = self.work.split_at_mut(j);
+            rest[0] /= self.damped[j * n + j];
+            add_multiple(above, -rest[0], &self.damped[j * n..j * n + j]);
         }
         for j in 0..n {
             step[self.permutation[j]] = self.work[j];
@@ -70,7 +70,7 @@ impl Subproblem {
                 continue;
             }
             let pivot = self.damped[k * n + k];
-            let length = pivot.hypot(self.row[k]);
+            let length = hypotenuse(pivot, self.row[k]);
             let (cosine, sine) = (pivot / length, self.row[k] / length);
             for i in k..n {
                 let above = self.damped[i * n + k];
@@ -87,7 +87,7 @@ impl Subproblem {
     fn solve_transposed(triangle: &[f64], vector: &mut [f64]) {
         let n = vector.len();
         for j in 0..n {
-            let sum: f64 = (0..j).map(|i| triangle[j * n + i] * vector[i]).sum();
+            let sum = dot(&triangle[j * n..j * n + j], &vector[..j]);
             vector[j] = (vector[j] - sum) / triangle[j * n + j];
         }
     }
@@ -111,13 +111,12 @@ impl Subproblem {
                 low = bound;
             }
         }
-        let gradient: Vec<f64> = (0..n)
-            .map(|j| {
-                let sum: f64 = (0..=j).map(|i| self.triangle[j * n + i] * projected[i]).sum();
-                sum / self.scale[self.permutation[j]]
-            })
-            .collect();
-        let gradient_norm = norm(&gradient);
+        self.direction.clear();
+        for j in 0..n {
+            let sum = dot(&self.triangle[j * n..=j * n + j], &projected[..=j]);
+            self.direction.push(sum / self.scale[self.permutation[j]]);
+        }
+        let gradient_norm = norm(&self.direction);
         let mut high = gradient_norm / radius;
         if high == 0.0 {
             high = f64::MIN_POSITIVE / radius.min(0.1);
@@ -151,9 +150,9 @@ impl Subproblem {
 
     /// Squared norm of T⁻ᵀPᵀD²s/‖Ds‖, T the triangle with or without damping: −φ′(λ)·Δ/φ.
     fn slope(&mut self, damped: bool, length: f64, step: &[f64]) -> f64 {
-        let mut direction: Vec<f64> =
-            self.permutation.iter().map(|&l| self.scale[l] * (self.scale[l] * step[l] / length)).collect();
-        Self::solve_transposed(if damped { &self.damped } else { &self.triangle }, &mut direction);
-        norm(&direction).powi(2)
+        self.direction.clear();
+        self.direction.extend(self.permutation.iter().map(|&l| self.scale[l] * (self.scale[l] * step[l] / length)));
+        Self::solve_transposed(if damped { &self.damped } else { &self.triangle }, &mut self.direction);
+        norm(&self.direction).powi(2)
     }
 }

@@ -33,7 +33,8 @@ impl Information {
         }
         let columns: Vec<usize> = (0..n).collect();
         let mut qr = PivotedQr::default();
-        qr.factor(m, &scaled, &columns);
+        let norms: Vec<f64> = lengths.iter().map(|l| if *l > 0.0 { 1.0 } else { 0.0 }).collect();
+        qr.factor(m, &scaled, &columns, &norms);
         let mut triangle = Vec::new();
         qr.copy_triangle(&mut triangle);
         let svd = Singular::decompose(&triangle, n);

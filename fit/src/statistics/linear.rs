@@ -1,7 +1,7 @@
 //! Linear least squares by pivoted QR.
 
 use crate::FitError;
-use crate::solver::PivotedQr;
+use crate::solver::{PivotedQr, vector::norm};
 
 /// A solved linear regression.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
@@ -39,7 +39,8 @@ impl Linear {
         }
         let order: Vec<usize> = (0..n).collect();
         let mut qr = PivotedQr::default();
-        qr.factor(m, &matrix, &order);
+        let norms: Vec<f64> = matrix.chunks_exact(m.max(1)).map(norm).collect();
+        qr.factor(m, &matrix, &order, &norms);
         let mut triangle = Vec::new();
         qr.copy_triangle(&mut triangle);
         let largest = triangle.first().map_or(0.0, |v| v.abs());

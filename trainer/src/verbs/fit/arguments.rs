@@ -55,11 +55,12 @@ impl Input {
             What::LossSurface(_) => ("loss-surface", &["--weight", "--level", "--bootstrap", "--seed"]),
             What::Isoflop(_) => ("isoflop", &["--weight", "--level", "--bootstrap", "--seed"]),
             What::Curve(_) => ("curve", &["--weight", "--level", "--bootstrap", "--seed"]),
-            What::PowerLaw { .. } => ("power-law", &["--weight", "--level"]),
+            What::PowerLaw { offset: true, .. } => ("power-law", &["--weight", "--level", "--bootstrap", "--seed"]),
+            What::PowerLaw { .. } => ("power-law` without `--offset", &["--weight", "--level"]),
             What::Overtraining => ("overtraining", &["--weight", "--level"]),
-            What::Context => ("context", &["--weight"]),
-            What::Pareto(_) => ("pareto", &["--level"]),
-            What::Timing(settings) => (settings.kind.name(), &["--weight"]),
+            What::Context => ("context", &["--weight", "--level"]),
+            What::Pareto(_) => ("pareto", &["--level", "--bootstrap", "--seed"]),
+            What::Timing(settings) => (settings.kind.name(), &["--weight", "--level", "--bootstrap", "--seed"]),
         };
         for (option, given) in [
             ("--weight", self.weight.is_some()),
