@@ -25,7 +25,7 @@ fn main(
     let first = row * parameters.packs;
 
     var kept: array<Pack, KEPT>;
-    var most = LOWEST;
+    var most = LEAST;
     for (var k = 0u; k < KEPT; k++) {
         let column = within + k * SPAN;
         if inside && column < parameters.packs {

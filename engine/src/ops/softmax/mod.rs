@@ -88,3 +88,23 @@ impl Operation for Softmax {
         Ok(vec![Some(gpu::backward(*self, gpu, context.output(0)?, context.d_output(0)?)?)])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::check::test_device;
+    use crate::{Device, Tensor};
+
+    /// Numbers below what stands for minus infinity elsewhere.
+    #[test]
+    fn rows_of_the_least_numbers_have_weights() {
+        for device in [Some(Device::Cpu), test_device::gpu()].into_iter().flatten() {
+            let x = Tensor::new(
+                &device,
+                &[2, 5],
+                &[-2e38f32, -2e38, -3e38, -3e38, -3e38, -1e31, -2e31, -2e31, -2e31, -2e31],
+            );
+            let y = super::softmax(&x.unwrap().into()).unwrap().into_tensor().to_vec::<f32>().unwrap();
+            assert_eq!(y, [0.5, 0.5, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0], "{}", device.name());
+        }
+    }
+}
