@@ -14,6 +14,8 @@ use crate::{Error, Result};
 const BLOCK: usize = 1 << 16;
 /// Elements that wait in host memory for their way to a GPU: 16 MiB of f32.
 pub(super) const PIECE: usize = 1 << 22;
+/// Such pieces of a tensor that wait at most.
+const WAITING: usize = 8;
 
 /// Whether a stored type can be read as f32.
 pub(super) fn readable(dtype: Dtype) -> bool {
@@ -44,6 +46,9 @@ pub(super) fn from_rows(dtype: Dtype, data: &[u8], sizes: &[usize], device: &Dev
                 let values = &mut values[..piece.len() / width];
                 widen(dtype, piece, values);
                 tensor.write(place * PIECE, values)?;
+                if place % WAITING == WAITING - 1 {
+                    device.synchronize()?;
+                }
             }
             Ok(tensor)
         }

@@ -16,7 +16,7 @@ use crate::parameters::{self, Parameter};
 use crate::{Error, Result};
 
 /// So many bytes may wait in host memory until the device has fetched them.
-const WAITING: usize = 256 << 20;
+const WAITING: usize = 64 << 20;
 
 /// The weights of a folder by name, all of the shapes that its configuration says.
 pub(crate) struct Weights<'a> {
@@ -69,11 +69,11 @@ impl Weights<'_> {
             widen(source.dtype, piece, values);
             tensor.write(first + written, &halves(&parameter.name, values)?)?;
             written += values.len();
-        }
-        self.waiting += 2 * written;
-        if self.waiting > WAITING {
-            tensor.device().synchronize()?;
-            self.waiting = 0;
+            self.waiting += 2 * values.len();
+            if self.waiting > WAITING {
+                tensor.device().synchronize()?;
+                self.waiting = 0;
+            }
         }
         Ok(())
     }

@@ -167,7 +167,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<()> {
 fn refusal(plan: &Plan, memory: Option<u64>, most: u64, model: &ModelConfiguration, row: Row) -> Option<String> {
     if plan.largest > most {
         return Some(format!(
-            "the largest tensor has {}, and the device allows {}; take a smaller model",
+            "the largest tensor has {}, and the device allows {}; take a smaller batch, prefill or model",
             figures::bytes(plan.largest),
             figures::bytes(most)
         ));
