@@ -31,8 +31,9 @@ struct Parameters {
 
 const TEAMS = 256u / TEAM;
 const SUMS = ROWS * BATCH;
-const SUM_VECTORS = (SUMS + 3u) / 4u;
-const SQUARE_VECTORS = (BATCH + 3u) / 4u;
+// Vectors of the sums, with room for the sums of squares behind them, and those that are used.
+const VECTORS = (SUMS + BATCH + 3u) / 4u;
+const USED = (SUMS + NORMED * BATCH + 3u) / 4u;
 const NEIGHBOURS = 8u;
 const CLUSTERS = TEAM / NEIGHBOURS;
 
@@ -71,8 +72,7 @@ fn main(
     let member = lane % TEAM;
     let width = parameters.packs * 2u;  // vectors of four in a row of x
 
-    var sums: array<vec4<f32>, SUM_VECTORS>;
-    var squares: array<vec4<f32>, SQUARE_VECTORS>;
+    var sums: array<vec4<f32>, VECTORS>;
     var starts: array<u32, ROWS>;
     for (var r = 0u; r < ROWS; r++) {  // unrolled
         starts[r] = weight_row(first_row, r) * parameters.packs;
@@ -96,7 +96,7 @@ fn main(
             var x_low = x[place];
             var x_high = x[place + 1u];
             if NORMED == 1u {
-                squares[b / 4u][b % 4u] += dot(x_low, x_low) + dot(x_high, x_high);
+                sums[(SUMS + b) / 4u][(SUMS + b) % 4u] += dot(x_low, x_low) + dot(x_high, x_high);
                 x_low *= low_scale;
                 x_high *= high_scale;
             }
@@ -105,13 +105,8 @@ fn main(
             }
         }
     }
-    for (var at = 0u; at < SUM_VECTORS; at++) {  // unrolled
+    for (var at = 0u; at < USED; at++) {  // unrolled
         sums[at] = team_sums(sums[at], lane);
-    }
-    if NORMED == 1u {
-        for (var at = 0u; at < SQUARE_VECTORS; at++) {  // unrolled
-            squares[at] = team_sums(squares[at], lane);
-        }
     }
     if member != 0u {
         return;
@@ -120,7 +115,7 @@ fn main(
         let text = first_text + b;
         var factor = 1.0;
         if NORMED == 1u {
-            let mean = squares[b / 4u][b % 4u] / f32(8u * parameters.packs);
+            let mean = sums[(SUMS + b) / 4u][(SUMS + b) % 4u] / f32(8u * parameters.packs);
             factor = inverseSqrt(mean + parameters.epsilon);
         }
         for (var r = 0u; r < OUTPUTS; r++) {  // unrolled

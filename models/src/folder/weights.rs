@@ -44,8 +44,8 @@ pub(crate) fn with_weights<T>(
     build(configuration, Weights { found, waiting: 0 })
 }
 
-impl Weights<'_> {
-    fn source(&self, parameter: &Parameter) -> Result<Source<'_>> {
+impl<'a> Weights<'a> {
+    fn source(&self, parameter: &Parameter) -> Result<Source<'a>> {
         let name = &parameter.name;
         self.found.get(name).copied().ok_or_else(|| Error::Request(format!("tensor `{name}` is missing")))
     }

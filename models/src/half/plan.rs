@@ -70,7 +70,7 @@ impl Plan {
         let head = HALF * vocabulary * width;
         let projection = if xlstm { heads * (2 * qk + 2 * v + 2) } else { (heads + 2 * groups) * qk };
         let weight = head.max(HALF * 2 * inner * width).max(HALF * projection * width);
-        let activation = tokens * (FLOAT * width).max(HALF * inner);
+        let activation = tokens * (FLOAT * width).max(HALF * 2 * inner);
         Self {
             weights: list.iter().map(bytes).sum(),
             state,

@@ -2,12 +2,12 @@
 
 use gradus_engine::ops::attention::{AttentionOptions, attention_with};
 use gradus_engine::ops::decode::embed;
-use gradus_engine::ops::matmul::{linear_add, linear_rows};
+use gradus_engine::ops::matmul::{linear_add, linear_in, linear_rows};
 use gradus_engine::ops::mlstm::{self, mlstm_with_state};
 use gradus_engine::ops::norm::{multi_head_norm_gated, rms_norm_to};
 use gradus_engine::ops::reshape::reshape;
 use gradus_engine::ops::rotary::{RotaryTables, rotary_with};
-use gradus_engine::ops::swiglu::swiglu;
+use gradus_engine::ops::swiglu::swiglu_packed;
 use gradus_engine::ops::unary::soft_cap;
 use gradus_engine::tensor::copy_range;
 use gradus_engine::{DType, Device, Precision, Tensor, Var};
@@ -82,9 +82,7 @@ impl Read<'_> {
         let x = linear_add(&mixed, &out.clone().into(), &x)?;
         drop(mixed);
         let normed = rms_norm_to(&x, &norm_ffn.clone().into(), model.norm_eps, Precision::Half)?;
-        let inner = model.feed_forward_dim;
-        let part = |rows| linear_rows(normed.tensor(), up, rows, None, Precision::Half).map(Var::constant);
-        let hidden = swiglu(&part(0..inner)?, &part(inner..2 * inner)?)?;
+        let hidden = swiglu_packed(&linear_in(&normed, &up.clone().into(), Precision::Half)?)?;
         Ok(linear_add(&hidden, &down.clone().into(), &x)?)
     }
 

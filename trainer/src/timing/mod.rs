@@ -330,8 +330,54 @@ fn split_step(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::verbs::{CommandLine, Verb};
+    use clap::Parser;
 
     const GIB: u64 = 1 << 30;
+
+    /// What the verb prints.
+    fn printed(line: &str) -> Result<String> {
+        let words = ["gradus", "time"].into_iter().chain(line.split_whitespace());
+        let Verb::Time(arguments) = CommandLine::try_parse_from(words).unwrap().verb() else { panic!("{line}") };
+        let mut out = Vec::new();
+        run(&arguments, &mut out)?;
+        Ok(String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn every_batch_and_prefill_is_timed() {
+        let text = printed("--model xlstm-tiny --device cpu --batch 1,2 --prefill 5,9 --generate 2 --json").unwrap();
+        let object: Value = serde_json::from_str(&text).unwrap();
+        let rows = object["rows"].as_array().unwrap();
+        let places: Vec<_> = rows.iter().map(|row| (row["batch"].as_u64(), row["prefill"].as_u64())).collect();
+        assert_eq!(places, [(1, 5), (1, 9), (2, 5), (2, 9)].map(|(batch, prefill)| (Some(batch), Some(prefill))));
+        for row in rows {
+            let figure = |name: &str| row[name]["median"].as_f64().unwrap();
+            assert!(figure("first_token_seconds") > 0.0 && figure("step_seconds") > 0.0, "{row}");
+            assert!(row["recording_seconds_per_step"].as_f64().unwrap() <= figure("step_seconds") * 3.0, "{row}");
+        }
+    }
+
+    #[test]
+    fn a_plan_needs_no_device_and_says_what_fits() {
+        let text = printed("--model llama-7b --prefill 2048,65536 --memory 24GiB --plan").unwrap();
+        let lines: Vec<&str> = text.lines().skip(2).collect();
+        assert!(lines[0].contains("yes, of 24 GiB") && lines[1].contains("a prefill of 8192 fits"), "{text}");
+        let object: Value =
+            serde_json::from_str(&printed("--model xlstm-7b --memory 24GB --plan --json").unwrap()).unwrap();
+        assert!(object["rows"][0]["refused"].is_null(), "{object}");
+        assert_eq!(object["rows"][0]["planned_bytes"]["weights"], 13_731_645_440u64);
+    }
+
+    #[test]
+    fn what_cannot_be_timed_is_refused() {
+        let error = printed("--model xlstm-tny").unwrap_err().to_string();
+        assert!(error.contains("did you mean"), "{error}");
+        let error = printed("--model xlstm-tiny --device cpu --precision f16").unwrap_err().to_string();
+        assert!(error.contains("take f32"), "{error}");
+        let error = printed("--model xlstm-tiny --device cpu --split").unwrap_err().to_string();
+        assert!(error.contains("--split"), "{error}");
+    }
 
     fn row(name: &str, batch: usize, prefill: usize) -> (Row, ModelConfiguration) {
         let model = presets::find(name).unwrap().model;
