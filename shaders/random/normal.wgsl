@@ -1,8 +1,8 @@
 // Normal numbers with mean 0 and the given deviation, rounded to f16 and stored in pairs: Philox4x32-10 with the place of four
 // neighbours as counter, and Box and Muller's rule: sqrt(-2 ln u) (cos 2 pi v, sin 2 pi v), u in (0, 1], v in [0, 1).
 //
-// y: f16 [4 · quads], from quad `first` on of a stream. One invocation makes four numbers. WGSL's cosine is good enough here,
-// for arguments below 2 pi and numbers that are random anyway.
+// y: f16 [4 · quads]. One invocation makes four numbers. Cosine and sine of a whole turn are
+// polynomials over an eighth of it, so that every driver gives the same.
 
 struct Parameters {
     quads: u32,
@@ -14,10 +14,20 @@ struct Parameters {
 @group(0) @binding(0) var<uniform> parameters: Parameters;
 @group(0) @binding(1) var<storage, read_write> y: array<vec2<u32>>;
 
+// (cos 2 pi v, sin 2 pi v) for 0 <= v < 1: of the distance to the nearest quarter, then turned by quarters.
+fn turned(v: f32) -> vec2<f32> {
+    let quarter = floor(4.0 * v + 0.5);
+    let x = (v - 0.25 * quarter) * 6.283185307;
+    let square = x * x;
+    let cosine = 1.0 - square * (0.5 - square * (1.0 / 24.0 - square / 720.0));
+    let sine = x * (1.0 - square * (1.0 / 6.0 - square * (1.0 / 120.0 - square / 5040.0)));
+    let half = select(vec2<f32>(cosine, sine), vec2<f32>(-sine, cosine), u32(quarter) % 2u == 1u);
+    return select(half, -half, u32(quarter) % 4u >= 2u);
+}
+
 fn pair(words: vec2<u32>) -> vec2<f32> {
     let u = (f32(words.x >> 8u) + 1.0) * 0x1p-24;
-    let angle = f32(words.y >> 8u) * 0x1p-24 * 6.283185307;
-    return parameters.deviation * sqrt(-2.0 * safe_log(u)) * vec2<f32>(cos(angle), sin(angle));
+    return parameters.deviation * sqrt(-2.0 * safe_log(u)) * turned(f32(words.y >> 8u) * 0x1p-24);
 }
 
 @compute @workgroup_size(256)
