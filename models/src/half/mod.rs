@@ -60,14 +60,18 @@ struct Block {
 /// What only one architecture has.
 #[derive(Debug)]
 enum Mixer {
-    Mlstm {
-        /// [2, heads], of the input gate and of the forget gate, which are there alone too.
-        gate_bias: Tensor,
-        input_bias: Tensor,
-        forget_bias: Tensor,
-        head_norm: Tensor,
-    },
+    Mlstm(Box<MlstmWeights>),
     Attention,
+}
+
+/// What an mLSTM layer has beside its matrices.
+#[derive(Debug)]
+struct MlstmWeights {
+    /// [2, heads], of the input gate and of the forget gate, which are there alone too.
+    gate_bias: Tensor,
+    input_bias: Tensor,
+    forget_bias: Tensor,
+    head_norm: Tensor,
 }
 
 /// Checks that the kernels of a step can run a model of these sizes.
@@ -154,12 +158,12 @@ impl Block {
             [norm, q, k, v, o, i, i_bias, f, f_bias, head_norm, out, norm_ffn, up_gate, up, down] => Ok(Self {
                 norm: source.full(&[norm])?,
                 projection: source.half(&[q, k, v, o, i, f])?,
-                mixer: Mixer::Mlstm {
+                mixer: Mixer::Mlstm(Box::new(MlstmWeights {
                     gate_bias: source.full(&[i_bias, f_bias])?,
                     input_bias: source.full(&[i_bias])?,
                     forget_bias: source.full(&[f_bias])?,
                     head_norm: source.full(&[head_norm])?,
-                },
+                })),
                 out: source.half(&[out])?,
                 norm_ffn: source.full(&[norm_ffn])?,
                 up: source.half(&[up_gate, up])?,

@@ -13,7 +13,7 @@ use gradus_engine::tensor::copy_range;
 use gradus_engine::{DType, Device, Precision, Tensor, Var};
 
 use super::step::wrong_state;
-use super::{Block, HalfModel, Mixer, Session, piece_tokens};
+use super::{Block, HalfModel, Mixer, MlstmWeights, Session, piece_tokens};
 use crate::state::{Cache, Layer, Recurrent};
 use crate::{Error, Result};
 
@@ -75,8 +75,8 @@ impl Read<'_> {
         let model = &self.model.configuration;
         let normed = rms_norm_to(&x, &norm.clone().into(), model.norm_eps, Precision::Half)?;
         let mixed = match (mixer, layer) {
-            (Mixer::Mlstm { .. }, Layer::Recurrent(state)) => self.mlstm(weights, state, normed)?,
-            (Mixer::Attention, Layer::Cache(cache)) => self.attention(weights, cache, normed)?,
+            (Mixer::Mlstm(own), Layer::Recurrent(state)) => self.mlstm((&weights.projection, own), state, normed)?,
+            (Mixer::Attention, Layer::Cache(cache)) => self.attention(&weights.projection, cache, normed)?,
             _ => return Err(wrong_state()),
         };
         let x = linear_add(&mixed, &out.clone().into(), &x)?;
@@ -86,10 +86,8 @@ impl Read<'_> {
         Ok(linear_add(&hidden, &down.clone().into(), &x)?)
     }
 
-    fn mlstm(&self, weights: &Block, state: &mut Recurrent, normed: Var) -> Result<Var> {
-        let Block { projection, mixer: Mixer::Mlstm { input_bias, forget_bias, head_norm, .. }, .. } = weights else {
-            return Err(wrong_state());
-        };
+    fn mlstm(&self, (projection, own): (&Tensor, &MlstmWeights), state: &mut Recurrent, normed: Var) -> Result<Var> {
+        let MlstmWeights { input_bias, forget_bias, head_norm, .. } = own;
         let model = &self.model.configuration;
         let (batch, count) = (normed.sizes()[0], normed.sizes()[1]);
         let heads = model.num_heads;
@@ -124,14 +122,14 @@ impl Read<'_> {
         Ok(multi_head_norm_gated(&h, &head_norm.clone().into(), &output_gate, model.norm_eps)?)
     }
 
-    fn attention(&self, weights: &Block, cache: &mut Cache, normed: Var) -> Result<Var> {
+    fn attention(&self, projection: &Tensor, cache: &mut Cache, normed: Var) -> Result<Var> {
         let model = &self.model.configuration;
         let (batch, count) = (normed.sizes()[0], normed.sizes()[1]);
         let (heads, groups, head_dim) = (model.num_heads, model.num_key_value_heads, model.qk_head_dim);
         let Some(tables) = self.tables else { return Err(wrong_state()) };
         let of_heads = |first: usize, heads: usize| {
             let rows = first * head_dim..(first + heads) * head_dim;
-            let part = linear_rows(normed.tensor(), &weights.projection, rows, None, Precision::Half)?;
+            let part = linear_rows(normed.tensor(), projection, rows, None, Precision::Half)?;
             reshape(&part.into(), &[batch, count, heads, head_dim])
         };
         let turn = |x: Var| rotary_with(&x, tables, self.position);

@@ -30,13 +30,13 @@ impl Session<'_> {
         let room = &mut self.room;
         product(projection, &room.x, Some((norm, epsilon)), Finish::Store, &mut room.projection)?;
         match (mixer, &mut self.layers[place]) {
-            (Mixer::Mlstm { gate_bias, head_norm, .. }, Layer::Recurrent(state)) => {
+            (Mixer::Mlstm(own), Layer::Recurrent(state)) => {
                 let state = Recurrence {
                     memory: &mut state.memory,
                     normalizer: &mut state.normalizer,
                     stabilizer: &mut state.stabilizer,
                 };
-                let weights = (gate_bias, head_norm);
+                let weights = (&own.gate_bias, &own.head_norm);
                 model.mlstm().run(&room.projection, weights, state, &mut room.inner, &mut room.mixed)?;
             }
             (Mixer::Attention, Layer::Cache(Cache { key, value })) => {

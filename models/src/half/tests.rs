@@ -87,8 +87,8 @@ fn a_prompt_is_read_at_once_in_pieces_and_token_by_token() {
         let texts = [tokens(90, 1), tokens(90, 2)];
         let mut by_steps = half.session(2, 92).unwrap();
         let mut expected = None;
-        for at in 0..90 {
-            let tokens = Tensor::new(&device, &[2], &[texts[0][at], texts[1][at]]).unwrap();
+        for (one, other) in texts[0].iter().zip(&texts[1]) {
+            let tokens = Tensor::new(&device, &[2], &[*one, *other]).unwrap();
             expected = Some(by_steps.step(&tokens).unwrap());
         }
         let expected = expected.unwrap();
