@@ -362,7 +362,7 @@ mod tests {
     fn a_plan_needs_no_device_and_says_what_fits() {
         let text = printed("--model llama-7b --prefill 2048,65536 --memory 24GiB --plan").unwrap();
         let lines: Vec<&str> = text.lines().skip(2).collect();
-        assert!(lines[0].contains("yes, of 24 GiB") && lines[1].contains("a prefill of 8192 fits"), "{text}");
+        assert!(lines[0].contains("yes, of 24 GiB") && lines[1].contains("a prefill of 16384 fits"), "{text}");
         let object: Value =
             serde_json::from_str(&printed("--model xlstm-7b --memory 24GB --plan --json").unwrap()).unwrap();
         assert!(object["rows"][0]["refused"].is_null(), "{object}");
@@ -408,7 +408,7 @@ mod tests {
             refusal(&row.plan, Some(memory), USUAL_MOST_BYTES, &model, row).unwrap()
         };
         let text = refused("llama-7b", 1, 65_536, 24 * GIB);
-        assert!(text.contains("a prefill of 8192 fits at this batch"), "{text}");
+        assert!(text.contains("a prefill of 16384 fits at this batch"), "{text}");
         assert!(refused("xlstm-7b", 1, 2048, GIB).contains("nothing of this model fits"));
     }
 }
