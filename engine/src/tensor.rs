@@ -74,6 +74,11 @@ impl Tensor {
     /// As [`Tensor::new`].
     pub fn zeros(device: &Device, spec: Spec) -> Result<Self> {
         match (device, spec.dtype) {
+            (Device::Gpu(gpu), dtype) if dtype != DType::F64 => {
+                let buffer = gpu.allocate("zeros", &spec)?;
+                gpu.zero(&buffer, &spec)?;
+                Ok(Self { spec, storage: Arc::new(Storage::Gpu(buffer, gpu.clone())) })
+            }
             (_, DType::F32) => Self::new(device, spec.shape.sizes(), &vec![0f32; spec.shape.elements()]),
             (_, DType::F64) => Self::new(device, spec.shape.sizes(), &vec![0f64; spec.shape.elements()]),
             (_, DType::F16) => Self::new(device, spec.shape.sizes(), &vec![half::f16::ZERO; spec.shape.elements()]),

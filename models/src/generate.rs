@@ -1,12 +1,76 @@
-//! Generation: the prompts in one piece, then token by token from the state.
+//! Generation: the prompts in few pieces, then token by token from the state.
 
-use gradus_engine::Tensor;
+use std::collections::VecDeque;
+
 use gradus_engine::ops::sampling::{self, NONE, Sampler, Text};
 use gradus_engine::tensor::Reading;
+use gradus_engine::{Device, Tensor};
 
+use crate::configuration::ModelConfiguration;
 use crate::model::Model;
 use crate::state::State;
 use crate::{Error, Result};
+
+/// A model that can go on with texts, whatever its weights are stored as.
+pub trait Language {
+    /// What the model is.
+    fn configuration(&self) -> &ModelConfiguration;
+
+    /// Where it is.
+    fn device(&self) -> Device;
+
+    /// Begins `batch` texts of up to `capacity` tokens.
+    ///
+    /// # Errors
+    /// An allocation that the device refuses.
+    fn begin(&self, batch: usize, capacity: usize) -> Result<Box<dyn Reader + '_>>;
+}
+
+/// Reads a batch of texts, all at the same position.
+pub trait Reader {
+    /// Reads the next tokens of each text, as many of each, and gives the logits [batch, vocab_size] of what follows.
+    ///
+    /// # Errors
+    /// What the model meets.
+    fn read(&mut self, texts: &[&[u32]]) -> Result<Tensor>;
+
+    /// The same for one token a text, [batch] (u32), which need not be on the host.
+    ///
+    /// # Errors
+    /// What the model meets.
+    fn step(&mut self, tokens: &Tensor) -> Result<Tensor>;
+}
+
+impl Language for Model {
+    fn configuration(&self) -> &ModelConfiguration {
+        Model::configuration(self)
+    }
+
+    fn device(&self) -> Device {
+        Model::device(self)
+    }
+
+    fn begin(&self, batch: usize, capacity: usize) -> Result<Box<dyn Reader + '_>> {
+        let state = State::new(Model::configuration(self), &Model::device(self), batch, capacity)?;
+        Ok(Box::new(Stateful { model: self, state }))
+    }
+}
+
+/// A model in f32 with the state of its texts.
+struct Stateful<'a> {
+    model: &'a Model,
+    state: State,
+}
+
+impl Reader for Stateful<'_> {
+    fn read(&mut self, texts: &[&[u32]]) -> Result<Tensor> {
+        prefill(self.model, texts, &mut self.state)
+    }
+
+    fn step(&mut self, tokens: &Tensor) -> Result<Tensor> {
+        self.model.next_logits(&tokens.reshaped(&[tokens.elements(), 1])?, &mut self.state)
+    }
+}
 
 /// How the next token is chosen.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -75,6 +139,9 @@ impl Sampling {
 /// Tokens of a prompt that are computed at once, all texts of a batch together: more would need more memory, not less time.
 const PREFILL: usize = 8192;
 
+/// Steps that a GPU is given beyond the one whose tokens are looked at.
+pub const STEPS_AHEAD: usize = 2;
+
 /// Reads tokens [batch, sequence], a row a text, into a state, and gives the logits [batch, vocab_size] of what follows.
 ///
 /// # Errors
@@ -103,13 +170,14 @@ pub fn prefill(model: &Model, texts: &[&[u32]], state: &mut State) -> Result<Ten
 /// returns whether that text goes on. Each prompt comes with the seed of its choices, in the place of the sampling's.
 ///
 /// All texts stand at the same position, that of the shortest prompt at first: a longer one is read on token by token while
-/// the shorter ones are written. Tokens are chosen on the device and go from there into the next step. On a GPU, that step is
-/// computed while the host looks at the tokens, so that where all texts end early one step is computed for nothing.
+/// the shorter ones are written. Tokens are chosen on the device and go from there into the next step. On a GPU, the next
+/// [`STEPS_AHEAD`] steps are given to the device before the host looks at the tokens, so that it never waits for the host; where
+/// all texts end early these are computed for nothing.
 ///
 /// # Errors
 /// No prompt, an empty one, tokens outside the vocabulary, logits that are not finite, and what the model meets.
 pub fn generate_batch(
-    model: &Model,
+    model: &dyn Language,
     prompts: &[(Vec<u32>, u64)],
     count: usize,
     sampling: Sampling,
@@ -137,13 +205,14 @@ pub fn generate_batch(
     let (device, batch) = (model.device(), prompts.len());
     let texts: Vec<Text> = prompts.iter().map(|(prompt, seed)| Text { seed: *seed, tokens: prompt }).collect();
     let mut sampler = Sampler::new(&device, sampling.options(), vocabulary, &texts)?;
-    let mut state = State::new(model.configuration(), &device, batch, longest + count)?;
+    let mut reader = model.begin(batch, longest + count)?;
     let beginnings: Vec<&[u32]> = prompts.iter().map(|(prompt, _)| &prompt[..shortest]).collect();
-    let mut logits = prefill(model, &beginnings, &mut state)?;
+    let mut logits = reader.read(&beginnings)?;
     // Behind the prompts nothing is given any more.
     let mut given = Tensor::new(&device, &[batch], &vec![NONE; batch])?;
     let mut left = vec![count; batch];
-    let mut waiting: Option<(usize, Reading<u32>)> = None;
+    let mut waiting: VecDeque<(usize, Reading<u32>)> = VecDeque::new();
+    let ahead = if device.is_gpu() { STEPS_AHEAD } else { 0 };
     let last = longest + count - 1;
     for position in shortest..=last {
         if position < longest {
@@ -154,20 +223,22 @@ pub fn generate_batch(
             given = Tensor::new(&device, &[batch], &vec![NONE; batch])?;
         }
         let chosen = sampler.choose(&logits, &given)?;
-        let reading = (position, chosen.reports.read::<u32>()?);
-        // A GPU has the next step to do while the tokens of the one before are looked at.
-        let ready = if device.is_gpu() { waiting.replace(reading) } else { Some(reading) };
-        if let Some((at, reading)) = ready
+        waiting.push_back((position, chosen.reports.read::<u32>()?));
+        // A GPU has the next steps to do while the tokens of those before are looked at.
+        if waiting.len() > ahead
+            && let Some((at, reading)) = waiting.pop_front()
             && !deliver(prompts, at, &reading.wait()?, &mut left, &mut emit)?
         {
             return Ok(());
         }
         if position < last {
-            logits = model.next_logits(&chosen.tokens.reshaped(&[batch, 1])?, &mut state)?;
+            logits = reader.step(&chosen.tokens)?;
         }
     }
-    if let Some((at, reading)) = waiting {
-        deliver(prompts, at, &reading.wait()?, &mut left, &mut emit)?;
+    for (at, reading) in waiting {
+        if !deliver(prompts, at, &reading.wait()?, &mut left, &mut emit)? {
+            break;
+        }
     }
     Ok(())
 }
@@ -198,7 +269,7 @@ fn deliver(
 /// # Errors
 /// As there.
 pub fn generate(
-    model: &Model,
+    model: &dyn Language,
     prompt: &[u32],
     count: usize,
     sampling: Sampling,

@@ -9,6 +9,7 @@ pub mod configuration;
 mod error;
 pub mod folder;
 pub mod generate;
+pub mod half;
 pub mod hugging_face;
 pub mod model;
 pub mod parameters;
@@ -19,6 +20,7 @@ pub mod transformer;
 pub mod xlstm;
 
 pub use error::{Error, Result};
+pub use half::HalfModel;
 pub use model::Model;
 pub use pass::Pass;
 pub use state::State;

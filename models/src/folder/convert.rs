@@ -13,7 +13,9 @@ use crate::{Error, Result};
 /// Elements converted by one thread at a time.
 const BLOCK: usize = 1 << 16;
 /// Elements that wait in host memory for their way to a GPU: 16 MiB of f32.
-const PIECE: usize = 1 << 22;
+pub(super) const PIECE: usize = 1 << 22;
+/// Such pieces of a tensor that wait at most.
+const WAITING: usize = 8;
 
 /// Whether a stored type can be read as f32.
 pub(super) fn readable(dtype: Dtype) -> bool {
@@ -44,6 +46,9 @@ pub(super) fn from_rows(dtype: Dtype, data: &[u8], sizes: &[usize], device: &Dev
                 let values = &mut values[..piece.len() / width];
                 widen(dtype, piece, values);
                 tensor.write(place * PIECE, values)?;
+                if place % WAITING == WAITING - 1 {
+                    device.synchronize()?;
+                }
             }
             Ok(tensor)
         }
@@ -51,7 +56,7 @@ pub(super) fn from_rows(dtype: Dtype, data: &[u8], sizes: &[usize], device: &Dev
 }
 
 /// f32 of the elements' bytes, little endian. `data` has as many elements as `out`.
-fn widen(dtype: Dtype, data: &[u8], out: &mut [f32]) {
+pub(super) fn widen(dtype: Dtype, data: &[u8], out: &mut [f32]) {
     let width = dtype.bitsize() / 8;
     out.par_chunks_mut(BLOCK).zip(data.par_chunks(BLOCK * width)).for_each(|(out, data)| match dtype {
         Dtype::F16 => put(out, data, |bytes| f16::from_le_bytes(bytes).to_f32()),

@@ -9,6 +9,7 @@ mod named;
 mod save;
 mod shards;
 mod sources;
+mod weights;
 mod writer;
 
 use std::fs;
@@ -27,6 +28,7 @@ pub use file::{File, tensors};
 pub use named::{Named, files};
 pub use save::{DEFAULT_SHARD_BYTES, save};
 pub use shards::INDEX;
+pub(crate) use weights::{Weights, halves, with_weights};
 pub use writer::{Declared, Writer};
 
 use shards::Shards;
@@ -101,6 +103,22 @@ pub fn special_tokens(folder: &Path) -> Result<SpecialTokens> {
     Ok(hugging_face::special_tokens(&generation, &read_text(&generation)?)?.or(tokens))
 }
 
+/// The configuration of a folder of which the weights are open.
+fn configured(folder: &Path, shards: &Shards, sources: &Sources, tensors: usize) -> Result<ModelConfiguration> {
+    let path = configuration_file(folder);
+    let configuration = hugging_face::read(&path, &read_text(&path)?, sources.feed_forward_dim())?;
+    // Before anything is made as long as the configuration says: a block has a dozen tensors, so this one cannot be.
+    if configuration.num_blocks > tensors {
+        let message = format!(
+            "it has {tensors} tensors, and {} says that the model has {} blocks",
+            path.display(),
+            configuration.num_blocks
+        );
+        return Err(Error::content(&shards.place, message));
+    }
+    Ok(configuration)
+}
+
 /// Loads the model of a folder onto a device. Weights in f16 or bf16 become f32, piece by piece.
 ///
 /// # Errors
@@ -108,21 +126,9 @@ pub fn special_tokens(folder: &Path) -> Result<SpecialTokens> {
 /// name.
 pub fn load(folder: &Path, device: &Device) -> Result<Model> {
     let shards = Shards::open(folder)?;
-    let path = configuration_file(folder);
-    let text = read_text(&path)?;
     let tensors = shards.tensors()?;
     let sources = Sources::new(&tensors);
-    let configuration = hugging_face::read(&path, &text, sources.feed_forward_dim())?;
-    // Before anything is made as long as the configuration says: a block has a dozen tensors, so this one cannot be.
-    if configuration.num_blocks > tensors.len() {
-        let message = format!(
-            "it has {} tensors, and {} says that the model has {} blocks",
-            tensors.len(),
-            path.display(),
-            configuration.num_blocks
-        );
-        return Err(Error::content(&shards.place, message));
-    }
+    let configuration = configured(folder, &shards, &sources, tensors.len())?;
     let parameters = parameters::list(&configuration);
     let found = sources
         .find(&configuration, &parameters)

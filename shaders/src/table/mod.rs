@@ -31,6 +31,7 @@ pub mod arithmetic;
 pub mod attention;
 pub mod cast;
 pub mod cross_entropy;
+pub mod decode;
 pub mod dropout;
 pub mod embedding;
 pub mod gather;
@@ -39,6 +40,7 @@ pub mod matmul;
 pub mod mlstm;
 pub mod norm;
 pub mod permute;
+pub mod random;
 pub mod reduction;
 pub mod rotary;
 pub mod sampling;
@@ -63,11 +65,13 @@ pub const ALL: &[&[&Kernel]] = &[
     cross_entropy::ALL,
     norm::ALL,
     attention::ALL,
+    decode::ALL,
     dropout::ALL,
     embedding::ALL,
     gather::ALL,
     ladder::ALL,
     matmul::ALL,
     rotary::ALL,
+    random::ALL,
     sampling::ALL,
 ];

@@ -9,4 +9,18 @@ pub static CHOOSE: Kernel = Kernel {
     bindings: &[Read, Read, ReadWrite, ReadWrite, ReadWrite],
     variants: &[&[("SPAN", 256)]],
 };
-pub(super) const ALL: &[&Kernel] = &[&CHOOSE];
+/// The largest logit of each stretch of a row.
+pub static LEADERS: Kernel = Kernel {
+    name: "sampling/leaders",
+    files: &[INDEX, FLOAT, ROW_SUMS, ROW_HIGHEST, file!("sampling/leaders.wgsl")],
+    bindings: &[Read, ReadWrite],
+    variants: &[&[("SPAN", 256)]],
+};
+/// The largest of all, as tokens and reports.
+pub static LEAD: Kernel = Kernel {
+    name: "sampling/lead",
+    files: &[INDEX, FLOAT, ROW_SUMS, ROW_HIGHEST, file!("sampling/lead.wgsl")],
+    bindings: &[Read, Read, ReadWrite, ReadWrite, ReadWrite],
+    variants: &[&[("SPAN", 256)]],
+};
+pub(super) const ALL: &[&Kernel] = &[&CHOOSE, &LEADERS, &LEAD];

@@ -14,7 +14,8 @@ fn is_cooperative(module: &Module) -> bool {
 
 /// Validates with no capability beyond what the element type and the matrix units need.
 pub(super) fn validate(module: &Module, element: &str) -> Result<ModuleInfo, Box<WithSpan<ValidationError>>> {
-    let mut capabilities = Capabilities::empty();
+    // WebGPU has `unpack2x16float` on every device; f16 numbers of their own are a feature.
+    let mut capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
     if element == "f16" {
         capabilities |= Capabilities::SHADER_FLOAT16;
     }

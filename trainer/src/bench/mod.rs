@@ -5,10 +5,10 @@
 mod inputs;
 pub mod kernels;
 pub mod ladder;
-mod session;
-mod split;
-mod stopwatch;
-mod table;
+pub(crate) mod session;
+pub(crate) mod split;
+pub(crate) mod stopwatch;
+pub(crate) mod table;
 pub mod train;
 
 use std::io::Write;
@@ -30,6 +30,6 @@ pub fn run(arguments: &Arguments, started: Instant, out: &mut dyn Write) -> Resu
 }
 
 /// Prints a line at once. A reader that is gone, such as `head`, has what it wanted.
-fn print(out: &mut dyn Write, line: &str) {
+pub(crate) fn print(out: &mut dyn Write, line: &str) {
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }

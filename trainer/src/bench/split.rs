@@ -75,12 +75,26 @@ pub fn run(
     bench.take(1)?;
     gpu.take_timings()?;
     bench.take(steps)?;
-    let (shares, whole) = shares(&gpu.take_timings()?);
+    let timings = gpu.take_timings()?;
+    show(session, "train split", &timings, steps, (remark, as_json), out);
+    Ok(())
+}
+
+/// Prints where the time of `steps` steps went.
+pub fn show(
+    session: &Session,
+    bench: &str,
+    timings: &[Timing],
+    steps: u64,
+    (remark, as_json): (&str, bool),
+    out: &mut dyn Write,
+) {
+    let (shares, whole) = shares(timings);
     let a_step = 1.0 / steps as f64;
     if as_json {
         let rows = shares.iter().map(|(key, share)| json_row(key, share, whole, a_step)).collect();
-        print(out, &format!("{:#}", session.json("train split", rows)));
-        return Ok(());
+        print(out, &format!("{:#}", session.json(bench, rows)));
+        return;
     }
     let remark = format!(
         "{remark}; mean of {steps} steps; FLOPs and bytes are those that the engine counts for its plans, not measured ones"
@@ -92,7 +106,6 @@ pub fn run(
     }
     let all: Key = ("all", "", "", Arc::from([]));
     print(out, &table::line(&COLUMNS, &cells(&all, &whole, whole, a_step)));
-    Ok(())
 }
 
 fn cells((operation, kernel, element, constants): &Key, share: &Share, whole: Share, a_step: f64) -> Vec<String> {

@@ -5,14 +5,13 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use gradus_models::Model;
 use gradus_models::configuration::Architecture;
-use gradus_models::generate::{Sampling, generate_batch};
+use gradus_models::generate::{Language, Sampling, generate_batch};
 use gradus_models::tokenizer::Tokenizer;
 use serde_json::{Value, json};
 
 use super::stop_strings::StopStrings;
-use super::{Opened, check_length, open, print, token_file};
+use super::{Speaker, check_length, open_to_generate, print, token_file};
 use crate::error::{Result, TrainerError};
 use crate::figures;
 use crate::text_stream::TextStream;
@@ -34,7 +33,8 @@ struct Prompt {
 /// # Errors
 /// If the folder holds no whole model, a prompt cannot be encoded or leaves no room, or the device fails.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let Opened { model, tokenizer, device, why } = open(&arguments.model, arguments.device)?;
+    let Speaker { model, tokenizer, device, why } =
+        open_to_generate(&arguments.model, arguments.device, arguments.precision)?;
     let prompts = prompts(arguments, &tokenizer)?;
     let longest = prompts.iter().map(|prompt| prompt.tokens.len()).max().unwrap_or(0);
     let configuration = model.configuration();
@@ -59,7 +59,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let stdout = io::stdout();
     let terminal = stdout.is_terminal();
     let mut session = Session {
-        model: &model,
+        model: model.as_ref(),
         tokenizer: &tokenizer,
         prompts: &prompts,
         arguments,
@@ -200,7 +200,7 @@ impl Text<'_> {
 
 /// All prompts of a command.
 struct Session<'a> {
-    model: &'a Model,
+    model: &'a dyn Language,
     tokenizer: &'a Tokenizer,
     prompts: &'a [Prompt],
     arguments: &'a Arguments,

@@ -14,12 +14,14 @@ use std::path::PathBuf;
 use gradus_engine::Device;
 use gradus_engine::device::gpu;
 use gradus_models::configuration::{Architecture, ModelConfiguration};
+use gradus_models::generate::Language;
 use gradus_models::tokenizer::Tokenizer;
-use gradus_models::{Model, folder};
+use gradus_models::{HalfModel, Model, folder};
 
 use crate::device_choice::DeviceChoice;
 use crate::error::{Result, TrainerError};
 use crate::model_source::{ModelSource, weights_folder};
+use crate::verbs::time::Precision;
 
 /// A model on a device, with the tokenizer of its folder.
 pub struct Opened {
@@ -57,6 +59,36 @@ pub fn open(model: &str, device: DeviceChoice) -> Result<Opened> {
     let model = folder::load(&folder, &device)?;
     let tokenizer = Tokenizer::of_folder(&folder, model.configuration())?;
     Ok(Opened { model, tokenizer, why, device })
+}
+
+/// A model to generate with, its weights stored in either precision.
+pub struct Speaker {
+    /// Its weights.
+    pub model: Box<dyn Language>,
+    /// Its tokenizer.
+    pub tokenizer: Tokenizer,
+    /// Why this device.
+    pub why: String,
+    /// The device.
+    pub device: Device,
+}
+
+/// [`open`] for generation, with weights in f32 or f16. The CPU computes in f32 whatever is asked for.
+///
+/// # Errors
+/// As [`open`]; f16 on a GPU that has none.
+pub fn open_to_generate(model: &str, device: DeviceChoice, precision: Precision) -> Result<Speaker> {
+    let folder = folder_of(model)?;
+    let (device, why) = device.open(gpu::Options::from_environment())?;
+    if precision == Precision::F16 && !device.is_gpu() {
+        warn("the CPU computes in f32: --precision f16 changes nothing there");
+    }
+    let model: Box<dyn Language> = match precision {
+        Precision::F16 if device.is_gpu() => Box::new(HalfModel::load(&folder, &device)?),
+        _ => Box::new(folder::load(&folder, &device)?),
+    };
+    let tokenizer = Tokenizer::of_folder(&folder, model.configuration())?;
+    Ok(Speaker { model, tokenizer, why, device })
 }
 
 /// Checks that a text of so many tokens is within what the model was configured for. A Transformer's positions end there; an

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::numbers;
+use super::time::Precision;
 use crate::device_choice::DeviceChoice;
 
 /// The flags of `generate`.
@@ -49,6 +50,9 @@ pub struct Arguments {
     /// The same seed writes the same text
     #[arg(long, value_name = "N", default_value = "0", value_parser = numbers::seed, allow_negative_numbers = true)]
     pub seed: u64,
+    /// What weights and key-value cache are stored as; f16 reads half the bytes, on a GPU that has it
+    #[arg(long, value_name = "TYPE", default_value = "f32")]
+    pub precision: Precision,
     /// Print an object a text: prompt, text, tokens, and why it ended
     #[arg(long)]
     pub json: bool,

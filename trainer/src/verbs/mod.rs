@@ -11,6 +11,7 @@ pub mod generate;
 pub mod logits;
 pub mod numbers;
 pub mod predict;
+pub mod time;
 pub mod tokenizer;
 pub mod train;
 
@@ -54,6 +55,8 @@ pub enum Verb {
     Devices(devices::Arguments),
     /// Check every operation on a device against its definition
     Check(check::Arguments),
+    /// Time a model's first token and its steps over batch and prompt length
+    Time(time::Arguments),
     /// Time training, kernels, or the versions of a kernel, on a device
     Bench(bench::Arguments),
     /// Fit a law to the runs or timings of a CSV file
@@ -139,6 +142,9 @@ mod tests {
             "export --model m --out d --dtype f8",
             "export --model m --out d --shard-bytes 0",
             "tokenizer train --input a --out t --vocabulary 0",
+            "time --model m --batch 1,0",
+            "time --model m --prefill 0",
+            "time --model m --memory 0",
             "check --cases 0",
             "bench train --batch 0",
             "bench train --steps 0",
@@ -174,6 +180,7 @@ mod tests {
             "check --device gpu --operation matmul --cases 10 --seed 4 --elements 64",
             "check --long --max-time 8h --state runs/check/x.json --seed 1000",
             "check --device cpu --vectors tests/vectors --operation mlstm",
+            "time --model xlstm-7b --batch 1,8,32 --prefill 2048,16384 --generate 100 --precision f16 --memory 24GiB --plan --json",
             "bench train --model llama-tiny --device gpu --batch 4 --context 64 --steps 9 --vocabulary 300 --precision f32 --split --json",
             "bench kernels --device gpu:1 --only matmul --json",
             "bench ladder --device gpu --json",
@@ -183,6 +190,7 @@ mod tests {
         assert!(parse("generate --prompt p").is_err(), "generate needs a model");
         assert!(parse("generate --model m --prompt p --prompts f").is_err(), "one source of prompts");
         assert!(parse("count --model m").is_err(), "counts depend on the context");
+        assert!(parse("time --batch 1").is_err(), "only a model can be timed");
         assert!(parse("tokenizer").is_err(), "tokenizer needs to know what");
         assert!(parse("bench").is_err(), "bench needs to know what");
         assert!(parse("train --resume runs/a --steps 5").is_err(), "a resumed run keeps its length");

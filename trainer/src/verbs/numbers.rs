@@ -67,3 +67,41 @@ pub fn seed(text: &str) -> Result<u64, String> {
 pub fn time(text: &str) -> Result<String, String> {
     crate::duration::parse(text).map(|_| text.to_string())
 }
+
+/// A size in bytes: a number with nothing, kB, MB, GB, TB or KiB, MiB, GiB, TiB behind it.
+///
+/// # Errors
+/// Says what is allowed.
+pub fn bytes(text: &str) -> Result<u64, String> {
+    let units = [
+        ("KiB", 1u64 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("TiB", 1 << 40),
+        ("kB", 1000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+        ("TB", 1_000_000_000_000),
+        ("B", 1),
+    ];
+    let found = units.into_iter().find_map(|(unit, size)| Some((text.strip_suffix(unit)?, size)));
+    let (digits, size) = found.unwrap_or((text, 1));
+    let number = number(digits.trim(), "above 0, perhaps with a unit such as 24GiB", |x| x > 0.0)?;
+    let bytes = number * size as f64;
+    if bytes < 9e18 { Ok(bytes as u64) } else { Err("it is more than any device has".into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units() {
+        for (text, size) in [("24GiB", 24 << 30), ("1.5kB", 1500), ("80 GB", 80_000_000_000), ("12", 12), ("7B", 7)] {
+            assert_eq!(bytes(text), Ok(size), "{text}");
+        }
+        for text in ["", "GiB", "-1GiB", "0", "1e30GiB", "4 gigs"] {
+            assert!(bytes(text).is_err(), "{text}");
+        }
+    }
+}

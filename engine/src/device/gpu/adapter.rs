@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::faults::Faults;
+use super::heaps;
 use super::kernel::Compiler;
 use super::plan::Rates;
 use super::record::Recorder;
@@ -102,6 +103,8 @@ pub struct AdapterReport {
     pub cooperative: Vec<Cooperative>,
     /// Timestamps of kernels.
     pub timestamps: bool,
+    /// Bytes of the card's own memory, where the driver says so.
+    pub memory: Option<u64>,
     /// The limits that the device is opened with.
     pub limits: wgpu::Limits,
 }
@@ -145,6 +148,7 @@ fn describe(index: usize, adapter: &wgpu::Adapter) -> AdapterReport {
             .then_some((info.subgroup_min_size, info.subgroup_max_size)),
         cooperative,
         timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
+        memory: heaps::largest(adapter),
         limits: adapter.limits(),
     }
 }

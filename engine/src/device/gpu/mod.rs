@@ -3,6 +3,7 @@
 pub mod adapter;
 mod buffer;
 mod faults;
+mod heaps;
 mod inspect;
 mod kernel;
 pub mod plan;

@@ -130,6 +130,15 @@ impl Gpu {
         Ok(buffer)
     }
 
+    /// Records that a tensor's buffer is filled with zeros, of which none come from the host. A guard band stays as it is.
+    pub(crate) fn zero(&self, buffer: &super::GpuBuffer, spec: &Spec) -> Result<()> {
+        if self.0.options.guard_bands {
+            return self.write(&buffer.raw, 0, &vec![0; spec.bytes()]);
+        }
+        lock(&self.0.recorder).clear(&buffer.raw);
+        Ok(())
+    }
+
     /// Records an upload into a buffer that exists.
     pub(crate) fn overwrite(&self, buffer: &super::GpuBuffer, offset: u64, content: &[u8]) -> Result<()> {
         self.write(&buffer.raw, offset, content)

@@ -103,6 +103,23 @@ pub(super) fn multiply(
     Ok(c)
 }
 
+/// x · weightᵀ + bias with a weight whose first element is at `first`; sizes are rows, columns and depth.
+pub(super) fn rows_of_weight(
+    gpu: &Gpu,
+    x: &Tensor,
+    (weight, first): (&Tensor, usize),
+    bias: Option<&Tensor>,
+    [rows, columns, depth]: [usize; 3],
+    output: Spec,
+) -> Result<Tensor> {
+    let c = Tensor::on_gpu(gpu, "matmul", output.shape.sizes(), output.dtype)?;
+    let (left, right) =
+        (Operand { tensor: x, first: 0, transposed: false }, Operand { tensor: weight, first, transposed: true });
+    let epilogue = bias.map_or(Epilogue::Plain, Epilogue::Bias);
+    batched(gpu, "matmul", Batch::one(rows, columns, depth), left, right, Output { tensor: &c, first: 0 }, epilogue)?;
+    Ok(c)
+}
+
 /// left [m, k] · right [k, n] in tiles of this size, one of [`gradus_shaders::matmul::TILES`], in place of the one that the
 /// rule would pick. For measurements of the rule.
 ///

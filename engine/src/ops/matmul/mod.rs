@@ -95,6 +95,33 @@ pub fn linear_add(x: &Var, weight: &Var, residual: &Var) -> Result<Var> {
     apply_one(MatMul::LINEAR, &[x, weight, residual])
 }
 
+/// A linear layer with some rows of a weight [n, k] on a GPU, without a gradient: x [.., k] · weight[rows]ᵀ, plus a bias
+/// [rows] if there is one, → [.., rows]. For weights that read the same vector and stand in one matrix.
+///
+/// # Errors
+/// As [`matmul`]; rows that the weight does not have; tensors on the CPU.
+pub fn linear_rows(
+    x: &Tensor,
+    weight: &Tensor,
+    rows: std::ops::Range<usize>,
+    bias: Option<&Tensor>,
+    output: Precision,
+) -> Result<Tensor> {
+    let Device::Gpu(gpu) = x.device() else {
+        return Err(Error::device("matmul", "rows of a weight are multiplied on a GPU; on the CPU use `linear`"));
+    };
+    let (&[all, depth], Some((&last, leading))) = (weight.sizes(), x.sizes().split_last()) else {
+        return Err(Error::shape("matmul", format!("{x:?} · rows of {weight:?} cannot be")));
+    };
+    let count = rows.len();
+    if last != depth || rows.end > all || bias.is_some_and(|bias| bias.sizes() != [count]) {
+        return Err(Error::shape("matmul", format!("{x:?} · rows {rows:?} of {weight:?} + {bias:?} cannot be")));
+    }
+    let sizes: Vec<usize> = leading.iter().copied().chain([count]).collect();
+    let spec = Spec::new(&sizes, output.of(DType::F32))?;
+    gpu::rows_of_weight(&gpu, x, (weight, rows.start * depth), bias, [leading.iter().product(), count, depth], spec)
+}
+
 /// What is added to a product.
 #[derive(Clone, Copy)]
 enum Addend<'a> {

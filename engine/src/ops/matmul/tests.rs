@@ -27,6 +27,29 @@ fn multiplied(a: &[f32], b: &[f32], [rows, columns, depth]: [usize; 3], transpos
 }
 
 #[test]
+fn rows_of_a_weight_are_multiplied_alone() {
+    for device in devices() {
+        let (x, weight) = (var(&device, &[2, 3, 20], 1), var(&device, &[9, 20], 2));
+        let bias = var(&device, &[4], 3);
+        let run = |rows, bias: Option<&Tensor>| linear_rows(x.tensor(), weight.tensor(), rows, bias, Precision::Full);
+        if !device.is_gpu() {
+            assert!(run(0..4, None).unwrap_err().to_string().contains("on the CPU use `linear`"));
+            continue;
+        }
+        let all = linear(&x, &weight).unwrap().tensor().to_vec::<f32>().unwrap();
+        for (rows, bias) in [(0..9, None), (3..7, None), (5..9, Some(bias.tensor()))] {
+            let added = bias.map_or_else(|| vec![0.0; 9], |bias| bias.to_vec::<f32>().unwrap());
+            let part = |row: &[f32]| row[rows.clone()].iter().zip(&added).map(|(x, bias)| x + bias).collect::<Vec<_>>();
+            let expected: Vec<f32> = all.chunks(9).flat_map(part).collect();
+            let got = run(rows.clone(), bias).unwrap();
+            assert_eq!(got.sizes(), [2, 3, rows.len()]);
+            assert_eq!(got.to_vec::<f32>().unwrap(), expected, "{rows:?}");
+        }
+        assert!(run(6..10, None).is_err() && run(0..5, Some(bias.tensor())).is_err());
+    }
+}
+
+#[test]
 fn matrices_inside_larger_tensors_are_read_and_written_alone() {
     let Some(device) = test_device::gpu() else { return };
     let Device::Gpu(gpu) = &device else { return };

@@ -75,7 +75,7 @@ impl RotaryTables {
     }
 
     /// The rows in f32 on a GPU.
-    pub(super) fn on_gpu(&self, gpu: &Gpu) -> Result<Tensor> {
+    pub(crate) fn on_gpu(&self, gpu: &Gpu) -> Result<Tensor> {
         let device = Device::Gpu(gpu.clone());
         let mut uploaded = self.0.uploaded.borrow_mut();
         if let Some(found) = uploaded.iter().find(|tensor| tensor.device() == device) {

@@ -128,7 +128,13 @@ fn the_likeliest_is_the_first_of_equal_ones_and_penalties_count() {
         assert_eq!(chosen(device, options, &rows, &with, 3), [[1, 0], [3, 0], [1, 0]]);
         let mut wide = vec![-1.0; 50_304];
         wide[50_303] = 2.0;
-        assert_eq!(chosen(device, greedy, &[wide], &texts(1), 1), [[50_303]]);
+        assert_eq!(chosen(device, greedy, &[wide.clone()], &texts(1), 1), [[50_303]]);
+        // Equal ones far apart, and one that is not finite.
+        wide[40_000] = 2.0;
+        wide[2047] = 2.0;
+        assert_eq!(chosen(device, greedy, &[wide.clone(), vec![-7.0; 50_304]], &texts(2), 1), [[2047, 0]]);
+        wide[30_000] = f32::INFINITY;
+        assert_eq!(chosen(device, greedy, &[wide], &texts(1), 1), [[NONE]]);
     });
 }
 

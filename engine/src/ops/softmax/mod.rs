@@ -97,7 +97,7 @@ mod tests {
     /// Numbers below what stands for minus infinity elsewhere.
     #[test]
     fn rows_of_the_least_numbers_have_weights() {
-        for device in [Some(Device::Cpu), test_device::gpu()].into_iter().flatten() {
+        for device in [Some(Device::cpu()), test_device::gpu()].into_iter().flatten() {
             let x = Tensor::new(
                 &device,
                 &[2, 5],
