@@ -7,7 +7,7 @@ use std::path::Path;
 
 use tokenizers::models::bpe::{BPE, BpeTrainer};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::{AddedToken, Tokenizer as HuggingFace, TokenizerBuilder};
+use tokenizers::{AddedToken, Encoding, Tokenizer as HuggingFace, TokenizerBuilder};
 
 use crate::configuration::{Architecture, ModelConfiguration};
 use crate::folder::{self, read_text};
@@ -58,10 +58,10 @@ impl Tokenizer {
             return Ok(Self::bytes(model.vocab_size));
         }
         let mut tokenizer = Self::open(&path)?;
-        let largest = tokenizer.largest_id().unwrap_or(0) as usize;
-        if largest >= model.vocab_size {
+        if tokenizer.vocabulary > model.vocab_size {
             let message = format!(
-                "it has a token with the id {largest}, and the model has {} tokens: it is another model's",
+                "it has a token with the id {}, and the model has {} tokens: it is another model's",
+                tokenizer.vocabulary - 1,
                 model.vocab_size
             );
             return Err(Error::content(path, message));
@@ -84,7 +84,8 @@ impl Tokenizer {
         // A text is taken whole and as it is, whatever the file was last used for.
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(|error| Error::content(path, error.to_string()))?;
-        let vocabulary = tokenizer.get_vocab_size(true);
+        // Ids may have gaps.
+        let vocabulary = tokenizer.get_vocab(true).into_values().max().map_or(0, |largest| largest as usize + 1);
         Ok(Self { kind: Kind::File(Box::new(tokenizer)), vocabulary, special: SpecialTokens::default(), begin: None })
     }
 
@@ -101,13 +102,6 @@ impl Tokenizer {
     /// The tokens that begin and end texts; none where tokens are bytes.
     pub fn special(&self) -> &SpecialTokens {
         &self.special
-    }
-
-    fn largest_id(&self) -> Option<u32> {
-        match &self.kind {
-            Kind::Bytes => None,
-            Kind::File(tokenizer) => tokenizer.get_vocab(true).into_values().max(),
-        }
     }
 
     /// The tokens of a text, with those in front of it that the model was trained with.
@@ -132,27 +126,39 @@ impl Tokenizer {
         }
     }
 
+    /// The tokens of a piece from the middle of a text: nothing is put before or behind them.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
+    pub fn encode_piece(&self, piece: &str) -> Result<Vec<u32>> {
+        match &self.kind {
+            Kind::Bytes => Ok(self.encode(piece)?.tokens),
+            Kind::File(tokenizer) => Ok(encoding(tokenizer, piece, false)?.get_ids().to_vec()),
+        }
+    }
+
+    /// The tokens that the tokenizer's own rules put before every text.
+    ///
+    /// # Errors
+    /// A tokenizer that cannot encode the letter a, by which they are found.
+    pub fn prefix(&self) -> Result<Vec<u32>> {
+        let Kind::File(tokenizer) = &self.kind else { return Ok(Vec::new()) };
+        let (with, without) = (encoding(tokenizer, "a", true)?, encoding(tokenizer, "a", false)?);
+        let (with, without) = (with.get_ids(), without.get_ids());
+        let at = with.windows(without.len().max(1)).position(|window| window == without);
+        Ok(with[..at.unwrap_or(0)].to_vec())
+    }
+
+    /// The id of a token by its name, such as `<|endoftext|>`.
+    pub fn id_of(&self, token: &str) -> Option<u32> {
+        match &self.kind {
+            Kind::Bytes => None,
+            Kind::File(tokenizer) => tokenizer.token_to_id(token),
+        }
+    }
+
     fn encode_with(&self, tokenizer: &HuggingFace, text: &str) -> Result<Encoded> {
-        let encoding = tokenizer
-            .encode(text, true)
-            .map_err(|error| Error::Request(format!("the text cannot be encoded: {error}")))?;
-        // A tokenizer without a token for the unknown leaves out, without a word, what it does not know.
-        let mut covered = vec![false; text.len()];
-        for (begin, end) in encoding.get_offsets() {
-            covered[*begin.min(&text.len())..*end.min(&text.len())].fill(true);
-        }
-        let lost = text
-            .char_indices()
-            .find(|(at, character)| !covered[*at] && !character.is_whitespace() && !character.is_control());
-        if let Some((at, _)) = lost {
-            // Behind a character that was left out offsets may be off within its word: the word is named.
-            let space = text[..at].char_indices().rev().find(|(_, character)| character.is_whitespace());
-            let first = space.map_or(0, |(at, character)| at + character.len_utf8());
-            let word = text[first..].split_whitespace().next().unwrap_or_default();
-            let message =
-                format!("the text cannot be encoded: the tokenizer has no tokens for all of {word:?} at byte {first}");
-            return Err(Error::Request(message));
-        }
+        let encoding = encoding(tokenizer, text, true)?;
         let mut tokens = encoding.get_ids().to_vec();
         let mut bytes_after_first =
             text.len() - encoding.get_offsets().first().map_or(0, |(_, end)| *end).min(text.len());
@@ -175,6 +181,31 @@ impl Tokenizer {
             Kind::File(tokenizer) => tokenizer.decode(tokens, true).unwrap_or_default(),
         }
     }
+}
+
+/// The tokens of a text, with those that the tokenizer's own rules put around it if `around`.
+fn encoding(tokenizer: &HuggingFace, text: &str, around: bool) -> Result<Encoding> {
+    let encoding = tokenizer
+        .encode(text, around)
+        .map_err(|error| Error::Request(format!("the text cannot be encoded: {error}")))?;
+    // A tokenizer without a token for the unknown leaves out, without a word, what it does not know.
+    let mut covered = vec![false; text.len()];
+    for (begin, end) in encoding.get_offsets() {
+        covered[*begin.min(&text.len())..*end.min(&text.len())].fill(true);
+    }
+    let lost = text
+        .char_indices()
+        .find(|(at, character)| !covered[*at] && !character.is_whitespace() && !character.is_control());
+    if let Some((at, _)) = lost {
+        // Behind a character that was left out offsets may be off within its word: the word is named.
+        let space = text[..at].char_indices().rev().find(|(_, character)| character.is_whitespace());
+        let first = space.map_or(0, |(at, character)| at + character.len_utf8());
+        let word = text[first..].split_whitespace().next().unwrap_or_default();
+        let message =
+            format!("the text cannot be encoded: the tokenizer has no tokens for all of {word:?} at byte {first}");
+        return Err(Error::Request(message));
+    }
+    Ok(encoding)
 }
 
 /// Joins tokens to text. What is no UTF-8 becomes U+FFFD.
@@ -330,6 +361,29 @@ mod tests {
         let encoded = tokenizer.encode("tensor kernel").unwrap();
         let first = streamed(&tokenizer, &encoded.tokens[..1]);
         assert_eq!(encoded.bytes_after_first, "tensor kernel".len() - first.len());
+    }
+
+    #[test]
+    fn pieces_have_nothing_put_before_them() {
+        let (folder, tokenizer) = trained(280);
+        assert_eq!(
+            (tokenizer.prefix().unwrap(), tokenizer.id_of("<|end|>"), tokenizer.id_of("none")),
+            (vec![], Some(0), None)
+        );
+        assert_eq!(tokenizer.encode_piece(TEXT).unwrap(), tokenizer.encode(TEXT).unwrap().tokens);
+        let path = folder.path().join(TOKENIZER);
+        let mut json: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let token = serde_json::json!({"id": "<|end|>", "ids": [0], "tokens": ["<|end|>"]});
+        json["post_processor"] = serde_json::json!({
+            "type": "TemplateProcessing", "pair": [{"Sequence": {"id": "A", "type_id": 0}}],
+            "single": [{"SpecialToken": {"id": "<|end|>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+            "special_tokens": {"<|end|>": token},
+        });
+        std::fs::write(&path, json.to_string()).unwrap();
+        let with = Tokenizer::open(&path).unwrap();
+        assert_eq!(with.prefix().unwrap(), [0]);
+        assert_eq!(with.encode_piece(TEXT).unwrap(), tokenizer.encode_piece(TEXT).unwrap());
+        assert_eq!(with.encode(TEXT).unwrap().tokens[1..], tokenizer.encode_piece(TEXT).unwrap());
     }
 
     #[test]

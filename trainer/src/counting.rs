@@ -8,6 +8,7 @@ use gradus_models::folder;
 use serde_json::{Value, json};
 
 use crate::configuration::layers::{Flags, Layers, ModelBase};
+use crate::data::tokens::BYTE_VOCABULARY;
 use crate::error::Result;
 use crate::figures;
 use crate::inference::print;
@@ -32,7 +33,9 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<()> {
 fn configuration(model: &str) -> Result<ModelConfiguration> {
     match ModelSource::find(model)? {
         ModelSource::Preset(name) => Ok(presets::find(name)?.model),
-        ModelSource::File(path) => Ok(Layers::read(None, Flags::default())?.resolve(ModelBase::File(path))?.model),
+        ModelSource::File(path) => {
+            Ok(Layers::read(None, Flags::default())?.resolve(ModelBase::File(path), BYTE_VOCABULARY)?.model)
+        }
         ModelSource::Folder(path) => Ok(folder::configuration(&configuration_folder(&path)?)?),
     }
 }

@@ -22,6 +22,7 @@ pub mod model_source;
 pub mod progress;
 pub mod run_folder;
 pub mod schedule;
+pub mod sealed_json;
 pub mod text_stream;
 pub mod timing;
 pub mod tokenizing;

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
+use gradus_trainer::data::preparing;
 use gradus_trainer::verbs::{CommandLine, Verb, fit, predict};
 use gradus_trainer::{
     Result, TrainerError, bench, checking, counting, device_report, inference, timing, tokenizing, training,
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
         Verb::Logits(arguments) => inference::logits::run(&arguments),
         Verb::Count(arguments) => counting::run(&arguments, &mut io::stdout().lock()),
         Verb::Export(arguments) => inference::export::run(&arguments),
+        Verb::Data(arguments) => preparing::run(&arguments),
         Verb::Tokenizer(arguments) => tokenizing::run(&arguments),
         Verb::Devices(arguments) if arguments.json => print(&format!("{:#}\n", device_report::json())),
         Verb::Devices(_) => print(&device_report::text()),

@@ -26,8 +26,8 @@ pub struct FirstScreen {
     pub memory: u64,
     /// Where the text is from.
     pub data: String,
-    /// Bytes to train on, and held out.
-    pub data_bytes: (usize, usize),
+    /// How much there is to train on, and held out.
+    pub data_sizes: [String; 2],
     /// Sequences of a step, and tokens of each.
     pub batch: (usize, usize),
     /// When the run ends.
@@ -41,8 +41,7 @@ pub struct FirstScreen {
 impl FirstScreen {
     /// Its lines.
     pub fn text(&self) -> String {
-        let size = |bytes: usize| figures::bytes(bytes as u64);
-        let (train, held_out) = self.data_bytes;
+        let [train, held_out] = &self.data_sizes;
         let (batch, context) = self.batch;
         let steps = self.length.steps.map(|steps| format!("{steps} steps"));
         let time = self.length.seconds.map(figures::time);
@@ -51,7 +50,7 @@ impl FirstScreen {
             format!("device   {} ({})", self.device, self.why),
             format!("model    {}, {} parameters", self.model, figures::count(self.parameters as f64)),
             format!("memory   {} planned", figures::bytes(self.memory)),
-            format!("data     {}: {} to train on, {} held out", self.data, size(train), size(held_out)),
+            format!("data     {}: {} to train on, {} held out", self.data, train, held_out),
             format!("steps    {batch} x {context} tokens; the run ends after {length}"),
             format!("folder   {}", self.folder),
         ];
@@ -240,7 +239,7 @@ mod tests {
             parameters: 867_104,
             memory: 64 << 20,
             data: "a.txt".into(),
-            data_bytes: (20 << 20, 1 << 20),
+            data_sizes: ["20 MiB".into(), "1 MiB".into()],
             batch: (8, 256),
             length: RunLength { steps: None, seconds: Some(300.0) },
             folder: "runs/x".into(),

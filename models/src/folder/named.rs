@@ -49,16 +49,15 @@ impl Named {
     }
 }
 
-/// The files of a model as (name, content), for whoever writes them.
+/// The files of a model as (name, content), for whoever writes them. `tokens` go into its configuration.
 ///
 /// # Errors
 /// A fault of the device.
-pub fn files(model: &Model) -> Result<Vec<(&'static str, Vec<u8>)>> {
+pub fn files(model: &Model, tokens: &SpecialTokens) -> Result<Vec<(&'static str, Vec<u8>)>> {
     let mut named = Named::default();
     for (parameter, tensor) in model.parameters().iter().zip(&model.weights) {
         named.add(&parameter.name, tensor)?;
     }
-    let configuration =
-        format!("{:#}\n", hugging_face::to_json(model.configuration(), &SpecialTokens::default(), Stored::F32));
+    let configuration = format!("{:#}\n", hugging_face::to_json(model.configuration(), tokens, Stored::F32));
     Ok(vec![(CONFIGURATION, configuration.into_bytes()), (WEIGHTS, named.to_bytes()?)])
 }

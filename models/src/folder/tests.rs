@@ -5,6 +5,7 @@ use safetensors::tensor::TensorView;
 
 use super::*;
 use crate::configuration::presets;
+use crate::hugging_face::SpecialTokens;
 
 /// The devices to test: the CPU, and the first adapter if there is one.
 pub(crate) fn devices() -> Vec<Device> {
@@ -28,7 +29,7 @@ fn small(name: &str) -> Model {
 fn written(name: &str) -> (tempfile::TempDir, Model) {
     let model = small(name);
     let folder = tempfile::tempdir().unwrap();
-    for (file, content) in files(&model).unwrap() {
+    for (file, content) in files(&model, &SpecialTokens::default()).unwrap() {
         fs::write(folder.path().join(file), content).unwrap();
     }
     (folder, model)

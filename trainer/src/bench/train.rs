@@ -15,6 +15,7 @@ use super::stopwatch::Spread;
 use super::table::{self, Column, number, percent};
 use crate::configuration::{Configuration, Flags, Layers, Mode, ModelBase};
 use crate::data::Batch;
+use crate::data::tokens::BYTE_VOCABULARY;
 use crate::error::{Result, TrainerError};
 use crate::figures;
 use crate::model_source::ModelSource;
@@ -108,7 +109,7 @@ fn configuration(arguments: &TrainArguments, device: &Device) -> Result<Configur
         gradient_checkpointing: arguments.gradient_checkpointing,
         ..Flags::default()
     };
-    let mut configuration = Layers::read(None, flags)?.resolve(base)?;
+    let mut configuration = Layers::read(None, flags)?.resolve(base, BYTE_VOCABULARY)?;
     if let Some(vocabulary) = arguments.vocabulary.or(vocabulary) {
         configuration.model.vocab_size = vocabulary as usize;
         configuration.model.validate()?;

@@ -79,12 +79,18 @@ impl Layers {
         self.flags.device.or_else(from_file).unwrap_or_default()
     }
 
-    /// Puts the layers together.
+    /// The text or tokens asked for, which decide the vocabulary.
+    pub fn data_path(&self) -> Option<PathBuf> {
+        let from_file = || Some(self.file.as_ref()?.value("data", "path")?.as_str()?.into());
+        self.flags.data.clone().or_else(from_file)
+    }
+
+    /// Puts the layers together. A preset's vocabulary is that of the data.
     ///
     /// # Errors
     /// If the preset is unknown, the model's file has errors, a key is missing where no preset
     /// gives it, or a value does not fit another.
-    pub fn resolve(&self, base: ModelBase) -> Result<Configuration> {
+    pub fn resolve(&self, base: ModelBase, vocabulary: usize) -> Result<Configuration> {
         let mut file = self.file.clone();
         if !matches!(base, ModelBase::FileOr(_))
             && let Some(file) = &mut file
@@ -95,7 +101,10 @@ impl Layers {
             ModelBase::File(path) => [Some(Document::read(path)?), file].into_iter().flatten().collect(),
             _ => file.into_iter().collect(),
         };
-        let preset = self.preset(&base, &documents)?;
+        let mut preset = self.preset(&base, &documents)?;
+        if let Some(preset) = preset.as_mut().filter(|preset| preset.model.vocab_size < vocabulary) {
+            preset.model.vocab_size = vocabulary;
+        }
         let model = self.model(&base, preset.as_ref(), &documents)?;
         let mut defaults = Configuration::for_model(model);
         if let Some(preset) = &preset {
@@ -261,7 +270,7 @@ mod tests {
     use super::*;
 
     fn resolve(file: &str, flags: Flags, base: ModelBase) -> Result<Configuration> {
-        Layers { file: Some(Document::parse("a.toml", file)?), flags }.resolve(base)
+        Layers { file: Some(Document::parse("a.toml", file)?), flags }.resolve(base, 256)
     }
 
     fn tiny() -> ModelBase {
@@ -270,14 +279,16 @@ mod tests {
 
     #[test]
     fn defaults_come_from_the_preset() {
-        let configuration = Layers::read(None, Flags::default()).unwrap().resolve(tiny()).unwrap();
+        let configuration = Layers::read(None, Flags::default()).unwrap().resolve(tiny(), 256).unwrap();
         assert_eq!(configuration.preset.as_deref(), Some("xlstm-tiny"));
         assert_eq!((configuration.train.batch, configuration.model.context_length), (8, 256));
         assert_eq!((configuration.optimizer.learning_rate, configuration.optimizer.gradient_clip), (3e-3, 0.5));
         assert_eq!(configuration.train.max_time.as_deref(), Some("5m"));
         assert_eq!(configuration.run_length(), crate::schedule::RunLength { steps: None, seconds: Some(300.0) });
-        let llama =
-            Layers::read(None, Flags::default()).unwrap().resolve(ModelBase::Preset("llama-small".into())).unwrap();
+        let llama = Layers::read(None, Flags::default())
+            .unwrap()
+            .resolve(ModelBase::Preset("llama-small".into()), 256)
+            .unwrap();
         assert_eq!((llama.optimizer.learning_rate, llama.optimizer.gradient_clip), (1e-3, 1.0));
     }
 
@@ -287,7 +298,7 @@ mod tests {
         let flags = Flags { batch: Some(5), context: Some(64), steps: Some(7), ..Flags::default() };
         let layers = Layers { file: Some(Document::parse("a.toml", file).unwrap()), flags };
         assert_eq!(layers.device(), DeviceChoice::Cpu);
-        let configuration = layers.resolve(tiny()).unwrap();
+        let configuration = layers.resolve(tiny(), 256).unwrap();
         assert_eq!(configuration.preset.as_deref(), Some("llama-tiny"));
         assert_eq!((configuration.model.num_blocks, configuration.model.context_length), (6, 64));
         assert_eq!((configuration.train.batch, configuration.train.seed), (5, 9));
@@ -332,8 +343,10 @@ mod tests {
         assert!(missing.contains("missing field `vocab_size`"), "{missing}");
         let unfit = message("[model]\npreset = 'llama-tiny'\nnum_heads = 3\n");
         assert!(unfit.contains("num_key_value_heads") && unfit.contains("a.toml"), "{unfit}");
-        let error =
-            Layers::read(None, Flags::default()).unwrap().resolve(ModelBase::Preset("llama-tiney".into())).unwrap_err();
+        let error = Layers::read(None, Flags::default())
+            .unwrap()
+            .resolve(ModelBase::Preset("llama-tiney".into()), 256)
+            .unwrap_err();
         assert!(error.to_string().contains("`llama-tiny`"), "{error}");
         assert_eq!(error.exit_code(), 2);
     }

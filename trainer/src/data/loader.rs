@@ -70,7 +70,7 @@ mod tests {
     use crate::data::tokens::Tokens;
 
     fn windows() -> Windows {
-        Windows::new(Tokens::owned((0..2000).map(|i| (i * 7 % 256) as u8).collect()), 16, 5).unwrap()
+        Windows::new(Tokens::owned((0..2000).map(|i| (i * 7 % 256) as u8).collect()).into(), 16, 5).unwrap()
     }
 
     #[test]

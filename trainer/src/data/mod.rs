@@ -1,10 +1,16 @@
 //! Text, tokens and batches.
 //!
-//! [`Corpus`] is text to train on and text held out: from [`default_corpus`] or [`user_text`].
-//! [`windows`] says which tokens make a batch, [`loader`] makes batches ahead of their use.
+//! [`Corpus`] is text to train on and text held out: from [`default_corpus`], [`user_text`], a folder of tokens that was
+//! [`prepared`], or the token files of other programs ([`foreign`]). [`preparing`] makes such a folder. [`sequence`] reads
+//! tokens of any width, [`windows`] says which tokens make a batch, [`loader`] makes batches ahead of their use.
 
+pub mod block_hash;
 pub mod default_corpus;
+pub mod foreign;
 pub mod loader;
+pub mod prepared;
+pub mod preparing;
+pub mod sequence;
 pub mod splitting;
 pub mod tokens;
 pub mod user_text;
@@ -15,7 +21,10 @@ use std::path::Path;
 
 use crate::configuration;
 use crate::error::{Result, TrainerError};
-use tokens::Tokens;
+use gradus_models::tokenizer::{TOKENIZER, Tokenizer};
+use prepared::{Index, TokenizerFile};
+use sequence::Sequence;
+use tokens::BYTE_VOCABULARY;
 use windows::Windows;
 
 pub use loader::Loader;
@@ -25,13 +34,36 @@ pub use windows::Batch;
 #[derive(Clone, Debug)]
 pub struct Corpus {
     /// Text to train on.
-    pub train: Tokens,
+    pub train: Sequence,
     /// Text that is held out.
-    pub validation: Tokens,
+    pub validation: Sequence,
     /// Where it is from, for the first screen.
     pub name: String,
     /// What the user should know about it.
     pub notes: Vec<String>,
+    /// Number of different tokens.
+    pub vocabulary: usize,
+    /// What made the tokens of the text; none where they are bytes, or where it is not known.
+    pub tokenizer: Option<TokenizerFile>,
+    /// Bytes of text that a token stands for, in the text to train on and in that held out; NaN where it is not known.
+    pub bytes_per_token: [f64; 2],
+    /// A hash that stands for the whole data.
+    pub identity: String,
+}
+
+/// Number of different tokens of what the section `[data]` names, looked at as little as possible.
+///
+/// # Errors
+/// As [`Corpus::open`].
+pub fn vocabulary(path: Option<&Path>) -> Result<usize> {
+    let Some(path) = path else { return Ok(BYTE_VOCABULARY) };
+    if Index::is_at(path) {
+        return Ok(Index::read(path)?.tokenizer.vocabulary);
+    }
+    match foreign::find(path)? {
+        Some(files) => Ok(foreign::open(path, &files)?.vocabulary),
+        None => Ok(BYTE_VOCABULARY),
+    }
 }
 
 impl Corpus {
@@ -42,14 +74,82 @@ impl Corpus {
     /// cargo has it.
     pub fn open(data: &configuration::Data, context: usize) -> Result<Self> {
         if let Some(path) = &data.path {
-            return user_text::open(path, data.validation_fraction, context);
+            if Index::is_at(path) {
+                return Self::of_prepared(path);
+            }
+            return match foreign::find(path)? {
+                Some(files) => Self::of_foreign(path, &files, data.validation_fraction, context),
+                None => user_text::open(path, data.validation_fraction, context),
+            };
         }
         let corpus = default_corpus::open()?;
         let name = match &corpus.folder {
             Some(folder) => format!("Rust sources of this program's dependencies, {}", folder.display()),
             None => "Rust sources of this program's dependencies".into(),
         };
-        Ok(Self { train: corpus.train, validation: corpus.validation, name, notes: corpus.notes })
+        Ok(Self::of_bytes([corpus.train, corpus.validation], name, corpus.notes))
+    }
+
+    /// Text to train on and text held out, whose tokens are bytes.
+    pub fn of_bytes(texts: [tokens::Tokens; 2], name: String, notes: Vec<String>) -> Self {
+        let [train, validation] = texts.map(Sequence::from);
+        Self {
+            identity: identity(&train, &validation),
+            train,
+            validation,
+            name,
+            notes,
+            vocabulary: BYTE_VOCABULARY,
+            tokenizer: None,
+            bytes_per_token: [1.0; 2],
+        }
+    }
+
+    fn of_prepared(path: &Path) -> Result<Self> {
+        let prepared::Prepared { index, texts: [train, validation], tokenizer } = prepared::open(path)?;
+        let bytes_per_token = [&index.train, &index.validation].map(|part| part.text_bytes as f64 / part.tokens as f64);
+        Ok(Self {
+            train,
+            validation,
+            name: path.display().to_string(),
+            notes: Vec::new(),
+            vocabulary: index.tokenizer.vocabulary,
+            tokenizer,
+            bytes_per_token,
+            identity: index.identity(),
+        })
+    }
+
+    fn of_foreign(path: &Path, files: &foreign::Files, fraction: f64, context: usize) -> Result<Self> {
+        let foreign::Foreign { mut train, validation, vocabulary, tokenizer } = foreign::open(path, files)?;
+        let validation = validation.unwrap_or_else(|| train.split_off(user_text::kept(train.len(), fraction, context)));
+        let mut notes =
+            vec!["how many bytes of text a token stands for is not known: losses are in nats a token".into()];
+        if tokenizer.is_none() {
+            notes.push(format!("without a {TOKENIZER} beside the token files no text is written at the end"));
+        }
+        Ok(Self {
+            identity: identity(&train, &validation),
+            train,
+            validation,
+            name: path.display().to_string(),
+            notes,
+            vocabulary,
+            tokenizer,
+            bytes_per_token: [f64::NAN; 2],
+        })
+    }
+
+    /// What turns a model's tokens into text; none where that is not known.
+    ///
+    /// # Errors
+    /// A `tokenizer.json` that is damaged.
+    pub fn open_tokenizer(&self) -> Result<Option<Tokenizer>> {
+        match &self.tokenizer {
+            Some(file) => Ok(Some(Tokenizer::open(&file.path)?)),
+            None if self.bytes_per_token[0] == 1.0 => Ok(Some(Tokenizer::bytes(self.vocabulary))),
+            None => Ok(None),
+        }
     }
 
     /// The windows of the training text.
@@ -69,14 +169,20 @@ impl Corpus {
             .ok_or_else(|| self.too_short("validation", &self.validation, context))
     }
 
-    fn too_short(&self, part: &str, text: &Tokens, context: usize) -> TrainerError {
+    fn too_short(&self, part: &str, text: &Sequence, context: usize) -> TrainerError {
         let problem = format!(
-            "the {part} text has {} bytes, and a context of {context} needs at least {}",
+            "the {part} text has {} tokens, and a context of {context} needs at least {}",
             text.len(),
             context + 1
         );
         data_error(self.name.as_ref(), &problem, "give more text, or a smaller --context")
     }
+}
+
+/// What stands for the whole data: a hash of both texts' hashes.
+fn identity(train: &Sequence, validation: &Sequence) -> String {
+    let [train, validation] = [train, validation].map(block_hash::of_sequence);
+    block_hash::of_bytes(format!("{train}{validation}").as_bytes())
 }
 
 fn data_error(path: &Path, problem: &str, hint: &str) -> TrainerError {
@@ -96,9 +202,11 @@ mod tests {
         let corpus = Corpus::open(&data, 1).unwrap();
         assert_eq!(corpus.windows(949, 0).unwrap().per_epoch(), 1);
         let error = corpus.windows(950, 0).unwrap_err();
-        assert!(error.to_string().contains("950 bytes, and a context of 950 needs at least 951"), "{error}");
+        assert!(error.to_string().contains("950 tokens, and a context of 950 needs at least 951"), "{error}");
         assert!(error.hint().unwrap().contains("--context"));
         assert_eq!(corpus.evaluation_batches(49, 8, 10).unwrap().len(), 1);
-        assert!(corpus.evaluation_batches(50, 8, 10).unwrap_err().to_string().contains("validation text has 50 bytes"));
+        assert!(
+            corpus.evaluation_batches(50, 8, 10).unwrap_err().to_string().contains("validation text has 50 tokens")
+        );
     }
 }

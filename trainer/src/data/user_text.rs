@@ -37,7 +37,7 @@ pub fn open(path: &Path, validation_fraction: f64, context: usize) -> Result<Cor
     if train.is_file() && validation.is_file() {
         let note = format!("{TRAIN_FILE} and {VALIDATION_FILE} of the folder are the two texts");
         let (train, validation) = (one_file(&train)?, one_file(&validation)?);
-        return Ok(Corpus { train, validation, name: path.display().to_string(), notes: vec![note] });
+        return Ok(Corpus::of_bytes([train, validation], path.display().to_string(), vec![note]));
     }
     folder(path, validation_fraction, context)
 }
@@ -135,12 +135,8 @@ fn folder(path: &Path, validation_fraction: f64, context: usize) -> Result<Corpu
     }
     let (held_out, kept): (Vec<_>, Vec<_>) =
         texts.iter().partition(|(file, _)| is_validation(&file.name, validation_fraction));
-    Ok(Corpus {
-        train: Tokens::owned(joined(kept.into_iter())),
-        validation: Tokens::owned(joined(held_out.into_iter())),
-        name: path.display().to_string(),
-        notes,
-    })
+    let texts = [joined(kept.into_iter()), joined(held_out.into_iter())].map(Tokens::owned);
+    Ok(Corpus::of_bytes(texts, path.display().to_string(), notes))
 }
 
 fn joined<'a>(texts: impl Iterator<Item = &'a (&'a Found, Vec<u8>)>) -> Vec<u8> {
@@ -155,10 +151,15 @@ fn joined<'a>(texts: impl Iterator<Item = &'a (&'a Found, Vec<u8>)>) -> Vec<u8> 
 }
 
 fn hold_out_end(path: &Path, mut text: Tokens, validation_fraction: f64, context: usize, notes: Vec<String>) -> Corpus {
-    let share = (text.len() as f64 * validation_fraction).ceil() as usize;
-    let held_out = share.max((context + 1).min(text.len() / 2));
-    let validation = text.split_off(text.len() - held_out.min(text.len()));
-    Corpus { train: text, validation, name: path.display().to_string(), notes }
+    let validation = text.split_off(kept(text.len(), validation_fraction, context));
+    Corpus::of_bytes([text, validation], path.display().to_string(), notes)
+}
+
+/// Of so many tokens, those before the held-out end.
+pub(super) fn kept(length: usize, validation_fraction: f64, context: usize) -> usize {
+    let share = (length as f64 * validation_fraction).ceil() as usize;
+    let held_out = share.max((context + 1).min(length / 2));
+    length - held_out.min(length)
 }
 
 /// Whether bytes are text as far as their beginning, middle and end show: no zero byte, and at
@@ -177,6 +178,11 @@ pub fn is_text(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::sequence::Sequence;
+
+    fn bytes(text: &Sequence) -> Vec<u8> {
+        text.tokens(0..text.len()).into_iter().map(|token| token as u8).collect()
+    }
 
     fn problem(path: &Path) -> String {
         let error = open(path, 0.05, 1).unwrap_err();
@@ -191,7 +197,7 @@ mod tests {
         let text: Vec<u8> = (0..1000).map(|i| b'a' + (i % 26) as u8).collect();
         fs::write(&path, &text).unwrap();
         let corpus = open(&path, 0.05, 1).unwrap();
-        assert_eq!((&corpus.train[..], &corpus.validation[..]), (&text[..950], &text[950..]));
+        assert_eq!((bytes(&corpus.train), bytes(&corpus.validation)), (text[..950].to_vec(), text[950..].to_vec()));
         // At least one window, unless that would be more than half.
         assert_eq!(open(&path, 0.05, 200).unwrap().validation.len(), 201);
         assert_eq!(open(&path, 0.05, 600).unwrap().validation.len(), 500);
@@ -231,7 +237,7 @@ mod tests {
         fs::write(folder.path().join("c.png"), b"\x89PNG\0").unwrap();
         fs::write(folder.path().join("d.txt"), "").unwrap();
         let corpus = open(folder.path(), 0.1, 1).unwrap();
-        assert_eq!((&corpus.train[..], &corpus.validation[..]), (&b"first\nsecon"[..], &b"d\n"[..]));
+        assert_eq!((&bytes(&corpus.train)[..], &bytes(&corpus.validation)[..]), (&b"first\nsecon"[..], &b"d\n"[..]));
         assert_eq!(corpus.notes, ["2 of 4 files are text; the others are left out"]);
     }
 
@@ -242,7 +248,8 @@ mod tests {
             fs::write(folder.path().join(format!("{i}.txt")), format!("<{i}>\n")).unwrap();
         }
         let corpus = open(folder.path(), 0.1, 1).unwrap();
-        let (train, validation) = (String::from_utf8_lossy(&corpus.train), String::from_utf8_lossy(&corpus.validation));
+        let (train, validation) = (bytes(&corpus.train), bytes(&corpus.validation));
+        let (train, validation) = (String::from_utf8_lossy(&train), String::from_utf8_lossy(&validation));
         assert_eq!(train.lines().count() + validation.lines().count(), 200);
         for i in 0..200 {
             let held_out = validation.contains(&format!("<{i}>"));
@@ -263,7 +270,7 @@ mod tests {
         fs::write(folder.path().join(VALIDATION_FILE), "held out").unwrap();
         fs::write(folder.path().join("crates.txt"), "list").unwrap();
         let corpus = open(folder.path(), 0.5, 1).unwrap();
-        assert_eq!((&corpus.train[..], &corpus.validation[..]), (&b"train"[..], &b"held out"[..]));
+        assert_eq!((&bytes(&corpus.train)[..], &bytes(&corpus.validation)[..]), (&b"train"[..], &b"held out"[..]));
         assert_eq!(&whole(folder.path()).unwrap()[..], b"held out");
         fs::remove_file(folder.path().join(TRAIN_FILE)).unwrap();
         assert_eq!(&whole(folder.path()).unwrap()[..], b"list\nheld out\n");

@@ -5,7 +5,7 @@
 //! (seed, epoch). The order is a permutation computed point by point, so that to continue at any
 //! position costs nothing and needs no stored state.
 
-use super::tokens::Tokens;
+use super::sequence::Sequence;
 
 /// Input tokens and the tokens that follow them, both `[batch, context]`, row after row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub struct Batch {
 /// batch, step s takes positions s·batch to (s + 1)·batch − 1.
 #[derive(Clone, Debug)]
 pub struct Windows {
-    tokens: Tokens,
+    tokens: Sequence,
     context: usize,
     seed: u64,
     count: u64,
@@ -33,7 +33,7 @@ pub struct Windows {
 impl Windows {
     /// Windows of `context` tokens and their next ones; `None` where the text has fewer than
     /// `context` + 1 tokens or `context` is 0.
-    pub fn new(tokens: Tokens, context: usize, seed: u64) -> Option<Self> {
+    pub fn new(tokens: Sequence, context: usize, seed: u64) -> Option<Self> {
         if context == 0 || tokens.len() <= context {
             return None;
         }
@@ -67,7 +67,7 @@ impl Windows {
 /// Evenly spread windows that are the same at every evaluation. `count` of them, or as many as do
 /// not overlap if those are fewer; then rounded down to whole batches of `batch`, at least one.
 /// `None` where the text has fewer than `context` + 1 tokens.
-pub fn evaluation_batches(tokens: &Tokens, context: usize, batch: usize, count: usize) -> Option<Vec<Batch>> {
+pub fn evaluation_batches(tokens: &Sequence, context: usize, batch: usize, count: usize) -> Option<Vec<Batch>> {
     let last = tokens.len().checked_sub(context + 1).filter(|_| context > 0)?;
     let apart = last / context + 1;
     let batch = batch.min(apart).max(1);
@@ -79,13 +79,12 @@ pub fn evaluation_batches(tokens: &Tokens, context: usize, batch: usize, count: 
     Some(batches.collect())
 }
 
-fn gather(tokens: &[u8], offsets: impl Iterator<Item = usize>, batch: usize, context: usize) -> Batch {
+fn gather(tokens: &Sequence, offsets: impl Iterator<Item = usize>, batch: usize, context: usize) -> Batch {
     let mut inputs = Vec::with_capacity(batch * context);
     let mut targets = Vec::with_capacity(batch * context);
     for offset in offsets {
-        let window = &tokens[offset..=offset + context];
-        inputs.extend(window[..context].iter().map(|byte| u32::from(*byte)));
-        targets.extend(window[1..].iter().map(|byte| u32::from(*byte)));
+        tokens.read(offset..offset + context, &mut inputs);
+        tokens.read(offset + 1..offset + context + 1, &mut targets);
     }
     Batch { inputs, targets, batch, context }
 }
@@ -120,10 +119,11 @@ fn mix(counter: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::tokens::Tokens;
     use std::collections::BTreeSet;
 
-    fn counting(length: usize) -> Tokens {
-        Tokens::owned((0..length).map(|i| (i % 251) as u8).collect())
+    fn counting(length: usize) -> Sequence {
+        Tokens::owned((0..length).map(|i| (i % 251) as u8).collect()).into()
     }
 
     #[test]

@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use sha2::{Digest, Sha256};
 
-use crate::data::tokens::hexadecimal;
+use crate::sealed_json;
 
 /// The version of the format; a reader refuses any other.
 const FORMAT: u32 = 1;
@@ -32,6 +30,9 @@ pub struct Position {
     /// Seed from which the weights and the order of the windows follow. With `window` it is the
     /// whole state of the random numbers, which are computed from counters.
     pub seed: u64,
+    /// Hash of the data, see [`crate::data::Corpus::identity`]; empty in steps that were saved without one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub data: String,
     /// Seconds of training so far.
     pub seconds: f64,
 }
@@ -43,7 +44,17 @@ fn one() -> f64 {
 impl Default for Position {
     /// Before the first step.
     fn default() -> Self {
-        Self { step: 0, applied: 0, loss_scale: one(), in_a_row: 0, tokens: 0, window: 0, seed: 0, seconds: 0.0 }
+        Self {
+            step: 0,
+            applied: 0,
+            loss_scale: one(),
+            in_a_row: 0,
+            tokens: 0,
+            window: 0,
+            seed: 0,
+            data: String::new(),
+            seconds: 0.0,
+        }
     }
 }
 
@@ -79,12 +90,7 @@ impl State {
     /// # Errors
     /// If a number has no form in JSON, which no state of a run holds.
     pub fn text(&self) -> Result<String, String> {
-        let mut value = serde_json::to_value(self).map_err(|error| error.to_string())?;
-        let checksum = checksum(&value);
-        if let Value::Object(fields) = &mut value {
-            fields.insert("checksum".into(), Value::String(checksum));
-        }
-        serde_json::to_string_pretty(&value).map(|text| text + "\n").map_err(|error| error.to_string())
+        sealed_json::text(self)
     }
 
     /// Reads the text and checks it against its checksum.
@@ -92,13 +98,7 @@ impl State {
     /// # Errors
     /// Says what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let mut value: Value = serde_json::from_str(text).map_err(|error| format!("is not JSON: {error}"))?;
-        let stated = value.as_object_mut().and_then(|fields| fields.remove("checksum"));
-        let stated = stated.as_ref().and_then(Value::as_str).ok_or("has no checksum")?;
-        if stated != checksum(&value) {
-            return Err("does not match its checksum: it was changed or damaged".into());
-        }
-        let state: Self = serde_json::from_value(value).map_err(|error| error.to_string())?;
+        let state: Self = sealed_json::parse(text)?;
         if state.format != FORMAT {
             return Err(format!("has format {}, and this program reads format {FORMAT}", state.format));
         }
@@ -109,11 +109,6 @@ impl State {
     }
 }
 
-/// Over the compact text, whose keys are sorted: white space does not count.
-fn checksum(value: &Value) -> String {
-    hexadecimal(&Sha256::digest(value.to_string().as_bytes()))
-}
-
 /// Whether a name is one of a file in the folder itself.
 pub(super) fn is_plain(name: &str) -> bool {
     !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', ':'])
@@ -122,6 +117,7 @@ pub(super) fn is_plain(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::Value;
 
     fn state() -> State {
         let position = Position {
@@ -132,6 +128,7 @@ mod tests {
             tokens: 819_200,
             window: 3_200,
             seed: u64::MAX,
+            data: "ab".into(),
             seconds: 12.3456789,
         };
         let record = FileRecord { bytes: 12, sha256: "ab".repeat(32) };

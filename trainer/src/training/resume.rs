@@ -39,6 +39,14 @@ pub fn setup(path: &Path, device: Option<DeviceChoice>, started: Instant) -> Res
     refuse_unfit(&configuration, &position, &run)?;
     let (device, why) = configuration.train.device.open(gpu::Options::from_environment())?;
     let prepared = Prepared::new(&configuration, &device)?;
+    if !position.data.is_empty() && position.data != prepared.corpus.identity {
+        return Err(TrainerError::RunFolder {
+            path: run,
+            problem: format!("the data is not what the run was trained on: {} was changed", prepared.corpus.name),
+            hint: "bring the data back as it was, or train on from the weights in a new run with --model RUN_FOLDER"
+                .into(),
+        });
+    }
     let model = folder::load(&step_folder, &device)?
         .in_precision(configuration.precision.mode.into())?
         .with_gradient_checkpointing(configuration.train.gradient_checkpointing);

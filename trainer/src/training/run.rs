@@ -97,14 +97,10 @@ impl Run {
         }
         let limit = self.setup.configuration.run_length().seconds.map(sample_seconds);
         let configuration = &self.setup.configuration;
-        write_sample(
-            &self.setup.learner.model,
-            &configuration.evaluation,
-            configuration.train.seed,
-            limit,
-            terminal,
-            out,
-        )?;
+        if let Some(tokenizer) = self.setup.corpus.open_tokenizer()? {
+            let (model, seed) = (&self.setup.learner.model, configuration.train.seed);
+            write_sample(model, &tokenizer, &configuration.evaluation, seed, limit, terminal, out)?;
+        }
         let summary = self.summary();
         self.progress.say(&summary);
         Ok(())
@@ -230,7 +226,7 @@ impl Run {
             step,
             tokens,
             loss,
-            bits_per_byte: loss / std::f64::consts::LN_2,
+            bits_per_byte: loss / std::f64::consts::LN_2 / self.setup.corpus.bytes_per_token[0],
             learning_rate,
             gradient_norm: report.gradient_norm,
             loss_scale: report.loss_scale,
@@ -301,8 +297,8 @@ impl Run {
         let (model, batches, interrupt) = (&self.setup.learner.model, &self.setup.evaluation, &self.interrupt);
         let loss = self.clock.evaluation(|| evaluate(model, batches, || interrupt.requested()));
         let Some(loss) = loss.map_err(|error| error.at(&self.setup.device, step, "evaluation"))? else { return Ok(()) };
-        let row =
-            EvaluationRow { step, validation_loss: loss, validation_bits_per_byte: loss / std::f64::consts::LN_2 };
+        let bits = loss / std::f64::consts::LN_2 / self.setup.corpus.bytes_per_token[1];
+        let row = EvaluationRow { step, validation_loss: loss, validation_bits_per_byte: bits };
         self.progress.evaluation(&row);
         self.evaluated = Some(row.clone());
         self.write(Row::Evaluation(row))
@@ -315,8 +311,8 @@ impl Run {
             return Ok(());
         }
         let position = Position { seconds: self.clock.elapsed(), ..self.setup.position.clone() };
-        let (learner, rows) = (&self.setup.learner, &self.setup.rows);
-        let snapshot = self.clock.saving(|| Snapshot::take(learner, position, rows));
+        let Setup { learner, rows, corpus, .. } = &self.setup;
+        let snapshot = self.clock.saving(|| Snapshot::take(learner, corpus.tokenizer.as_ref(), position, rows));
         let before =
             self.saver.save(snapshot.map_err(|error| error.at(&self.setup.device, step, "copy for a checkpoint"))?)?;
         self.note(before);

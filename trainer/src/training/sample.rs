@@ -20,6 +20,7 @@ const TOP_P: f64 = 0.95;
 /// What the model meets.
 pub fn write_sample(
     model: &Model,
+    tokenizer: &Tokenizer,
     options: &Evaluation,
     seed: u64,
     seconds: Option<f64>,
@@ -30,10 +31,9 @@ pub fn write_sample(
         return Ok(());
     }
     let started = Instant::now();
-    let prompt: Vec<u32> = options.sample_prompt.bytes().map(u32::from).collect();
+    let prompt = tokenizer.encode(&options.sample_prompt)?.tokens;
     let sampling = Sampling { temperature: options.sample_temperature, top_p: TOP_P, seed, ..Sampling::greedy() };
-    let bytes = Tokenizer::bytes(model.configuration().vocab_size);
-    let mut text = TextStream::new(&bytes, terminal);
+    let mut text = TextStream::new(tokenizer, terminal);
     let mut listening = write!(out, "{}", options.sample_prompt).is_ok();
     generate(model, &prompt, options.sample_tokens, sampling, |token| {
         listening = listening && write!(out, "{}", text.push(token)).and_then(|()| out.flush()).is_ok();

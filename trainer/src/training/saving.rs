@@ -5,8 +5,11 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use gradus_models::folder;
+use gradus_models::hugging_face::SpecialTokens;
+use gradus_models::tokenizer::TOKENIZER;
 
 use super::step::Learner;
+use crate::data::prepared::TokenizerFile;
 use crate::error::{Result, TrainerError};
 use crate::run_folder::storage::Disk;
 use crate::run_folder::{Position, Row, Saved, checkpoint, plot};
@@ -37,8 +40,18 @@ impl Snapshot {
     ///
     /// # Errors
     /// A fault of the device.
-    pub fn take(learner: &Learner, position: Position, rows: &[Row]) -> Result<Self> {
-        let mut files = folder::files(&learner.model)?;
+    pub fn take(
+        learner: &Learner,
+        tokenizer: Option<&TokenizerFile>,
+        position: Position,
+        rows: &[Row],
+    ) -> Result<Self> {
+        let end = tokenizer.and_then(|tokenizer| tokenizer.end);
+        let special = &SpecialTokens { end: end.into_iter().collect(), ..SpecialTokens::default() };
+        let mut files = folder::files(&learner.model, special)?;
+        if let Some(tokenizer) = tokenizer {
+            files.push((TOKENIZER, tokenizer.content.to_vec()));
+        }
         let mut training = folder::Named::default();
         for (place, parameter) in learner.optimizer.parameters().iter().enumerate() {
             let moments = learner.optimizer.moments(place)?;

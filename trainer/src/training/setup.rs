@@ -11,9 +11,9 @@ use gradus_models::configuration::ModelConfiguration;
 use super::memory::Plan;
 use super::step::{self, Learner};
 use crate::configuration::{Configuration, Mode, ModelBase};
-use crate::data::tokens::BYTE_VOCABULARY;
-use crate::data::{Batch, Corpus, windows::Windows};
+use crate::data::{self, Batch, Corpus, windows::Windows};
 use crate::error::{Result, TrainerError};
+use crate::figures;
 use crate::model_source::{self, ModelSource};
 use crate::progress::FirstScreen;
 use crate::run_folder::{self, Position, Row};
@@ -22,8 +22,6 @@ use crate::verbs::train::Arguments;
 /// The preset that is trained where nobody names a model.
 pub(crate) const DEFAULT_ON_CPU: &str = "xlstm-tiny";
 pub(crate) const DEFAULT_ON_GPU: &str = "xlstm-small";
-/// A training text up to this length is hashed for the first screen.
-const LARGEST_HASHED: usize = 256 << 20;
 
 /// A run that is ready to start or to go on.
 #[derive(Debug)]
@@ -77,7 +75,8 @@ impl Setup {
                 (ModelBase::Given(Box::new(loaded.configuration().clone())), Some(loaded))
             }
         };
-        let configuration = layers.resolve(base)?;
+        let vocabulary = data::vocabulary(layers.data_path().as_deref())?;
+        let configuration = layers.resolve(base, vocabulary)?;
         let prepared = Prepared::new(&configuration, &device)?;
         let model = match weights {
             Some(loaded) => Model::with_weights(configuration.model.clone(), loaded.weights)?,
@@ -88,7 +87,8 @@ impl Setup {
             .with_gradient_checkpointing(configuration.train.gradient_checkpointing);
         let optimizer = step::optimizer(&model, &configuration.optimizer, &configuration.precision)?;
         let folder = run_folder::create(arguments.out.as_deref(), &configuration)?;
-        let position = Position { seed: configuration.train.seed, ..Position::default() };
+        let data = prepared.corpus.identity.clone();
+        let position = Position { seed: configuration.train.seed, data, ..Position::default() };
         let learner = Learner::new(model, optimizer);
         Ok(prepared.into_setup(configuration, (device, why), learner, (position, Vec::new()), folder, started))
     }
@@ -97,20 +97,19 @@ impl Setup {
     pub fn first_screen(&self) -> FirstScreen {
         let configuration = &self.configuration;
         let mut notes = self.corpus.notes.clone();
-        if configuration.model.vocab_size > BYTE_VOCABULARY {
-            notes.push(format!(
-                "tokens are bytes: of the model's {} tokens {BYTE_VOCABULARY} are used",
-                configuration.model.vocab_size
-            ));
+        let (own, used) = (configuration.model.vocab_size, self.corpus.vocabulary);
+        if own > used {
+            notes.push(format!("of the model's {own} tokens {used} are used"));
         }
         if self.position.step > 0 {
             notes.push(format!("goes on after step {}", self.position.step));
         }
-        let hash = if self.corpus.train.len() <= LARGEST_HASHED {
-            format!(" (SHA-256 {})", &self.corpus.train.sha256()[..12])
-        } else {
-            String::new()
+        let is_bytes = self.corpus.bytes_per_token[0] == 1.0;
+        let size = |tokens: usize| match is_bytes {
+            true => figures::bytes(tokens as u64),
+            false => format!("{} tokens", figures::count(tokens as f64)),
         };
+        let hash = format!(" (SHA-256 {})", &self.corpus.identity[..12]);
         FirstScreen {
             device: self.device.name(),
             why: self.why.clone(),
@@ -118,7 +117,7 @@ impl Setup {
             parameters: configuration.model.parameters().total(),
             memory: self.plan.total(),
             data: format!("{}{hash}", self.corpus.name),
-            data_bytes: (self.corpus.train.len(), self.corpus.validation.len()),
+            data_sizes: [self.corpus.train.len(), self.corpus.validation.len()].map(size),
             batch: (configuration.train.batch, configuration.model.context_length),
             length: configuration.run_length(),
             folder: self.folder.display().to_string(),
@@ -129,7 +128,7 @@ impl Setup {
 
 /// What follows from a configuration and a device alone.
 pub(super) struct Prepared {
-    corpus: Corpus,
+    pub(super) corpus: Corpus,
     windows: Windows,
     evaluation: Vec<Batch>,
     plan: Plan,
@@ -142,6 +141,7 @@ impl Prepared {
         let plan = Plan::new(configuration);
         plan.check(device)?;
         let corpus = Corpus::open(&configuration.data, model.context_length)?;
+        check_vocabulary(model, corpus.vocabulary)?;
         let windows = corpus.windows(model.context_length, configuration.train.seed)?;
         let evaluation = corpus.evaluation_batches(
             model.context_length,
@@ -193,7 +193,7 @@ fn refuse_unsupported(configuration: &Configuration, device: &Device) -> Result<
             hint: Some("remove these keys".into()),
         });
     }
-    byte_vocabulary(&configuration.model)
+    Ok(())
 }
 
 /// Refuses mixed precision on a device that does not compute in f16.
@@ -211,15 +211,15 @@ pub(crate) fn check_precision(mode: Mode, device: &Device) -> Result<()> {
     })
 }
 
-/// Refuses a model that has not a token for every byte.
-pub(crate) fn byte_vocabulary(model: &ModelConfiguration) -> Result<()> {
-    if model.vocab_size >= BYTE_VOCABULARY {
+/// Refuses a model that has fewer tokens than the data.
+pub(crate) fn check_vocabulary(model: &ModelConfiguration, vocabulary: usize) -> Result<()> {
+    if model.vocab_size >= vocabulary {
         return Ok(());
     }
     Err(TrainerError::Configuration {
         place: "[model]".into(),
-        message: format!("`vocab_size` is {}, and text has {BYTE_VOCABULARY} different bytes", model.vocab_size),
-        hint: Some(format!("give the model a vocab_size of {BYTE_VOCABULARY}")),
+        message: format!("`vocab_size` is {}, and the data has {vocabulary} different tokens", model.vocab_size),
+        hint: Some(format!("give the model a vocab_size of {vocabulary}, or prepare the data with its own tokenizer")),
     })
 }
 

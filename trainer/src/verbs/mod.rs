@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod check;
 pub mod count;
+pub mod data;
 pub mod devices;
 pub mod eval;
 pub mod export;
@@ -49,6 +50,8 @@ pub enum Verb {
     Count(count::Arguments),
     /// Write a model's folder for other programs, in Hugging Face layout
     Export(export::Arguments),
+    /// Turn text into tokens to train on
+    Data(data::Arguments),
     /// Train a tokenizer on text
     Tokenizer(tokenizer::Arguments),
     /// List the devices of this machine, and what each can do
@@ -145,6 +148,7 @@ mod tests {
             "time --model m --batch 1,0",
             "time --model m --prefill 0",
             "time --model m --memory 0",
+            "data prepare --input a --out d --validation-fraction 1",
             "check --cases 0",
             "bench train --batch 0",
             "bench train --steps 0",
@@ -176,6 +180,7 @@ mod tests {
             "count --model xlstm-7b --context 2048 --batch 8 --json",
             "export --model m --out d --dtype bf16 --shard-bytes 1000000",
             "tokenizer train --input a --input b --vocabulary 8192 --special <|endoftext|> --out t.json",
+            "data prepare --input a --input b.jsonl.gz --tokenizer t.json --out d --validation-fraction 0.01 --field body --end-token </s>",
             "devices --json",
             "check --device gpu --operation matmul --cases 10 --seed 4 --elements 64",
             "check --long --max-time 8h --state runs/check/x.json --seed 1000",

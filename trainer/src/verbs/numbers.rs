@@ -31,6 +31,14 @@ pub fn share(text: &str) -> Result<f64, String> {
     number(text, "above 0 and at most 1", |x| x > 0.0 && x <= 1.0)
 }
 
+/// A number above 0 and below 1.
+///
+/// # Errors
+/// Says what is allowed.
+pub fn below_one(text: &str) -> Result<f64, String> {
+    number(text, "above 0 and below 1", |x| x > 0.0 && x < 1.0)
+}
+
 fn whole(text: &str, least: u64, most: u64) -> Result<u64, String> {
     let number = text.parse().ok().filter(|number| (least..=most).contains(number));
     number.ok_or_else(|| format!("it must be a whole number from {least} to {most}"))

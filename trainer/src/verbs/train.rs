@@ -114,7 +114,7 @@ mod tests {
         };
         let layers = arguments.layers().unwrap();
         assert_eq!(layers.device(), DeviceChoice::Gpu(Some(1)));
-        let configuration = layers.resolve(ModelBase::FileOr("xlstm-tiny")).unwrap();
+        let configuration = layers.resolve(ModelBase::FileOr("xlstm-tiny"), 256).unwrap();
         let train = &configuration.train;
         assert_eq!((train.steps, train.max_time.as_deref(), train.batch, train.seed), (Some(5), Some("1m"), 3, 11));
         assert_eq!((train.device, configuration.model.context_length), (DeviceChoice::Gpu(Some(1)), 32));
