@@ -67,6 +67,7 @@ impl Storage for Failing {
 
 fn position(step: u64) -> Position {
     Position {
+        data: String::new(),
         step,
         applied: step,
         loss_scale: 2.0,
