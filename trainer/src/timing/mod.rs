@@ -19,6 +19,7 @@ use crate::bench::session::Session;
 use crate::bench::table::{self, Column, number, optional};
 use crate::bench::{print, split};
 use crate::configuration::layers::{Flags, Layers, ModelBase};
+use crate::data::tokens::BYTE_VOCABULARY;
 use crate::error::{Result, TrainerError};
 use crate::figures;
 use crate::model_source::{ModelSource, configuration_folder, weights_folder};
@@ -59,7 +60,7 @@ impl Subject {
         let configuration = match &source {
             ModelSource::Preset(name) => presets::find(name)?.model,
             ModelSource::File(path) => {
-                Layers::read(None, Flags::default())?.resolve(ModelBase::File(path.clone()))?.model
+                Layers::read(None, Flags::default())?.resolve(ModelBase::File(path.clone()), BYTE_VOCABULARY)?.model
             }
             ModelSource::Folder(path) => folder::configuration(&configuration_folder(path)?)?,
         };
