@@ -3,7 +3,7 @@
 //! In reading order: [`verbs`] are the words of the command line, [`configuration`] says what a
 //! run does, [`data`] turns text into batches, [`schedule`] gives the learning rate,
 //! [`training`] is the loop, [`run_folder`] keeps what a run leaves behind, [`progress`] and
-//! [`interrupt`] talk with the user, [`inference`], [`counting`], [`tokenizing`], [`device_report`], [`checking`] and [`bench`]
+//! [`interrupt`] talk with the user, [`sweep`] makes the runs of a scaling study, [`inference`], [`counting`], [`tokenizing`], [`device_report`], [`checking`] and [`bench`]
 //! are the other verbs, and [`error`] is what can go wrong.
 
 pub mod bench;
@@ -22,6 +22,7 @@ pub mod model_source;
 pub mod progress;
 pub mod run_folder;
 pub mod schedule;
+pub mod sweep;
 pub mod text_stream;
 pub mod tokenizing;
 pub mod training;

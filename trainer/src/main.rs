@@ -9,7 +9,9 @@ use std::time::Instant;
 
 use clap::Parser;
 use gradus_trainer::verbs::{CommandLine, Verb, fit, predict};
-use gradus_trainer::{Result, TrainerError, bench, checking, counting, device_report, inference, tokenizing, training};
+use gradus_trainer::{
+    Result, TrainerError, bench, checking, counting, device_report, inference, sweep, tokenizing, training,
+};
 
 fn main() -> ExitCode {
     let started = Instant::now();
@@ -25,6 +27,7 @@ fn main() -> ExitCode {
         Verb::Devices(_) => print(&device_report::text()),
         Verb::Check(arguments) => checking::run(&arguments, &mut io::stdout().lock()),
         Verb::Bench(arguments) => bench::run(&arguments, started, &mut io::stdout().lock()),
+        Verb::Sweep(arguments) => sweep::run(&arguments, started, &mut io::stdout().lock()),
         Verb::Fit(arguments) => fit::run(arguments).map_err(TrainerError::from).and_then(|text| print(&text)),
         Verb::Predict(arguments) => predict::run(arguments).map_err(TrainerError::from).and_then(|text| print(&text)),
     };
