@@ -79,7 +79,7 @@ pub fn run(arguments: &Arguments, started: Instant, out: &mut dyn Write) -> Resu
     let steps = steps?;
     print(out, &screen::status(&standings, &unplanned(&sweep, &standings)))?;
     print(out, &overhead(started.elapsed().as_secs_f64(), steps))?;
-    print(out, &format!("results  {}\n", sweep.path().join(RESULTS_FILE).display()))?;
+    print(out, &next(&sweep, &plan))?;
     refuse_damaged(&sweep, &standings)
 }
 
@@ -231,6 +231,17 @@ fn overhead(total: f64, steps: f64) -> String {
         figures::time(steps),
         figures::time(rest),
         100.0 * rest / total.max(f64::MIN_POSITIVE)
+    )
+}
+
+/// Where the results are, and the command that fits them: over all budgets, each of which is met within 1 %.
+fn next(sweep: &SweepFolder, plan: &Plan) -> String {
+    let least = 0.98 * plan.budgets.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = 1.02 * plan.budgets.iter().copied().fold(0.0, f64::max);
+    let results = sweep.path().join(RESULTS_FILE);
+    format!(
+        "results  {results}\ngo on with: gradus fit isoflop {results} --group arch,ctx --from {least:.2e} --to {most:.2e}\n",
+        results = results.display()
     )
 }
 

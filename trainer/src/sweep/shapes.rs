@@ -28,36 +28,41 @@ fn head_width(architecture: Architecture, width: usize) -> f64 {
     }
 }
 
-/// The number of heads: divides the width into even parts as near as can be to the width of a head.
-fn heads(architecture: Architecture, width: usize) -> usize {
+/// The number of heads: divides the width into even parts as near as can be to the width of a head. `None` where every such
+/// part is more than twice as wide, as for a width of two times a prime.
+fn heads(architecture: Architecture, width: usize) -> Option<usize> {
     let wanted = head_width(architecture, width);
     let distance = |heads: &usize| (width as f64 / *heads as f64 / wanted).ln().abs();
     let even = (1..=width / 2).filter(|heads| width.is_multiple_of(2 * heads));
-    even.min_by(|left, right| distance(left).total_cmp(&distance(right))).unwrap_or(1)
+    let nearest = even.min_by(|left, right| distance(left).total_cmp(&distance(right)))?;
+    (width as f64 / nearest as f64 <= 2.0 * wanted).then_some(nearest)
 }
 
-/// The model of a width and depth over bytes. Everything else is as in the smallest preset of its architecture.
-///
-/// # Errors
-/// If the preset cannot be read or no kernel has such sizes.
-pub fn model(architecture: Architecture, width: usize, blocks: usize, context: usize) -> Result<ModelConfiguration> {
+/// The smallest preset of an architecture: what shapes do not say is as there.
+fn smallest(architecture: Architecture) -> Result<ModelConfiguration> {
     let name = match architecture {
         Architecture::Xlstm => "xlstm-tiny",
         Architecture::Transformer => "llama-tiny",
     };
-    let mut model = presets::find(name)?.model;
-    let heads = heads(architecture, width);
+    Ok(presets::find(name)?.model)
+}
+
+/// The model over bytes of a width, which is cut into `heads`, and of a depth.
+fn shaped(base: &ModelConfiguration, width: usize, heads: usize, blocks: usize, context: usize) -> ModelConfiguration {
     let head = width / heads;
-    model.vocab_size = BYTE_VOCABULARY;
-    model.embedding_dim = width;
-    model.num_blocks = blocks;
-    (model.num_heads, model.num_key_value_heads) = (heads, heads);
-    model.v_head_dim = head;
-    model.qk_head_dim = if architecture == Architecture::Xlstm { head / 2 } else { head };
-    model.feed_forward_dim = feed_forward_size(shape(&model).architecture, width as u64) as usize;
-    model.context_length = context;
-    model.validate()?;
-    Ok(model)
+    let xlstm = base.architecture == Architecture::Xlstm;
+    ModelConfiguration {
+        vocab_size: BYTE_VOCABULARY,
+        embedding_dim: width,
+        num_blocks: blocks,
+        num_heads: heads,
+        num_key_value_heads: heads,
+        v_head_dim: head,
+        qk_head_dim: if xlstm { head / 2 } else { head },
+        feed_forward_dim: feed_forward_size(shape(base).architecture, width as u64) as usize,
+        context_length: context,
+        ..base.clone()
+    }
 }
 
 /// Training FLOPs of one token.
@@ -73,10 +78,12 @@ pub fn parameters(model: &ModelConfiguration) -> u64 {
 /// Every model that a sweep may choose, by rising N.
 ///
 /// # Errors
-/// As [`model`].
+/// If a model has no kernels.
 pub fn candidates(plan: &Plan, architecture: Architecture, context: usize) -> Result<Vec<ModelConfiguration>> {
+    let base = smallest(architecture)?;
     let mut models = Vec::new();
     for width in (1..=MOST_WIDTHS).map(|step| step * plan.width_step) {
+        let Some(heads) = heads(architecture, width) else { continue };
         for blocks in 1..=MOST_BLOCKS {
             let stretched = width as f64 / blocks as f64 / plan.aspect;
             // A narrow model has one block, however narrow it is.
@@ -84,7 +91,9 @@ pub fn candidates(plan: &Plan, architecture: Architecture, context: usize) -> Re
                 break;
             }
             if stretched <= MOST_STRETCHED {
-                models.push(model(architecture, width, blocks, context)?);
+                let model = shaped(&base, width, heads, blocks, context);
+                model.validate()?;
+                models.push(model);
             }
         }
     }
@@ -136,10 +145,11 @@ mod tests {
     #[test]
     fn heads_are_even_parts_near_the_wanted_width() {
         for (width, expected) in [(8, 1), (32, 1), (48, 2), (64, 2), (80, 2), (112, 4), (128, 4), (512, 8)] {
-            assert_eq!(heads(Architecture::Transformer, width), expected, "{width}");
+            assert_eq!(heads(Architecture::Transformer, width), Some(expected), "{width}");
         }
-        assert_eq!(heads(Architecture::Xlstm, 512), 4);
-        assert_eq!(heads(Architecture::Xlstm, 2048), 8);
+        assert_eq!(heads(Architecture::Xlstm, 512), Some(4));
+        assert_eq!(heads(Architecture::Xlstm, 2048), Some(8));
+        assert_eq!(heads(Architecture::Transformer, 262), None);
     }
 
     #[test]
