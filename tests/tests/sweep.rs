@@ -147,7 +147,7 @@ fn bad_input_says_what_is_wrong_and_makes_nothing() {
     };
     plan("unknown.toml", "sizes", "size");
     plan("small.toml", "1e9", "1e5");
-    plan("data.toml", "2e9", "2e11");
+    plan("data.toml", "sizes", "max_epochs = 0.1\nsizes");
     plan("other.toml", "sizes = 3", "sizes = 4");
     plan("nothing.toml", "text.txt", "nothing.txt");
     fs::create_dir(folder.path().join("foreign")).unwrap();

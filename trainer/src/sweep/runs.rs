@@ -161,7 +161,7 @@ mod tests {
         let plans = [
             Plan::preset("demo").unwrap(),
             plan(&format!(
-                "{BOTH}budgets = [1e13, 1e15]\ncontexts = [512, 2048]\nsizes = 7\nwidth_step = 32\nseeds = [0, 1, 2]"
+                "{BOTH}budgets = [1e13, 1e15]\ncontexts = [512, 2048]\nsizes = 7\nwidth_step = 16\nseeds = [0, 1, 2]"
             )),
         ];
         for plan in plans {
