@@ -148,7 +148,7 @@ fn bad_input_says_what_is_wrong_and_makes_nothing() {
     plan("unknown.toml", "sizes", "size");
     plan("small.toml", "1e9", "1e5");
     plan("data.toml", "sizes", "max_epochs = 0.1\nsizes");
-    plan("other.toml", "sizes = 3", "sizes = 4");
+    plan("other.toml", "sizes = 3", "sizes = 3\nspread = 7.0");
     plan("nothing.toml", "text.txt", "nothing.txt");
     fs::create_dir(folder.path().join("foreign")).unwrap();
     fs::write(folder.path().join("foreign/thesis.tex"), "x").unwrap();
@@ -179,5 +179,5 @@ fn bad_input_says_what_is_wrong_and_makes_nothing() {
     let text = "# another\n".to_string() + PLAN;
     fs::write(folder.path().join("kept/sweep.toml"), text).unwrap();
     let output = run(folder.path(), "sweep other.toml --out kept --device cpu");
-    assert!(errors(&output).contains("another sweep: `sizes`"), "{}", errors(&output));
+    assert!(errors(&output).contains("another sweep: `spread`"), "{}", errors(&output));
 }
