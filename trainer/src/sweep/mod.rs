@@ -67,8 +67,8 @@ pub fn run(arguments: &Arguments, started: Instant, out: &mut dyn Write) -> Resu
     let sweep = SweepFolder::create(path, &plan)?;
     let _lock = sweep.lock()?;
     if arguments.retry_failed {
-        let failed = planned.iter().filter(|run| sweep.failure(&run.name).is_some());
-        failed.map(|run| sweep.forget_failure(&run.name)).collect::<Result<()>>()?;
+        let mut failed = planned.iter().filter(|run| sweep.failure(&run.name).is_some());
+        failed.try_for_each(|run| sweep.forget_failure(&run.name))?;
     }
     let standings = collect(&sweep, &plan, planned)?;
     print(out, &format!("device   {}\nfolder   {}\n", trainer.device().name(), sweep.path().display()))?;

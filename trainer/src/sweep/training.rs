@@ -1,6 +1,7 @@
 //! The runs of a sweep, one after another on one device, so that kernels are compiled once.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
@@ -46,10 +47,10 @@ impl Trainer {
     /// If it cannot be used.
     pub fn corpus(&mut self, configuration: &Configuration) -> Result<&Corpus> {
         let context = configuration.model.context_length;
-        if !self.corpora.contains_key(&context) {
-            self.corpora.insert(context, Corpus::open(&configuration.data, context)?);
-        }
-        Ok(&self.corpora[&context])
+        Ok(match self.corpora.entry(context) {
+            Entry::Occupied(opened) => opened.into_mut(),
+            Entry::Vacant(place) => place.insert(Corpus::open(&configuration.data, context)?),
+        })
     }
 
     /// Makes a run, or goes on with it, to its end. Returns the seconds that its training steps took.
