@@ -3,8 +3,8 @@
 //! In reading order: [`verbs`] are the words of the command line, [`configuration`] says what a
 //! run does, [`data`] turns text into batches, [`schedule`] gives the learning rate,
 //! [`training`] is the loop, [`run_folder`] keeps what a run leaves behind, [`progress`] and
-//! [`interrupt`] talk with the user, [`inference`], [`counting`], [`tokenizing`], [`device_report`], [`checking`], [`bench`] and
-//! [`timing`] are the other verbs, and [`error`] is what can go wrong.
+//! [`interrupt`] talk with the user, [`sweep`] makes the runs of a scaling study, [`inference`], [`counting`], [`tokenizing`],
+//! [`device_report`], [`checking`], [`bench`] and [`timing`] are the other verbs, and [`error`] is what can go wrong.
 
 pub mod bench;
 pub mod checking;
@@ -23,6 +23,7 @@ pub mod progress;
 pub mod run_folder;
 pub mod schedule;
 pub mod sealed_json;
+pub mod sweep;
 pub mod text_stream;
 pub mod timing;
 pub mod tokenizing;

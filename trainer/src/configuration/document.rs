@@ -97,7 +97,7 @@ pub fn value_at<'a>(sections: &'a Table, section: &str, key: &str) -> Option<&'a
     sections.get(section)?.as_table()?.get(key)
 }
 
-fn line_of(text: &str, offset: usize) -> usize {
+pub(crate) fn line_of(text: &str, offset: usize) -> usize {
     1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
 }
 

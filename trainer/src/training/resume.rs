@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
+use gradus_engine::Device;
 use gradus_engine::device::gpu;
 use gradus_engine::ops::optimizer::{Moments, Optimizer, Standing};
 use gradus_models::folder;
@@ -22,6 +23,19 @@ use crate::run_folder::{self, Position, checkpoint, metrics};
 /// # Errors
 /// If there is no whole checkpoint, it does not fit the run's configuration, or the run is over.
 pub fn setup(path: &Path, device: Option<DeviceChoice>, started: Instant) -> Result<Setup> {
+    let open = |choice: DeviceChoice| choice.open(gpu::Options::from_environment());
+    setup_on(path, |configured| open(device.unwrap_or(configured)), started)
+}
+
+/// The same on the device that `open` gives, which is told what the configuration asks for.
+///
+/// # Errors
+/// As [`setup`], and that of `open`.
+pub fn setup_on(
+    path: &Path,
+    open: impl FnOnce(DeviceChoice) -> Result<(Device, String)>,
+    started: Instant,
+) -> Result<Setup> {
     let run = run_of(path);
     if !run.join(run_folder::CONFIGURATION_FILE).is_file() {
         return Err(TrainerError::RunFolder {
@@ -30,14 +44,11 @@ pub fn setup(path: &Path, device: Option<DeviceChoice>, started: Instant) -> Res
             hint: "name the --out folder of a run, or one of its steps".into(),
         });
     }
-    let mut configuration = run_folder::configuration(&run)?;
-    if let Some(device) = device {
-        configuration.train.device = device;
-    }
+    let configuration = run_folder::configuration(&run)?;
     let step_folder = checkpoint::find_step(path)?;
     let position = checkpoint::read_step(&step_folder)?;
     refuse_unfit(&configuration, &position, &run)?;
-    let (device, why) = configuration.train.device.open(gpu::Options::from_environment())?;
+    let (device, why) = open(configuration.train.device)?;
     let prepared = Prepared::new(&configuration, &device)?;
     if !position.data.is_empty() && position.data != prepared.corpus.identity {
         return Err(TrainerError::RunFolder {
@@ -93,7 +104,7 @@ fn restore(optimizer: &mut Optimizer, position: &Position, step_folder: &Path) -
         return Err(broken(&path, &format!("it has {extra} tensors too many")));
     }
     // Moments go through the CPU: the optimizer makes its own copies on its device.
-    let device = gradus_engine::Device::cpu();
+    let device = Device::cpu();
     let read = |name: &str, spec: gradus_engine::Spec| {
         let view = tensors.get(name).ok_or_else(|| broken(&path, &format!("tensor `{name}` is missing")))?;
         if view.shape() != spec.shape.sizes() {

@@ -12,6 +12,7 @@ pub mod generate;
 pub mod logits;
 pub mod numbers;
 pub mod predict;
+pub mod sweep;
 pub mod time;
 pub mod tokenizer;
 pub mod train;
@@ -62,6 +63,8 @@ pub enum Verb {
     Time(time::Arguments),
     /// Time training, kernels, or the versions of a kernel, on a device
     Bench(bench::Arguments),
+    /// Make the runs of a scaling study, from a plan
+    Sweep(sweep::Arguments),
     /// Fit a law to the runs or timings of a CSV file
     Fit(fit::FitArgs),
     /// Predict sizes, tokens and losses from a fit
@@ -155,6 +158,8 @@ mod tests {
             "bench train --vocabulary 0",
             "bench train --precision f64",
             "bench kernels --device tpu",
+            "sweep --preset demo --rate 0",
+            "sweep --preset demo --device tpu",
         ] {
             let error = parse(line).unwrap_err();
             assert!(matches!(error.kind(), ErrorKind::ValueValidation | ErrorKind::InvalidValue), "{line}: {error}");
@@ -189,6 +194,10 @@ mod tests {
             "bench train --model llama-tiny --device gpu --batch 4 --context 64 --steps 9 --vocabulary 300 --precision f32 --split --json",
             "bench kernels --device gpu:1 --only matmul --json",
             "bench ladder --device gpu --json",
+            "sweep plan.toml --out d --device cpu --retry-failed --allow-repeats",
+            "sweep --preset demo --dry-run --rate 2e10",
+            "sweep --out d",
+            "sweep status d",
         ] {
             parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         }
@@ -203,6 +212,7 @@ mod tests {
         assert!(parse("check --long --cases 3").is_err(), "a long check draws for ever");
         assert!(parse("check --vectors v --cases 3").is_err(), "vectors are not drawn");
         assert!(parse("check --vectors v --seed 3").is_err(), "vectors are not drawn");
+        assert!(parse("sweep plan.toml --preset demo --out d").is_err(), "one plan");
         assert!(parse("--steps 5 devices").is_err(), "train's flags are not for other verbs");
     }
 }

@@ -235,7 +235,6 @@ impl Submitter {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::check::test_device;
     use crate::device::gpu::Options;
     use crate::ops::arithmetic::add_tensors;
