@@ -4,9 +4,7 @@
 // the tokens with x >= threshold: of the top_k largest (equal ones all), the fewest whose weights e^((x - max) / temperature)
 // reach top_p of the sum. One of them is drawn in proportion to its weight; greedy takes the largest, the first of equal ones.
 //
-// logits: [rows, vocabulary]. given: [rows], a token that is taken as it is, or NONE. state: [rows, words]: the seed's two words,
-// how many were drawn, one unused, then a bit a token: whether the text has it. tokens, reports: [rows]; a report is the token,
-// or NONE where a logit is not finite, and then the token is 0.
+// logits: [rows, vocabulary]. given, state, tokens, reports: see sampling/settle.wgsl.
 //
 // A workgroup a row. Floats are ordered like u32 by turning their bits (`order`), so that a threshold is found bit by bit, from
 // the highest: a bit stays if enough is at or above. That is 32 passes over the row, out of the cache, and needs no sorting.
@@ -23,15 +21,8 @@ struct Parameters {
     penalty: f32,
 }
 
-const NONE = 0xffffffffu;
-const HEAD = 4u;
-
 @group(0) @binding(0) var<uniform> parameters: Parameters;
 @group(0) @binding(1) var<storage, read> logits: array<f32>;
-@group(0) @binding(2) var<storage, read> given: array<u32>;
-@group(0) @binding(3) var<storage, read_write> state: array<u32>;
-@group(0) @binding(4) var<storage, read_write> tokens: array<u32>;
-@group(0) @binding(5) var<storage, read_write> reports: array<u32>;
 
 var<workgroup> stretches: array<f32, 256>;
 var<workgroup> chosen: u32;
@@ -170,20 +161,6 @@ fn main(
     }
     workgroupBarrier();  // the draw is claimed, and nobody reads the state any more
     if inside && lane == 0u {
-        let fixed = given[row];
-        if fixed != NONE {
-            tokens[row] = fixed;
-            reports[row] = fixed;
-        } else if faults > 0.0 {
-            tokens[row] = 0u;
-            reports[row] = NONE;
-        } else {
-            let token = chosen;
-            let base = row * parameters.words;
-            tokens[row] = token;
-            reports[row] = token;
-            state[base + 2u] += 1u;
-            state[base + HEAD + token / 32u] |= 1u << (token % 32u);
-        }
+        settle(row, parameters.words, chosen, faults == 0.0);
     }
 }

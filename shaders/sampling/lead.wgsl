@@ -1,11 +1,8 @@
 // The likeliest token of each row, second half: the first of the largest of sampling/leaders.wgsl.
 //
-// leaders: [rows, stretches, 3]; given, state, tokens, reports: as in sampling/choose.wgsl, whose end this is. A workgroup a row.
+// leaders: [rows, stretches, 3]. given, state, tokens, reports: see sampling/settle.wgsl. A workgroup a row.
 //
 // Barriers: those of the sums and maxima over a workgroup.
-
-const NONE = 0xffffffffu;
-const HEAD = 4u;
 
 struct Parameters {
     rows: u32,
@@ -15,10 +12,6 @@ struct Parameters {
 
 @group(0) @binding(0) var<uniform> parameters: Parameters;
 @group(0) @binding(1) var<storage, read> leaders: array<u32>;
-@group(0) @binding(2) var<storage, read> given: array<u32>;
-@group(0) @binding(3) var<storage, read_write> state: array<u32>;
-@group(0) @binding(4) var<storage, read_write> tokens: array<u32>;
-@group(0) @binding(5) var<storage, read_write> reports: array<u32>;
 
 @compute @workgroup_size(256)
 fn main(
@@ -45,22 +38,7 @@ fn main(
     let most = row_highest(own, lane);
     let all_faults = row_sums(vec2<f32>(faults, 0.0), lane).x;
     let winner = row_highest(select(LEAST, -f32(place), own == most && lane < parameters.stretches), lane);
-    if lane != 0u {
-        return;
-    }
-    let fixed = given[row];
-    if fixed != NONE {
-        tokens[row] = fixed;
-        reports[row] = fixed;
-    } else if all_faults > 0.0 {
-        tokens[row] = 0u;
-        reports[row] = NONE;
-    } else {
-        let token = u32(max(-winner, 0.0));
-        let base = row * parameters.words;
-        tokens[row] = token;
-        reports[row] = token;
-        state[base + 2u] += 1u;
-        state[base + HEAD + token / 32u] |= 1u << (token % 32u);
+    if lane == 0u {
+        settle(row, parameters.words, u32(max(-winner, 0.0)), all_faults == 0.0);
     }
 }

@@ -125,28 +125,23 @@ fn configured(folder: &Path, shards: &Shards, sources: &Sources, tensors: usize)
 /// Files that are missing, truncated or malformed; tensors that are missing, too many, or of another shape or type, all by
 /// name.
 pub fn load(folder: &Path, device: &Device) -> Result<Model> {
-    let shards = Shards::open(folder)?;
-    let tensors = shards.tensors()?;
-    let sources = Sources::new(&tensors);
-    let configuration = configured(folder, &shards, &sources, tensors.len())?;
-    let parameters = parameters::list(&configuration);
-    let found = sources
-        .find(&configuration, &parameters)
-        .map_err(|problems| Error::content(&shards.place, listed(problems)))?;
-    let mut weights: Vec<Tensor> = Vec::with_capacity(found.len());
     // So much may wait in host memory until the device has fetched it.
     const WAITING: usize = 256 << 20;
-    let mut waiting = 0;
-    for (parameter, source) in parameters.iter().zip(found) {
-        let tensor = convert::from_rows(source.dtype, source.data, &parameter.sizes, device)?;
-        waiting += tensor.spec().bytes();
-        weights.push(tensor);
-        if waiting > WAITING {
-            device.synchronize()?;
-            waiting = 0;
+    weights::with_weights(folder, |configuration, stored| {
+        let mut weights: Vec<Tensor> = Vec::new();
+        let mut waiting = 0;
+        for parameter in parameters::list(&configuration) {
+            let source = stored.source(&parameter)?;
+            let tensor = convert::from_rows(source.dtype, source.data, &parameter.sizes, device)?;
+            waiting += tensor.spec().bytes();
+            weights.push(tensor);
+            if waiting > WAITING {
+                device.synchronize()?;
+                waiting = 0;
+            }
         }
-    }
-    Model::with_weights(configuration, weights)
+        Model::with_weights(configuration, weights)
+    })
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The weights of a folder one by one, for a model that is not made of them as they are.
+//! The weights of a folder one by one, checked, for whoever builds a model of them.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -27,7 +27,8 @@ pub(crate) struct Weights<'a> {
 /// Opens a folder, checks its tensors, and gives its configuration and weights to `build`.
 ///
 /// # Errors
-/// As [`super::load`], and those of `build`.
+/// Files that are missing, truncated or malformed; tensors that are missing, too many, or of another shape or type, all by
+/// name; and those of `build`.
 pub(crate) fn with_weights<T>(
     folder: &Path,
     build: impl FnOnce(ModelConfiguration, Weights) -> Result<T>,
@@ -45,7 +46,7 @@ pub(crate) fn with_weights<T>(
 }
 
 impl<'a> Weights<'a> {
-    fn source(&self, parameter: &Parameter) -> Result<Source<'a>> {
+    pub(super) fn source(&self, parameter: &Parameter) -> Result<Source<'a>> {
         let name = &parameter.name;
         self.found.get(name).copied().ok_or_else(|| Error::Request(format!("tensor `{name}` is missing")))
     }

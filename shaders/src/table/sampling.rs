@@ -2,10 +2,12 @@
 
 use super::*;
 
+const SETTLE: File = file!("sampling/settle.wgsl");
+
 /// Tokens and reports from logits, given tokens and the state.
 pub static CHOOSE: Kernel = Kernel {
     name: "sampling/choose",
-    files: &[INDEX, FLOAT, PHILOX, ROW_SUMS, ROW_HIGHEST, file!("sampling/choose.wgsl")],
+    files: &[INDEX, FLOAT, PHILOX, ROW_SUMS, ROW_HIGHEST, SETTLE, file!("sampling/choose.wgsl")],
     bindings: &[Read, Read, ReadWrite, ReadWrite, ReadWrite],
     variants: &[&[("SPAN", 256)]],
 };
@@ -19,7 +21,7 @@ pub static LEADERS: Kernel = Kernel {
 /// The largest of all, as tokens and reports.
 pub static LEAD: Kernel = Kernel {
     name: "sampling/lead",
-    files: &[INDEX, FLOAT, ROW_SUMS, ROW_HIGHEST, file!("sampling/lead.wgsl")],
+    files: &[INDEX, FLOAT, ROW_SUMS, ROW_HIGHEST, SETTLE, file!("sampling/lead.wgsl")],
     bindings: &[Read, Read, ReadWrite, ReadWrite, ReadWrite],
     variants: &[&[("SPAN", 256)]],
 };
