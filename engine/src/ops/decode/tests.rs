@@ -101,7 +101,8 @@ fn products_are_as_defined() {
                 &format!("{rows} x {depth}, {batch}, {finish:?}"),
                 &y.to_vec::<f32>().unwrap(),
                 &expected,
-                2e-6 * (depth as f64).sqrt(),
+                // f32 sums of `depth` products; below a tenth of 2e-6 on lavapipe.
+                5e-7 * (depth as f64).sqrt(),
             );
         }
     }
@@ -208,14 +209,14 @@ fn attention_of_each_position_is_that_of_the_whole() {
             let query = rotary_with(&part(0, heads), &tables, at).unwrap();
             let expected = attention(&query, &whole(&key), &whole(&value)).unwrap().tensor().to_f64().unwrap();
             let name = format!("{heads} heads of {head_dim} at {at}");
-            assert_near(&name, &output.to_vec::<f32>().unwrap(), &expected, 3e-5);
+            assert_near(&name, &output.to_vec::<f32>().unwrap(), &expected, 1e-5); // measured on lavapipe: below 3e-6
             let new_key = rotary_with(&part(heads * head_dim, kv_heads), &tables, at).unwrap();
             let mut cached = zeros(&device, &[batch, 1, kv_heads, head_dim], DType::F16);
             for text in 0..batch {
                 copy_range(&mut cached, text * row, &key, (text * capacity + at) * row, row).unwrap();
             }
             let cached: Vec<f32> = cached.to_f64().unwrap().iter().map(|&x| x as f32).collect();
-            assert_near(&name, &cached, &new_key.tensor().to_f64().unwrap(), 1e-3);
+            assert_near(&name, &cached, &new_key.tensor().to_f64().unwrap(), 5e-4); // half a unit of f16 is 4.9e-4
         }
     }
 }
@@ -286,7 +287,7 @@ fn steps_of_the_mlstm_are_those_of_its_operations() {
                     &format!("{name}: {what}"),
                     &got.to_vec::<f32>().unwrap(),
                     &expected.to_f64().unwrap(),
-                    2e-5,
+                    1e-5, // measured on lavapipe: 3.0e-6
                 );
             }
             before = after;
