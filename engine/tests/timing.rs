@@ -48,8 +48,8 @@ fn products_in_any_tiles_are_the_same_and_others_are_refused() {
         // Every tile adds along the depth in the same order.
         assert_eq!(matmul_in_tiles(&a, &a, tile).unwrap().to_vec::<f32>().unwrap(), expected, "{tile:?}");
     }
-    let error = matmul_in_tiles(&a, &a, [48, 48, 1, 1]).unwrap_err().to_string();
-    assert!(error.contains("tiles of [48, 48, 1, 1]"), "{error}");
+    let error = matmul_in_tiles(&a, &a, [48, 48, 8, 1, 1]).unwrap_err().to_string();
+    assert!(error.contains("tiles of [48, 48, 8, 1, 1]"), "{error}");
     assert!(matmul_in_tiles(&a, &matrix(&device, 39), TILES[2]).is_err());
     let on_cpu = matrix(&Device::cpu(), 40);
     assert!(matmul_in_tiles(&on_cpu, &on_cpu, TILES[2]).unwrap_err().to_string().contains("on a GPU"));

@@ -4,7 +4,8 @@
 // part of SHARE_M x SHARE_N in matrices of 16 x 16 that its invocations hold together, and so reads SHARE_M + SHARE_N rows
 // of the panels (matmul/units_panels.wgsl) for SHARE_M · SHARE_N sums: large parts are worth more than many subgroups.
 //
-// While one panel is multiplied, the next is on its way into registers. One panel in workgroup memory, not two, and no more
+// While one panel is multiplied, the next AHEAD are on their way into registers: two where tiles are small and soon multiplied
+// (n = 1024: 84 and 92 TFLOP/s), one where they are large (150 and 118 TFLOP/s for two). One panel in workgroup memory, not two, and no more
 // memory than needed: what hides the waiting is a second workgroup on the same processor, and on an H100 two fit with 23 KiB
 // each, not with 36 (249 and 172 TFLOP/s). The steps of a panel are written out, so that the next step's matrices are loaded
 // while one is multiplied (84 and 249 TFLOP/s).
@@ -67,32 +68,46 @@ fn main(
     }
     var a_at = a_first(lane, start.x, work.row, work.depth);
     var b_at = b_first(lane, start.y, work.column, work.depth);
-    var next_a: array<vec4<AStored>, A_LOADS>;
-    var next_b: array<vec4<BStored>, B_LOADS>;
-    for (var load = 0u; load < A_LOADS; load++) {  // unrolled
-        next_a[load] = fetch_a(a_at, load, lane, work.row, work.depth, work.end);
-    }
-    for (var load = 0u; load < B_LOADS; load++) {  // unrolled
-        next_b[load] = fetch_b(b_at, load, lane, work.column, work.depth, work.end);
-    }
-    for (var depth = work.depth; depth < work.end; depth += TILE_K) {
-        for (var load = 0u; load < A_LOADS; load++) {  // unrolled
-            put_a(load, lane, next_a[load]);
-        }
-        for (var load = 0u; load < B_LOADS; load++) {  // unrolled
-            put_b(load, lane, next_b[load]);
-        }
-        workgroupBarrier();
-        // After the last step the last panel is loaded once more if all is WHOLE; else nothing is read beyond the end.
-        if (WHOLE == 0u) | (depth + TILE_K < work.end) {
+    var waiting_a: array<vec4<AStored>, AHEAD * A_LOADS>;
+    var waiting_b: array<vec4<BStored>, AHEAD * B_LOADS>;
+    for (var panel = 0u; panel < AHEAD; panel++) {  // unrolled
+        let depth = work.depth + panel * TILE_K;
+        // Beyond the last panel that one is loaded once more if all is WHOLE; else nothing is read beyond the end.
+        if (panel > 0u) & ((WHOLE == 0u) | (depth < work.end)) {
             a_at += a_advance();
             b_at += b_advance();
         }
         for (var load = 0u; load < A_LOADS; load++) {  // unrolled
-            next_a[load] = fetch_a(a_at, load, lane, work.row, depth + TILE_K, work.end);
+            waiting_a[panel * A_LOADS + load] = fetch_a(a_at, load, lane, work.row, depth, work.end);
         }
         for (var load = 0u; load < B_LOADS; load++) {  // unrolled
-            next_b[load] = fetch_b(b_at, load, lane, work.column, depth + TILE_K, work.end);
+            waiting_b[panel * B_LOADS + load] = fetch_b(b_at, load, lane, work.column, depth, work.end);
+        }
+    }
+    for (var depth = work.depth; depth < work.end; depth += TILE_K) {
+        for (var load = 0u; load < A_LOADS; load++) {  // unrolled
+            put_a(load, lane, waiting_a[load]);
+        }
+        for (var load = 0u; load < B_LOADS; load++) {  // unrolled
+            put_b(load, lane, waiting_b[load]);
+        }
+        workgroupBarrier();
+        let ahead = depth + AHEAD * TILE_K;
+        if (WHOLE == 0u) | (ahead < work.end) {
+            a_at += a_advance();
+            b_at += b_advance();
+        }
+        for (var load = 0u; load < (AHEAD - 1u) * A_LOADS; load++) {  // unrolled
+            waiting_a[load] = waiting_a[load + A_LOADS];
+        }
+        for (var load = 0u; load < (AHEAD - 1u) * B_LOADS; load++) {  // unrolled
+            waiting_b[load] = waiting_b[load + B_LOADS];
+        }
+        for (var load = 0u; load < A_LOADS; load++) {  // unrolled
+            waiting_a[(AHEAD - 1u) * A_LOADS + load] = fetch_a(a_at, load, lane, work.row, ahead, work.end);
+        }
+        for (var load = 0u; load < B_LOADS; load++) {  // unrolled
+            waiting_b[(AHEAD - 1u) * B_LOADS + load] = fetch_b(b_at, load, lane, work.column, ahead, work.end);
         }
         for (var k = 0u; k < TILE_K; k += 16u) {  // unrolled
             var left: array<Left, DOWN>;

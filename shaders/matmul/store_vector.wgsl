@@ -8,11 +8,13 @@ fn stored(at: u32) -> f32 {
 
 // Four neighbours in a row of the matrix at `place`; what sticks out is dropped.
 fn store(place: u32, row: u32, column: u32, sums: vec4<f32>) {
-    if row >= parameters.rows {
-        return;
-    }
-    if column >= parameters.columns {
-        return;
+    if WHOLE == 0u {
+        if row >= parameters.rows {
+            return;
+        }
+        if column >= parameters.columns {
+            return;
+        }
     }
     let at = place + row * parameters.columns + column;
     c[at / 4u] = vec4<CStored>(vec4<f32>(

@@ -4,17 +4,18 @@
 // [columns, depth]; C: [rows, columns]. All row-major, each from an offset on. Which tile a workgroup computes, and what part
 // of the depth: matmul/batch.wgsl.
 //
-// A workgroup computes a TILE_M x TILE_N tile of C in steps of 8 along the depth; an invocation computes 4 ROW_QUADS x
+// A workgroup computes a TILE_M x TILE_N tile of C in steps of TILE_K along the depth; an invocation computes 4 ROW_QUADS x
 // 4 COLUMN_QUADS elements of it in registers, in quads that lie apart by the tile's share, so that neighbours read
 // neighbouring vectors. Both panels wait in workgroup memory with the depth outermost, so that the inner product reads them
 // as vec4. There are two of each: while one is multiplied, the next is on its way into registers, then into the other.
 //
 // Versions: naive (one invocation an element, every operand from global memory) -> panels in workgroup memory (each
 // operand read TILE times less) -> up to 8 x 8 elements an invocation (workgroup memory read 8 times less) -> next panel
-// loaded during the multiply (the wait for memory hidden) -> the eight steps of the multiply written out (the driver then
+// loaded during the multiply (the wait for memory hidden) -> the steps of the multiply written out (the driver then
 // loads the next step's vectors ahead; from a loop it does not: 29 -> 41 TFLOP/s on an H100) -> two panels (one barrier) ->
 // vectors along the depth put away element by element in written-out steps (27 -> 36 on a slower H100) -> loads without checks
-// where all tiles are WHOLE (36 -> 38).
+// where all tiles are WHOLE (36 -> 38) -> tiles of 64 x 64 in steps of 16, since their
+// loads are waited for longer than 8 steps take to multiply (n = 1024: 26 -> 31).
 //
 // Barrier: a panel is complete before it is read, and the one before it has been read by all before it is replaced.
 //
@@ -24,10 +25,10 @@
 
 alias Panel = f32;
 
-const TILE_K: u32 = 8u;
 const LANES = (TILE_M / (4u * ROW_QUADS)) * (TILE_N / (4u * COLUMN_QUADS));
-// Vectors of a panel that one invocation loads: one or two of A, one of B.
+// Vectors of a panel that one invocation loads: one or two.
 const A_LOADS = TILE_M * TILE_K / 4u / LANES;
+const B_LOADS = TILE_N * TILE_K / 4u / LANES;
 const A_WIDTH = TILE_M / 4u;
 const B_WIDTH = TILE_N / 4u;
 // Quads of rows and columns that lie between two of an invocation's.
@@ -126,6 +127,9 @@ fn main(
     if A_LOADS == 2u {
         store_a(0u, lane + LANES, fetch_a(walk_a, 1u, work.end));
     }
+    if B_LOADS == 2u {
+        store_b(0u, lane + LANES, fetch_b(walk_b, 1u, work.end));
+    }
     workgroupBarrier();
     let steps = (work.end - work.depth + TILE_K - 1u) / TILE_K;  // of one product
     let all_steps = select(steps, steps * parameters.summed, SUMMED == 1u);
@@ -145,6 +149,10 @@ fn main(
         if A_LOADS == 2u {
             next_a1 = fetch_a(walk_a, 1u, work.end);
         }
+        var next_b1 = vec4<f32>();
+        if B_LOADS == 2u {
+            next_b1 = fetch_b(walk_b, 1u, work.end);
+        }
         let panel = (step - 1u) % 2u;
         for (var k = 0u; k < TILE_K; k++) {  // unrolled
             multiply(panel, k, my_row, my_column, &sums);
@@ -153,6 +161,9 @@ fn main(
         store_b(1u - panel, lane, next_b0);
         if A_LOADS == 2u {
             store_a(1u - panel, lane + LANES, next_a1);
+        }
+        if B_LOADS == 2u {
+            store_b(1u - panel, lane + LANES, next_b1);
         }
         workgroupBarrier();
     }

@@ -3,9 +3,10 @@
 // A: row operand [rows, depth], B: column operand [columns, depth], E: summed operand [columns, width], G: the state
 // [depth, width] at the chunk's border, g: its n. The part before this file says which tensors these are, whether rows are
 // queries and columns keys or the reverse, and what is written. Rows and columns are positions of one chunk.
-// One workgroup computes 64 rows x 64 columns of the output, 4 x 4 an invocation: first A G in panels of 16, then, for
-// each tile of 32 positions on the other axis that the mask does not rule out, the scores 64 x 32 in panels of 16, their
+// One workgroup computes 64 rows x 64 WIDE columns of the output, 4 x 4 WIDE an invocation: first A G in panels of 16, then,
+// for each tile of 32 positions on the other axis that the mask does not rule out, the scores 64 x 32 in panels of 16, their
 // decay, and their product with E in two halves of 16. Each panel is on its way while the one before is multiplied.
+// WIDE is 1, or 2 where the output has more than 64 columns: the scores are then computed half as often.
 // The stabiliser m_t is known before the products, so every exponent is at most 0 and nothing is rescaled.
 // Barriers: a panel is complete before it is multiplied, and multiplied before the next overwrites it; scores are complete
 // before they meet E, and read before the next tile's. The sum of a row's weights is put together at the end from parts, one
@@ -13,13 +14,15 @@
 
 const ROWS: u32 = 64u;
 const COLUMNS: u32 = 32u;
-const WIDTH: u32 = 64u;
+const WIDTH: u32 = 64u * WIDE;
 const DEPTH: u32 = 16u;
-const PAD: u32 = 17u;  // vectors a panel row, one more than it holds: rows fall into different banks
+// Vectors a panel row, one more than it holds: rows fall into different banks. Of 64 elements, and of the output's columns.
+const PAD: u32 = 17u;
+const WIDE_PAD: u32 = 16u * WIDE + 1u;
 
-var<workgroup> wide_panel: array<vec4<f32>, 272>;    // [16][64]: A transposed, or E
-var<workgroup> narrow_panel: array<f32, 528>;        // [16][32], rows of 33: B transposed
-var<workgroup> scores: array<vec4<f32>, 544>;        // [32][64]: scores transposed; or [16][64]: the state
+var<workgroup> wide_panel: array<vec4<f32>, 16u * WIDE_PAD>;  // [16][64]: A transposed; or [16][64 WIDE]: E
+var<workgroup> narrow_panel: array<f32, 528>;                 // [16][32], rows of 33: B transposed
+var<workgroup> scores: array<vec4<f32>, 544>;                 // [32][64]: scores transposed; or [16][64 WIDE]: the state
 
 var<workgroup> normalizers: array<f32, 16>;          // n in the rows of a panel of the state
 
@@ -78,8 +81,8 @@ fn fetch_summed_panel(lane: u32, first_column: u32, first_width: u32) -> vec4<f3
     return values;
 }
 
-fn put_summed_panel(lane: u32, values: vec4<f32>) {
-    wide_panel[lane / 16u * PAD + lane % 16u] = values;
+fn put_summed_panel(lane: u32, block: u32, values: vec4<f32>) {
+    wide_panel[lane / 16u * WIDE_PAD + block * 16u + lane % 16u] = values;
 }
 
 // Which vector of a panel of the state an invocation loads: its place along the depth, and along the width. Neighbours read
@@ -102,9 +105,9 @@ fn fetch_state_panel(lane: u32, depth: u32, first_width: u32) -> vec4<f32> {
     return values;
 }
 
-fn put_state_panel(lane: u32, values: vec4<f32>) {
+fn put_state_panel(lane: u32, block: u32, values: vec4<f32>) {
     let vector = state_vector(lane);
-    scores[vector.x * PAD + vector.y] = values;
+    scores[vector.x * WIDE_PAD + block * 16u + vector.y] = values;
 }
 
 // n in the rows of a panel of the state.
@@ -163,8 +166,8 @@ fn main(
     first = chunk * parameters.chunk_size;
     count = rows_here;
     let row = lane / 16u * 4u;       // this invocation's rows in the tile
-    let quad = lane % 16u;           // and its four columns of the output
-    var sums: array<vec4<f32>, 4>;   // [row], four columns of the output each
+    let quad = lane % 16u;           // and its four columns in each 64 of the output
+    var sums: array<vec4<f32>, 4u * WIDE>;  // [block of 64 columns][row], four columns of the output each
     var row_sum = vec4<f32>(0.0);
 
     // What each row of this invocation is multiplied with and compared to.
@@ -186,21 +189,28 @@ fn main(
 
     let normalizer = normalizer_start(state_slot(chunk), cell);
     var next_rows = fetch_row_panel(lane, first_row, 0u);
-    var next_state = fetch_state_panel(lane, 0u, first_width);
+    var next_state: array<vec4<f32>, WIDE>;
+    for (var block = 0u; block < WIDE; block++) {  // unrolled
+        next_state[block] = fetch_state_panel(lane, 0u, first_width + block * 64u);
+    }
     var next_normalizer = 0.0;
     if HAS_DEN {
         next_normalizer = fetch_normalizer(lane, 0u);
     }
     for (var depth = 0u; depth < depth_size(); depth += DEPTH) {
         put_row_panel(lane, next_rows);
-        put_state_panel(lane, next_state);
+        for (var block = 0u; block < WIDE; block++) {  // unrolled
+            put_state_panel(lane, block, next_state[block]);
+        }
         if HAS_DEN && lane < DEPTH {
             normalizers[lane] = next_normalizer;
         }
         workgroupBarrier();
         // The rows are needed again, from the first panel on.
         next_rows = fetch_row_panel(lane, first_row, select(0u, depth + DEPTH, depth + DEPTH < depth_size()));
-        next_state = fetch_state_panel(lane, depth + DEPTH, first_width);
+        for (var block = 0u; block < WIDE; block++) {  // unrolled
+            next_state[block] = fetch_state_panel(lane, depth + DEPTH, first_width + block * 64u);
+        }
         if HAS_DEN {
             next_normalizer = fetch_normalizer(lane, depth + DEPTH);
         }
@@ -209,24 +219,30 @@ fn main(
         }
         for (var at = 0u; at < DEPTH; at++) {  // unrolled
             let a = wide_panel[at * PAD + lane / 16u];
-            let g = scores[at * PAD + quad];
-            sums[0] += a.x * g;
-            sums[1] += a.y * g;
-            sums[2] += a.z * g;
-            sums[3] += a.w * g;
+            for (var block = 0u; block < WIDE; block++) {  // unrolled
+                let g = scores[at * WIDE_PAD + block * 16u + quad];
+                sums[4u * block] += a.x * g;
+                sums[4u * block + 1u] += a.y * g;
+                sums[4u * block + 2u] += a.z * g;
+                sums[4u * block + 3u] += a.w * g;
+            }
         }
         workgroupBarrier();
     }
     row_sum *= weights;
-    for (var at = 0u; at < 4u; at++) {
-        sums[at] *= weights[at];
+    for (var at = 0u; at < 4u; at++) {  // unrolled
+        for (var block = 0u; block < WIDE; block++) {  // unrolled
+            sums[4u * block + at] *= weights[at];
+        }
         // g belongs to the width where the state is read transposed.
         if STATE_TRANSPOSED && first_row + row + at < count {
             let extra = weights[at] * extra_row(cell, first + first_row + row + at);
-            for (var part = 0u; part < 4u; part++) {
-                let width = first_width + quad * 4u + part;
-                if width < width_size() {
-                    sums[at][part] += extra * states[normalizer + width];
+            for (var block = 0u; block < WIDE; block++) {  // unrolled
+                for (var part = 0u; part < 4u; part++) {  // unrolled
+                    let width = first_width + block * 64u + quad * 4u + part;
+                    if width < width_size() {
+                        sums[4u * block + at][part] += extra * states[normalizer + width];
+                    }
                 }
             }
         }
@@ -236,7 +252,10 @@ fn main(
     let end = select(rows_here, min(rows_here, first_row + ROWS), ROWS_ARE_QUERIES);
     var next_columns = fetch_column_panel(lane, first_tile, 0u);
     for (var tile = first_tile; tile < end; tile += COLUMNS) {
-        var next_summed = fetch_summed_panel(lane, tile, first_width);
+        var next_summed: array<vec4<f32>, WIDE>;
+        for (var block = 0u; block < WIDE; block++) {  // unrolled
+            next_summed[block] = fetch_summed_panel(lane, tile, first_width + block * 64u);
+        }
         var left_scores = vec4<f32>(0.0);   // column lane % 16
         var right_scores = vec4<f32>(0.0);  // column lane % 16 + 16
         for (var depth = 0u; depth < depth_size(); depth += DEPTH) {
@@ -261,16 +280,22 @@ fn main(
             row_sum += left + right;
         }
         for (var half = 0u; half < COLUMNS; half += 16u) {
-            put_summed_panel(lane, next_summed);
+            for (var block = 0u; block < WIDE; block++) {  // unrolled
+                put_summed_panel(lane, block, next_summed[block]);
+            }
             workgroupBarrier();
-            next_summed = fetch_summed_panel(lane, tile + half + 16u, first_width);
+            for (var block = 0u; block < WIDE; block++) {  // unrolled
+                next_summed[block] = fetch_summed_panel(lane, tile + half + 16u, first_width + block * 64u);
+            }
             for (var at = 0u; at < 16u; at++) {  // unrolled
                 let score = scores[(half + at) * PAD + lane / 16u];
-                let e = wide_panel[at * PAD + quad];
-                sums[0] += score.x * e;
-                sums[1] += score.y * e;
-                sums[2] += score.z * e;
-                sums[3] += score.w * e;
+                for (var block = 0u; block < WIDE; block++) {  // unrolled
+                    let e = wide_panel[at * WIDE_PAD + block * 16u + quad];
+                    sums[4u * block] += score.x * e;
+                    sums[4u * block + 1u] += score.y * e;
+                    sums[4u * block + 2u] += score.z * e;
+                    sums[4u * block + 3u] += score.w * e;
+                }
             }
             workgroupBarrier();
         }
@@ -287,10 +312,12 @@ fn main(
         if first_row + row + at < count {
             let t = first + first_row + row + at;
             let divisor = divisor_of(row_sum[at], levels[at]);
-            for (var part = 0u; part < 4u; part++) {  // unrolled
-                let width = first_width + quad * 4u + part;
-                if width < width_size() {
-                    write(cell, t, width, sums[at][part] / divisor, row_sum[at]);
+            for (var block = 0u; block < WIDE; block++) {  // unrolled
+                for (var part = 0u; part < 4u; part++) {  // unrolled
+                    let width = first_width + block * 64u + quad * 4u + part;
+                    if width < width_size() {
+                        write(cell, t, width, sums[4u * block + at][part] / divisor, row_sum[at]);
+                    }
                 }
             }
         }

@@ -67,12 +67,11 @@ impl Kernel {
         self.listed().is_some()
     }
 
-    /// Whether a variant is faster with wgpu's run-time checks, which it then keeps: the products on matrix units in large
-    /// tiles. The driver schedules the checked text otherwise: on an H100 n = 4096 reads 245 TFLOP/s with them and 195
-    /// without, where smaller tiles (82 and 84) and the products in f32 (38 and 43) lose by them.
-    pub fn keeps_checks(&self, constants: &[Constant]) -> bool {
+    /// Whether the kernel is faster with wgpu's run-time checks, which it then keeps: the products on matrix units. The driver
+    /// schedules the checked text otherwise: on an H100 n = 4096 reads 245 TFLOP/s with them and 195 without, n = 1024, in
+    /// small tiles, 92 and 83. The products in f32 (38 and 43) lose by them.
+    pub fn keeps_checks(&self) -> bool {
         self.files.iter().any(|file| file.path == matmul::ON_UNITS.path)
-            && constants.contains(&("TILE_M", matmul::UNIT_TILES[0][0]))
     }
 
     /// The kernel of [`ALL`] with this name, these texts and these bindings. Addresses say nothing: the compiler may put what

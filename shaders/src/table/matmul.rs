@@ -35,15 +35,16 @@ const C_HALF: File = file!("matmul/c_half.wgsl");
 /// A kernel with each epilogue: none, a bias, the residual stream; with a result in f16 only the first.
 pub type Epilogues = &'static [Kernel];
 
-/// Tile sizes as `TILE_M`, `TILE_N`, `ROW_QUADS`, `COLUMN_QUADS`, from large outputs to small.
-pub const TILES: [[u32; 4]; 3] = [[128, 64, 2, 2], [64, 64, 2, 1], [32, 32, 1, 1]];
+/// Tile sizes as `TILE_M`, `TILE_N`, `TILE_K`, `ROW_QUADS`, `COLUMN_QUADS`, from large outputs to small.
+pub const TILES: [[u32; 5]; 3] = [[128, 64, 8, 2, 2], [64, 64, 16, 2, 1], [32, 32, 8, 1, 1]];
 
-const fn variant(tile: [u32; 4], a: u32, b: u32, summed: u32, whole: u32) -> [Constant; 8] {
+const fn variant(tile: [u32; 5], a: u32, b: u32, summed: u32, whole: u32) -> [Constant; 9] {
     [
         ("TILE_M", tile[0]),
         ("TILE_N", tile[1]),
-        ("ROW_QUADS", tile[2]),
-        ("COLUMN_QUADS", tile[3]),
+        ("TILE_K", tile[2]),
+        ("ROW_QUADS", tile[3]),
+        ("COLUMN_QUADS", tile[4]),
         ("A_TRANSPOSED", a),
         ("B_TRANSPOSED", b),
         ("SUMMED", summed),
@@ -53,7 +54,7 @@ const fn variant(tile: [u32; 4], a: u32, b: u32, summed: u32, whole: u32) -> [Co
 
 /// The constants of a tile size, of how the operands are stored, of whether several products are added up, and of whether the
 /// tiles fill the matrices.
-pub fn constants(tile: [u32; 4], [a_transposed, b_transposed]: [bool; 2], summed: bool, whole: bool) -> [Constant; 8] {
+pub fn constants(tile: [u32; 5], [a_transposed, b_transposed]: [bool; 2], summed: bool, whole: bool) -> [Constant; 9] {
     variant(tile, a_transposed as u32, b_transposed as u32, summed as u32, whole as u32)
 }
 
@@ -61,13 +62,16 @@ pub fn constants(tile: [u32; 4], [a_transposed, b_transposed]: [bool; 2], summed
 /// small ones.
 pub const UNIT_TILES: [[u32; 5]; 2] = [[128, 128, 32, 64, 64], [64, 64, 64, 32, 32]];
 
-const fn unit_variant(tile: [u32; 5], a: u32, b: u32, whole: u32) -> [Constant; 8] {
+/// Panels of a large tile are loaded one ahead, of a small one, which is soon multiplied, two.
+const fn unit_variant(tile: [u32; 5], a: u32, b: u32, whole: u32) -> [Constant; 9] {
+    let ahead = if tile[0] < UNIT_TILES[0][0] { 2 } else { 1 };
     [
         ("TILE_M", tile[0]),
         ("TILE_N", tile[1]),
         ("TILE_K", tile[2]),
         ("SHARE_M", tile[3]),
         ("SHARE_N", tile[4]),
+        ("AHEAD", ahead),
         ("A_TRANSPOSED", a),
         ("B_TRANSPOSED", b),
         ("WHOLE", whole),
@@ -75,7 +79,7 @@ const fn unit_variant(tile: [u32; 5], a: u32, b: u32, whole: u32) -> [Constant; 
 }
 
 /// The constants of a tile size on matrix units, of how the operands are stored, and of whether the tiles fill the matrices.
-pub fn unit_constants(tile: [u32; 5], [a_transposed, b_transposed]: [bool; 2], whole: bool) -> [Constant; 8] {
+pub fn unit_constants(tile: [u32; 5], [a_transposed, b_transposed]: [bool; 2], whole: bool) -> [Constant; 9] {
     unit_variant(tile, a_transposed as u32, b_transposed as u32, whole as u32)
 }
 

@@ -22,6 +22,12 @@ const fn of_output(name: &'static str, files: &'static [File], bindings: &'stati
     Kernel { name, files, bindings, variants: &[&[("NORMALIZE", 0)], &[("NORMALIZE", 1)]] }
 }
 
+/// A kernel of tiles of 64 or 128 columns.
+const fn in_tiles(name: &'static str, files: &'static [File]) -> Kernel {
+    let bindings = &[Read, Read, Read, Read, Read, Read, ReadWrite];
+    Kernel { name, files, bindings, variants: &[&[("WIDE", 1)], &[("WIDE", 2)]] }
+}
+
 /// Sums of ln f inside each chunk.
 pub static GATES: Kernel =
     of_gate("mlstm/gates", &[INDEX, FLOAT, LAYOUT, file!("mlstm/gates.wgsl")], &[Read, Read, Read, ReadWrite]);
@@ -40,21 +46,25 @@ pub static D_STATES: Kernel = Kernel {
     variants: SIDES,
 };
 /// h and den.
-pub static OUTPUT: Kernel = of_output(
-    "mlstm/output",
-    &[INDEX, FLOAT, LAYOUT, file!("mlstm/output.wgsl"), DECAY, TILES],
-    &[Read, Read, Read, Read, Read, ReadWrite, ReadWrite],
-);
-const SIX_TO_ONE: &[crate::Access] = &[Read, Read, Read, Read, Read, Read, ReadWrite];
+pub static OUTPUT: Kernel = Kernel {
+    name: "mlstm/output",
+    files: &[INDEX, FLOAT, LAYOUT, file!("mlstm/output.wgsl"), DECAY, TILES],
+    bindings: &[Read, Read, Read, Read, Read, ReadWrite, ReadWrite],
+    variants: &[
+        &[("NORMALIZE", 0), ("WIDE", 1)],
+        &[("NORMALIZE", 0), ("WIDE", 2)],
+        &[("NORMALIZE", 1), ("WIDE", 1)],
+        &[("NORMALIZE", 1), ("WIDE", 2)],
+    ],
+};
 /// The query's gradient.
 pub static D_QUERY: Kernel =
-    kernel("mlstm/d_query", &[INDEX, FLOAT, LAYOUT, file!("mlstm/d_query.wgsl"), DECAY, TILES], SIX_TO_ONE);
+    in_tiles("mlstm/d_query", &[INDEX, FLOAT, LAYOUT, file!("mlstm/d_query.wgsl"), DECAY, TILES]);
 /// The key's gradient.
-pub static D_KEY: Kernel =
-    kernel("mlstm/d_key", &[INDEX, FLOAT, LAYOUT, file!("mlstm/d_key.wgsl"), DECAY, TILES], SIX_TO_ONE);
+pub static D_KEY: Kernel = in_tiles("mlstm/d_key", &[INDEX, FLOAT, LAYOUT, file!("mlstm/d_key.wgsl"), DECAY, TILES]);
 /// The value's gradient.
 pub static D_VALUE: Kernel =
-    kernel("mlstm/d_value", &[INDEX, FLOAT, LAYOUT, file!("mlstm/d_value.wgsl"), DECAY, TILES], SIX_TO_ONE);
+    in_tiles("mlstm/d_value", &[INDEX, FLOAT, LAYOUT, file!("mlstm/d_value.wgsl"), DECAY, TILES]);
 /// What the backward needs of each position.
 pub static ROWS: Kernel = of_output(
     "mlstm/rows",

@@ -15,12 +15,12 @@ use crate::error::Result;
 /// Repeats of a figure, of which the median counts; fewer if they would take longer than [`PATIENCE`].
 const REPEATS: usize = 5;
 const PATIENCE: f64 = 6.0;
-/// Seconds of work before anything counts: an idle card runs at a fraction of its clock.
+/// Seconds of work before anything counts: an idle card runs at a fraction of its clock, one that waits for a compiler too.
 const WARM_SECONDS: f64 = 0.4;
 /// Steps before those that count.
 const WARM_STEPS: usize = 8;
 /// Stretches of steps whose medians count.
-const STRETCHES: usize = 3;
+const STRETCHES: usize = 5;
 
 /// What was measured of a row.
 pub struct Measured {
@@ -74,21 +74,23 @@ fn rows(
     }
     let texts = Texts::new(model, batch, prefill)?;
     let room = capacity(prefill, generate);
-    let begun = Instant::now();
     let mut samples = Vec::new();
-    let mut last = None;
-    // The first reads compile kernels and warm the card.
-    let mut warm = true;
+    // The first read compiles kernels, those after it warm the card.
+    let mut run = Run::begin(&texts, room)?;
+    let tokens = run.first()?;
+    let mut last = Some((run, tokens));
+    let begun = Instant::now();
     while samples.len() < REPEATS {
         // The caches of the run before are given back first.
         drop(last.take());
         let mut run = Run::begin(&texts, room)?;
         device.synchronize()?;
+        let warm = begun.elapsed().as_secs_f64() >= WARM_SECONDS;
         let start = Instant::now();
         let tokens = run.first()?;
         let seconds = start.elapsed().as_secs_f64();
         last = Some((run, tokens));
-        if !std::mem::replace(&mut warm, begun.elapsed().as_secs_f64() < WARM_SECONDS) {
+        if warm {
             samples.push(seconds);
             if begun.elapsed().as_secs_f64() + seconds > PATIENCE {
                 break;

@@ -120,24 +120,35 @@ pub(super) fn rows_of_weight(
     Ok(c)
 }
 
-/// left [m, k] · right [k, n] in tiles of this size, one of [`gradus_shaders::matmul::TILES`], in place of the one that the
-/// rule would pick. For measurements of the rule.
+/// left [m, k] · right [k, n] in f32, in tiles of this size in place of the one that the rule would pick: of f32 one of
+/// [`gradus_shaders::matmul::TILES`], of f16, on matrix units, one of [`gradus_shaders::matmul::UNIT_TILES`]. For
+/// measurements of the rule.
 ///
 /// # Errors
-/// Operands that are no two matrices of f32 on one GPU or do not fit, or no such tile.
-pub fn matmul_in_tiles(left: &Tensor, right: &Tensor, tile: [u32; 4]) -> Result<Tensor> {
+/// Operands that are no two matrices of one type on one GPU or do not fit, or no such tile; for f16 an adapter without matrix
+/// units, or sizes that are no multiples of four.
+pub fn matmul_in_tiles(left: &Tensor, right: &Tensor, tile: [u32; 5]) -> Result<Tensor> {
     let (Device::Gpu(gpu), &[rows, depth], &[other, columns]) = (left.device(), left.sizes(), right.sizes()) else {
         return Err(Error::shape("matmul", format!("takes two matrices on a GPU, got {left:?} and {right:?}")));
     };
-    if other != depth || !shaders::TILES.contains(&tile) {
+    let half = left.dtype() == DType::F16;
+    let tiles: &[[u32; 5]] = if half { &shaders::UNIT_TILES } else { &shaders::TILES };
+    if other != depth || left.dtype() != right.dtype() || !tiles.contains(&tile) {
         return Err(Error::shape("matmul", format!("{left:?} · {right:?} in tiles of {tile:?} cannot be")));
     }
     let c = Tensor::on_gpu(&gpu, "matmul", &[rows, columns], DType::F32)?;
     let (batch, output) = (Batch::one(rows, columns, depth), Output { tensor: &c, first: 0 });
     let operand = |tensor| Operand { tensor, first: 0, transposed: false };
     let product = Product::new(&gpu, "matmul", batch, operand(left), operand(right), output, Epilogue::Plain)?;
-    if let Some(product) = product {
-        product.run_tiled(Cut { tile, parts: 1 })?;
+    let Some(product) = product else { return Ok(c) };
+    let cut = Cut { tile, parts: 1 };
+    match product.on_units() {
+        Some(kernels) => product.run_on_units(kernels, cut)?,
+        None if half => {
+            let message = "products on matrix units need an adapter that has them and sizes that are multiples of 4";
+            return Err(Error::limit("matmul", message));
+        }
+        None => product.run_tiled(cut)?,
     }
     Ok(c)
 }
@@ -164,8 +175,8 @@ pub(crate) fn product(
 
 /// How a product is cut for a GPU: a tile size, and parts of the depth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Cut<const N: usize> {
-    tile: [u32; N],
+struct Cut {
+    tile: [u32; 5],
     parts: usize,
 }
 
@@ -175,22 +186,22 @@ const BUSY: usize = 256;
 const LEAST_PART: usize = 1024;
 const MOST_PARTS: usize = 8;
 
-fn tiles<const N: usize>(batch: &Batch, tile: &[u32; N]) -> usize {
+fn tiles(batch: &Batch, tile: &[u32; 5]) -> usize {
     batch.matrices() * batch.rows.div_ceil(tile[0] as usize) * batch.columns.div_ceil(tile[1] as usize)
 }
 
 /// Parts of the depth, at most `most`, so that there are enough workgroups, if the depth allows.
-fn parts<const N: usize>(batch: &Batch, tile: &[u32; N], most: usize) -> usize {
+fn parts(batch: &Batch, tile: &[u32; 5], most: usize) -> usize {
     let allowed = (batch.depth / LEAST_PART).clamp(1, most);
     BUSY.div_ceil(tiles(batch, tile).max(1)).next_power_of_two().min(allowed)
 }
 
 /// The largest tile of which there are enough to keep a large GPU busy, with the depth in parts if need be, and that a matrix
 /// fills by more than half either way; else the smallest, likewise in parts.
-fn cut<const N: usize>(batch: &Batch, from: &[[u32; N]], most_parts: usize) -> Cut<N> {
-    let filled = |tile: &&[u32; N]| 2 * batch.rows > tile[0] as usize && 2 * batch.columns > tile[1] as usize;
-    let busy = |tile: &&[u32; N]| tiles(batch, tile) * parts(batch, tile, most_parts) >= BUSY;
-    let tile = from.iter().filter(filled).find(busy).or(from.last()).copied().unwrap_or([1; N]);
+fn cut(batch: &Batch, from: &[[u32; 5]], most_parts: usize) -> Cut {
+    let filled = |tile: &&[u32; 5]| 2 * batch.rows > tile[0] as usize && 2 * batch.columns > tile[1] as usize;
+    let busy = |tile: &&[u32; 5]| tiles(batch, tile) * parts(batch, tile, most_parts) >= BUSY;
+    let tile = from.iter().filter(filled).find(busy).or(from.last()).copied().unwrap_or([1; 5]);
     Cut { tile, parts: parts(batch, &tile, most_parts) }
 }
 
@@ -283,7 +294,7 @@ impl<'a> Product<'a> {
         if alone && !self.halves()[2] && self.batch.summed() == 1 { MOST_PARTS } else { 1 }
     }
 
-    fn run_tiled(&self, cut: Cut<4>) -> Result<()> {
+    fn run_tiled(&self, cut: Cut) -> Result<()> {
         let place = match self.vectors {
             [true, true, true] => 0,
             [true, true, false] => 1,
@@ -296,13 +307,13 @@ impl<'a> Product<'a> {
             Some(mixed) => mixed.tiled[usize::from(place != 0)],
         };
         let summed = self.batch.summed() != 1;
-        let tile = [cut.tile[0], cut.tile[1], 8];
+        let tile = [cut.tile[0], cut.tile[1], cut.tile[2]];
         let whole = place == 0 && self.is_whole(tile);
         let constants = shaders::constants(cut.tile, [self.left.transposed, self.right.transposed], summed, whole);
         self.run(kernels, &constants, tile, cut.parts)
     }
 
-    fn run_on_units(&self, mixed: &shaders::Mixed, cut: Cut<5>) -> Result<()> {
+    fn run_on_units(&self, mixed: &shaders::Mixed, cut: Cut) -> Result<()> {
         let place = 2 * usize::from(self.left.transposed) + usize::from(self.right.transposed);
         let tile = [cut.tile[0], cut.tile[1], cut.tile[2]];
         let sides = [self.left.transposed, self.right.transposed];

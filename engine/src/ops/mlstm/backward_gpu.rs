@@ -115,13 +115,12 @@ fn plain(call: &Call, given: Given) -> Result<Made> {
     // In f32 whatever the inputs are: the gates' gradients are differences of their products.
     let (d_query, d_key) = (call.tensor(&sizes.query())?, call.tensor(&sizes.query())?);
     let d_value = call.element_tensor(&sizes.value())?;
-    let (to_qk, to_v) = (call.tile_flops(v_dim, qk_dim), call.tile_flops(qk_dim, v_dim));
     let buffers = [d_h, value, key, gates, &rows, states, &d_query];
-    call.dispatch(&shaders::D_QUERY, &[], 0, &buffers, call.tiles(qk_dim), to_qk)?;
+    call.in_tiles(&shaders::D_QUERY, &[], &buffers, [v_dim, qk_dim])?;
     let buffers = [value, d_h, query, gates, &rows, d_states, &d_key];
-    call.dispatch(&shaders::D_KEY, &[], 0, &buffers, call.tiles(qk_dim), to_qk)?;
+    call.in_tiles(&shaders::D_KEY, &[], &buffers, [v_dim, qk_dim])?;
     let buffers = [key, query, d_h, gates, &rows, d_states, &d_value];
-    call.dispatch(&shaders::D_VALUE, &[], 0, &buffers, call.tiles(v_dim), to_v)?;
+    call.in_tiles(&shaders::D_VALUE, &[], &buffers, [qk_dim, v_dim])?;
 
     let d_input_gate = call.tensor(&sizes.gate())?;
     let buffers = [query, key, &d_query, &d_key, input_gate, &rows, &d_input_gate];

@@ -124,18 +124,25 @@ impl<'a> Call<'a> {
         })
     }
 
-    /// Workgroups of a tile kernel whose output is `width` wide.
-    pub(super) fn tiles(&self, width: usize) -> usize {
+    /// Runs a tile kernel whose scores are products along `depth` and whose output is `width` wide, in tiles of 64 columns, or
+    /// of 128 where there are more, which need the scores half as often.
+    pub(super) fn in_tiles(
+        &self,
+        kernel: &'static Kernel,
+        constants: &[Constant],
+        buffers: &[&Tensor],
+        [depth, width]: [usize; 2],
+    ) -> Result<()> {
         let sizes = self.sizes;
-        width.div_ceil(TILE) * sizes.chunk_size.div_ceil(TILE) * sizes.chunks() * sizes.cells()
-    }
-
-    /// Operations of a tile kernel: half the scores of each chunk, once for each tile of the width, and the state's part.
-    pub(super) fn tile_flops(&self, depth: usize, width: usize) -> f64 {
-        let sizes = self.sizes;
+        let wide = if width > TILE { 2 } else { 1 };
+        let across = width.div_ceil(wide * TILE);
+        // Half the scores of each chunk, once for each tile of the width, and the state's part.
         let positions = (sizes.cells() * sizes.sequence) as f64;
-        let scores = (sizes.chunk_size + TILE) * (depth * width.div_ceil(TILE) + width);
-        positions * (scores + 2 * sizes.state()) as f64
+        let scores = (sizes.chunk_size + TILE) * (depth * across + width);
+        let flops = positions * (scores + 2 * sizes.state()) as f64;
+        let constants = [constants, &[("WIDE", wide as u32)]].concat();
+        let workgroups = across * sizes.chunk_size.div_ceil(TILE) * sizes.chunks() * sizes.cells();
+        self.dispatch(kernel, &constants, 0, buffers, workgroups, flops)
     }
 
     /// The side of a tile of the state, and how many tiles there are.
@@ -267,8 +274,7 @@ pub(super) fn forward(operation: &Mlstm, gpu: &Gpu, inputs: &[&Tensor]) -> Resul
     if call.units {
         call.units_output(&buffers)?;
     } else {
-        let flops = call.tile_flops(sizes.qk_dim, sizes.v_dim);
-        call.dispatch(&shaders::OUTPUT, &call.output_variant(), 0, &buffers, call.tiles(sizes.v_dim), flops)?;
+        call.in_tiles(&shaders::OUTPUT, &call.output_variant(), &buffers, [sizes.qk_dim, sizes.v_dim])?;
     }
     if !operation.final_state {
         return Ok(vec![h, den]);

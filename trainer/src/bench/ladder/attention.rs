@@ -26,15 +26,23 @@ pub fn subject(part: usize) -> Subject {
         Rung {
             name: "plain".into(),
             lesson: "products, mask and softmax one after the other, all scores in memory",
+            half: false,
             prepare: Box::new(move |session| {
                 let mask = mask(session, sequence)?;
-                launch(session, sizes, move |inputs| plain(inputs, &mask))
+                launch(session, sizes, false, move |inputs| plain(inputs, &mask))
             }),
         },
         Rung {
             name: "flash".into(),
             lesson: "scores live in registers for a tile of keys at a time; masked tiles are left out",
-            prepare: Box::new(move |session| launch(session, sizes, |i| attention(&i[0], &i[1], &i[2]))),
+            half: false,
+            prepare: Box::new(move |session| launch(session, sizes, false, |i| attention(&i[0], &i[1], &i[2]))),
+        },
+        Rung {
+            name: "flash, f16".into(),
+            lesson: "half the bytes; on matrix units where the adapter has them",
+            half: true,
+            prepare: Box::new(move |session| launch(session, sizes, true, |i| attention(&i[0], &i[1], &i[2]))),
         },
     ];
     Subject {
@@ -45,8 +53,13 @@ pub fn subject(part: usize) -> Subject {
     }
 }
 
-fn launch(session: &Session, sizes: [usize; 4], run: impl Fn(&[Var]) -> Result<Var> + 'static) -> Result<Launch> {
-    let inputs = [0; 3].map(|_| Input::new(&sizes));
+fn launch(
+    session: &Session,
+    sizes: [usize; 4],
+    half: bool,
+    run: impl Fn(&[Var]) -> Result<Var> + 'static,
+) -> Result<Launch> {
+    let inputs = [0; 3].map(|_| Input::new(&sizes).in_half(half));
     let inputs = Rotation::new(&session.device, session.is_processor(), &inputs)?;
     Ok(Box::new(move || Ok(run(&inputs.constants())?.into_tensor())))
 }

@@ -1,4 +1,4 @@
-//! The matrix product of two square matrices in f32.
+//! The matrix product of two square matrices in f32, and of f16 on matrix units with sums in f32.
 
 use gradus_engine::device::gpu::{Cost, Dispatch, Workgroups};
 use gradus_engine::ops::matmul::matmul_in_tiles;
@@ -7,6 +7,7 @@ use gradus_shaders::{Kernel, ladder, matmul};
 
 use super::{Rung, Subject};
 use crate::bench::inputs::{Input, Rotation};
+use crate::bench::stopwatch::Prepare;
 
 /// The rungs for matrices [n, n].
 pub fn subject(n: usize) -> Subject {
@@ -20,18 +21,34 @@ pub fn subject(n: usize) -> Subject {
     ];
     // From small tiles to large.
     for tile in matmul::TILES.into_iter().rev() {
-        let [rows, columns, depth, each] = tile;
-        let name = format!("tiles {rows}x{columns}x{depth}, {each}x4");
+        let [rows, columns, depth, down, across] = tile;
+        let name = format!("tiles {rows}x{columns}x{depth}, {}x{}", 4 * down, 4 * across);
         rungs.push(rung(name, n, lesson(tile), move |a, b| matmul_in_tiles(a, b, tile)));
+    }
+    for tile in matmul::UNIT_TILES.into_iter().rev() {
+        let [rows, columns, depth, down, across] = tile;
+        let name = format!("units {rows}x{columns}x{depth}, {down}x{across}");
+        let lesson = match tile {
+            [64, ..] => "f16 on matrix units: 16x16 products of a whole subgroup, two panels on their way",
+            _ => "64x64 elements a subgroup: half the reads of workgroup memory for each product",
+        };
+        rungs.push(Rung {
+            name,
+            lesson,
+            half: true,
+            prepare: prepare(n, true, move |a, b| matmul_in_tiles(a, b, tile)),
+        });
     }
     Subject { name: "matmul", sizes: format!("{n} x {n} x {n}"), flops: 2.0 * (n as f64).powi(3), rungs }
 }
 
-fn lesson(tile: [u32; 4]) -> &'static str {
+fn lesson(tile: [u32; 5]) -> &'static str {
     match tile {
         [32, 32, ..] => "4x4 elements in registers: 4 times fewer reads of workgroup memory, the next panel on its way",
-        [64, 64, ..] => "half the reads of global memory; more work behind each barrier",
-        [128, 64, ..] => "8x4 elements in registers: fewer reads of workgroup memory for each product",
+        [64, 64, ..] => {
+            "half the reads of global memory, 8x4 elements in registers; twice the depth behind each barrier"
+        }
+        [128, 64, ..] => "8x8 elements in registers: fewer reads of workgroup memory for each product",
         _ => "another tile",
     }
 }
@@ -42,16 +59,18 @@ fn rung(
     lesson: &'static str,
     run: impl Fn(&Tensor, &Tensor) -> Result<Tensor> + Copy + 'static,
 ) -> Rung {
-    let prepare = move |session: &crate::bench::session::Session| {
-        let inputs = [Input::new(&[n, n]), Input::new(&[n, n])];
+    Rung { name, lesson, half: false, prepare: prepare(n, false, run) }
+}
+
+fn prepare(n: usize, half: bool, run: impl Fn(&Tensor, &Tensor) -> Result<Tensor> + Copy + 'static) -> Prepare {
+    Box::new(move |session| {
+        let inputs = [n, n].map(|n| Input::new(&[n, n]).in_half(half));
         let inputs = Rotation::new(&session.device, session.is_processor(), &inputs)?;
-        let launch = move || {
+        Ok(Box::new(move || {
             let pair = inputs.tensors();
             run(&pair[0], &pair[1])
-        };
-        Ok(Box::new(launch) as crate::bench::stopwatch::Launch)
-    };
-    Rung { name, lesson, prepare: Box::new(prepare) }
+        }))
+    })
 }
 
 /// Runs a kernel of the ladder whose workgroup computes a tile of `rows` by `columns` elements, or `rows` elements in a row

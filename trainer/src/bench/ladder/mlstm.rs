@@ -17,21 +17,31 @@ pub fn subject(part: usize) -> Subject {
         Rung {
             name: "step by step".into(),
             lesson: "the state is read and written at every position",
+            half: false,
             prepare: Box::new(move |session| steps(session, cell)),
         },
         Rung {
             name: "chunkwise".into(),
             lesson: "matrix products inside chunks of positions; the state is written once a chunk",
-            prepare: Box::new(move |session| {
-                let inputs = Rotation::new(&session.device, session.is_processor(), &cell.inputs(false))?;
-                Ok(Box::new(move || {
-                    let i = inputs.constants();
-                    Ok(mlstm(&i[0], &i[1], &i[2], &i[3], &i[4], cell.options(false))?.into_tensor())
-                }))
-            }),
+            half: false,
+            prepare: Box::new(move |session| chunkwise(session, cell, false)),
+        },
+        Rung {
+            name: "chunkwise, f16".into(),
+            lesson: "half the bytes of queries, keys and values; on matrix units where the adapter has them",
+            half: true,
+            prepare: Box::new(move |session| chunkwise(session, cell, true)),
         },
     ];
     Subject { name: "mlstm", sizes: cell.name(), flops: cell.flops(false, false), rungs }
+}
+
+fn chunkwise(session: &Session, cell: Cell, half: bool) -> Result<Launch> {
+    let inputs = Rotation::new(&session.device, session.is_processor(), &cell.inputs(half))?;
+    Ok(Box::new(move || {
+        let i = inputs.constants();
+        Ok(mlstm(&i[0], &i[1], &i[2], &i[3], &i[4], cell.options(half))?.into_tensor())
+    }))
 }
 
 /// Every position of its own; the outputs are put together by copies, which the clock does not see.
