@@ -33,7 +33,9 @@ fn draw_in(kind: Kind, draw: &mut Draw, half: bool) -> Case {
     let most = ((draw.elements / (2 * batch * heads)) as f64).sqrt() as usize;
     // With one key dimension, or one position and no state, h does not depend on the query: its gradient is what rounding
     // leaves of 0, which no bound made from its size describes. They have a test of their own.
-    let (mut qk_dim, mut v_dim) = (draw.size(16, most.min(70)).max(2), draw.size(16, most.min(70)));
+    // Heads of more than 64 have kernels that compute 128 columns a workgroup.
+    let tile = if draw.number(0..=3) == 0 { 64 } else { 16 };
+    let (mut qk_dim, mut v_dim) = (draw.size(tile, most).max(2), draw.size(tile, most));
     if half && draw.number(0..=3) > 0 {
         // Every other larger case has heads so wide that a workgroup does not compute all their columns.
         let widest = if draw.elements >= 16_384 && draw.coin() {
