@@ -97,6 +97,8 @@ pub struct Case {
     /// How far, in rounding units of f16 times an element's l2 magnitude, intermediates that a GPU rounds to f16 may move
     /// results: 0 unless the operation's `cases.rs` says what is rounded, with the error measured.
     pub half_rounding: f64,
+    /// For the gradient of each input, a factor on that: 1 unless the operation's `cases.rs` says why more.
+    pub half_slack: Vec<f64>,
 }
 
 impl Case {
@@ -109,6 +111,7 @@ impl Case {
             slack: vec![1.0; count],
             terms: vec![1; count],
             half_rounding: 0.0,
+            half_slack: vec![1.0; count],
         }
     }
 
@@ -135,6 +138,15 @@ impl Case {
     /// root of the number of terms itself). The caller's comment says what is rounded and gives the measured error.
     pub fn with_half_rounding(mut self, factor: f64) -> Self {
         self.half_rounding = factor;
+        self
+    }
+
+    /// The same with intermediates in f16 that move the gradient of the input at `place` by so much more. The caller's comment
+    /// gives the reason and the measured error.
+    pub fn with_half_slack(mut self, place: usize, slack: f64) -> Self {
+        if let Some(entry) = self.half_slack.get_mut(place) {
+            *entry = slack;
+        }
         self
     }
 

@@ -54,6 +54,7 @@ pub(crate) struct Yardstick {
     slack: Vec<f64>,
     terms: Vec<usize>,
     half_rounding: f64,
+    half_slack: Vec<f64>,
 }
 
 impl Yardstick {
@@ -69,6 +70,7 @@ impl Yardstick {
             slack: case.slack.clone(),
             terms: case.terms.clone(),
             half_rounding: case.half_rounding,
+            half_slack: case.half_slack.clone(),
         })
     }
 
@@ -80,9 +82,9 @@ impl Yardstick {
         forward.max(outputs / elements.max(1)).max(self.terms.get(place).copied().unwrap_or(1))
     }
 
-    /// What f16 intermediates may do to elements of these l2 magnitudes; only in mixed precision.
-    fn rounded<'a>(&self, dtype: DType, l2: &'a [f64]) -> Option<(f64, &'a [f64])> {
-        (dtype == DType::F16 && self.half_rounding > 0.0).then_some((self.half_rounding, l2))
+    /// What f16 intermediates may do to elements of these l2 magnitudes, times `slack`; only in mixed precision.
+    fn rounded<'a>(&self, dtype: DType, slack: f64, l2: &'a [f64]) -> Option<(f64, &'a [f64])> {
+        (dtype == DType::F16 && self.half_rounding > 0.0).then_some((slack * self.half_rounding, l2))
     }
 
     pub(crate) fn forward(&self, outcome: &Outcome, dtype: DType) -> Worst {
@@ -97,7 +99,7 @@ impl Yardstick {
                 epsilon: epsilon(dtype),
                 slack: 1.0,
                 half: outcome.types[place] == DType::F16,
-                half_rounding: self.rounded(dtype, &self.magnitudes.outputs[place]),
+                half_rounding: self.rounded(dtype, 1.0, &self.magnitudes.outputs[place]),
             };
             result = result.max(bounds.measure(got, &defined.value.data).of(place));
         }
@@ -116,7 +118,11 @@ impl Yardstick {
                         epsilon: epsilon(dtype),
                         slack,
                         half: outcome.input_types[place] == DType::F16,
-                        half_rounding: self.rounded(dtype, magnitude),
+                        half_rounding: self.rounded(
+                            dtype,
+                            self.half_slack.get(place).copied().unwrap_or(1.0),
+                            magnitude,
+                        ),
                     };
                     bounds.measure(got, exact).of(place)
                 }
