@@ -49,6 +49,7 @@ fn diagram(plot: &Plot, top: f64, canvas: &mut impl Canvas) {
         match series.mark {
             Mark::Band => canvas.polygon(&points, colour, 0.18),
             Mark::Line => canvas.polyline(&points, colour, 1.6, false),
+            Mark::Faint => canvas.polyline(&points, pale(colour), 1.0, false),
             Mark::Dashed => canvas.polyline(&points, colour, 1.2, true),
             Mark::Dots => points.iter().for_each(|p| canvas.disc(*p, 2.6, colour)),
             Mark::Rings => points.iter().for_each(|p| {
@@ -62,4 +63,9 @@ fn diagram(plot: &Plot, top: f64, canvas: &mut impl Canvas) {
             legend += 18.0;
         }
     }
+}
+
+/// A third of the colour on white.
+fn pale(colour: [u8; 3]) -> [u8; 3] {
+    colour.map(|channel| 255 - (255 - channel) / 3)
 }

@@ -21,6 +21,8 @@ pub enum Mark {
     Rings,
     /// A line through the points.
     Line,
+    /// A thin pale line, behind others: noise.
+    Faint,
     /// A dashed line.
     Dashed,
     /// A filled polygon: a band of uncertainty.

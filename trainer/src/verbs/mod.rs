@@ -11,6 +11,7 @@ pub mod fit;
 pub mod generate;
 pub mod logits;
 pub mod numbers;
+pub mod plot;
 pub mod predict;
 pub mod sweep;
 pub mod time;
@@ -63,6 +64,8 @@ pub enum Verb {
     Time(time::Arguments),
     /// Time training, kernels, or the versions of a kernel, on a device
     Bench(bench::Arguments),
+    /// Draw loss and throughput of runs
+    Plot(plot::Arguments),
     /// Make the runs of a scaling study, from a plan
     Sweep(sweep::Arguments),
     /// Fit a law to the runs or timings of a CSV file
@@ -194,6 +197,7 @@ mod tests {
             "bench train --model llama-tiny --device gpu --batch 4 --context 64 --steps 9 --vocabulary 300 --precision f32 --split --json",
             "bench kernels --device gpu:1 --only matmul --json",
             "bench ladder --device gpu --json",
+            "plot runs/a runs/b --out runs.svg",
             "sweep plan.toml --out d --device cpu --retry-failed --allow-repeats",
             "sweep --preset demo --dry-run --rate 2e10",
             "sweep --out d",
@@ -205,6 +209,7 @@ mod tests {
         assert!(parse("generate --model m --prompt p --prompts f").is_err(), "one source of prompts");
         assert!(parse("count --model m").is_err(), "counts depend on the context");
         assert!(parse("time --batch 1").is_err(), "only a model can be timed");
+        assert!(parse("plot --out x.svg").is_err(), "only runs can be drawn");
         assert!(parse("tokenizer").is_err(), "tokenizer needs to know what");
         assert!(parse("bench").is_err(), "bench needs to know what");
         assert!(parse("train --resume runs/a --steps 5").is_err(), "a resumed run keeps its length");
