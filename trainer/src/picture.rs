@@ -31,7 +31,7 @@ fn error(path: &Path, problem: String) -> FitError {
     FitError::File { path: path.display().to_string(), problem }
 }
 
-/// Writes the diagrams one below the other, beside the path, and renames, so that no half a file is ever there.
+/// Writes the diagrams one below the other.
 ///
 /// # Errors
 /// A name with another ending, or the system's.
@@ -40,6 +40,14 @@ pub fn write(path: &Path, plots: &[plot::Plot]) -> Result<(), FitError> {
         Picture::Svg => plot::svg(plots).into_bytes(),
         Picture::Png => plot::png(plots)?,
     };
+    write_whole(path, &bytes)
+}
+
+/// Writes beside the path and renames, so that no half a file is ever there.
+///
+/// # Errors
+/// The system's.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), FitError> {
     let mut partial = path.as_os_str().to_owned();
     partial.push(".partial");
     std::fs::write(&partial, bytes).and_then(|()| std::fs::rename(&partial, path)).map_err(|e| {

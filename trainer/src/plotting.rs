@@ -99,17 +99,14 @@ fn titled(name: &str, what: &str, points: &Points) -> String {
 
 /// Where each run is, in numbers: a terminal's diagram has one colour.
 fn legend(runs: &[(String, Vec<Row>)]) -> String {
-    let mut text = String::from("\nrun                                            step    loss  validation  tokens/s\n");
+    let mut text =
+        String::from("\nrun                                            step    loss  validation  tokens/s\n");
     let last = |points: &Points| points.last().map_or_else(|| "-".into(), |point| format!("{:.4}", point.1));
     for (name, rows) in runs {
         let (train, validation) = curves::bits_per_byte(rows);
         let step = rows.last().map_or(0, Row::step);
         let speed = curves::throughput(rows).last().map_or_else(|| "-".into(), |point| format!("{:.0}", point.1));
-        text += &format!(
-            "{name:<42} {step:>8} {:>7} {:>11} {speed:>9}\n",
-            last(&smoothed(&train)),
-            last(&validation)
-        );
+        text += &format!("{name:<42} {step:>8} {:>7} {:>11} {speed:>9}\n", last(&smoothed(&train)), last(&validation));
     }
     text
 }

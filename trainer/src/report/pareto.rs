@@ -1,0 +1,114 @@
+//! Frontiers of loss over compute, and how much more compute one architecture needs for the same loss.
+
+use gradus_fit::report::What;
+use serde_json::Value;
+
+use super::ask::Ask;
+use super::parts::{Grid, Part, Section};
+use super::published;
+use super::study::Study;
+use super::words::{architecture, ends, group, number, range};
+use crate::error::Result;
+
+const ABOUT: &str = "The lower-left hull of loss over compute of all runs, and the compute that one architecture needs over that \
+    of the other for an equal loss, along the hulls.";
+
+/// The section.
+///
+/// # Errors
+/// If a column of `runs.csv` is missing or damaged.
+pub fn section(study: &Study) -> Result<Section> {
+    let mut section = Section::new("pareto", "Loss over compute, both architectures", ABOUT);
+    let Some(runs) = &study.runs else {
+        return Ok(section.without("There is no runs.csv in this folder."));
+    };
+    let mut conditions = study.conditions();
+    if runs.table.has("experiment_set") && study.has_set("tokenparam") {
+        conditions.push("experiment_set == tokenparam".into());
+    }
+    // Only losses of one context are comparable.
+    for of in runs.groups(&["ctx"], &conditions)? {
+        let ask = study.ask(Ask::new("pareto", What::Pareto(None)).of(&of), false);
+        let mut part = Part { heading: group(&of), command: ask.command(&runs.path), ..Part::default() };
+        match ask.answer(&runs.table) {
+            Ok(report) => {
+                let fit = &report.sections[0].fit;
+                part.text = report.text();
+                part.document = report.json();
+                part.plots = report.sections[0].plots.clone();
+                let ratios = fit["ratios"].as_array().cloned().unwrap_or_default();
+                if !ratios.is_empty() {
+                    part.grids = vec![table(&ratios)];
+                }
+                say(&part.heading, fit, &ratios, &mut section);
+            }
+            Err(error) => {
+                section.unsettled.push(format!("{}: no frontier. {error}.", part.heading));
+                part.missing = Some(format!("No frontier: {error}."));
+            }
+        }
+        section.parts.push(part);
+    }
+    Ok(section)
+}
+
+fn times(ratio: f64) -> String {
+    format!("{ratio:.2}")
+}
+
+/// The paper's ratio in the same direction, where the loss is the same and on comparable text.
+fn paper(ratio: &Value) -> Option<f64> {
+    let loss = number(ratio, "/loss");
+    let theirs = published::COMPUTE_RATIOS.iter().find(|row| (row.0 - loss).abs() < 1e-9)?.1;
+    match (ratio["of"].as_str()?, ratio["over"].as_str()?) {
+        ("transformer", "xlstm") => Some(theirs),
+        ("xlstm", "transformer") => Some(1.0 / theirs),
+        _ => None,
+    }
+}
+
+fn table(ratios: &[Value]) -> Grid {
+    let mut grid = Grid::new(
+        "Compute for equal loss (95 % over resampled runs; the paper's losses are of its own tokens and text)",
+        &["loss", "compute of", "over", "ratio", "95 %", "paper, at its loss of the same number"],
+    );
+    for ratio in ratios {
+        grid.rows.push(vec![
+            format!("{:.1}", number(ratio, "/loss")),
+            architecture(ratio["of"].as_str().unwrap_or("")).into(),
+            architecture(ratio["over"].as_str().unwrap_or("")).into(),
+            times(number(ratio, "/ratio")),
+            range(ends(ratio, "/bootstrap"), times),
+            paper(ratio).map_or("-".into(), times),
+        ]);
+    }
+    grid
+}
+
+fn say(heading: &str, fit: &Value, ratios: &[Value], section: &mut Section) {
+    let groups = fit["law"].as_array().map_or(0, Vec::len);
+    if groups < 2 {
+        section.unsettled.push(format!("{heading}: there is one architecture only, so there is nothing to compare."));
+        return;
+    }
+    // The lowest loss that both reach: the most compute.
+    let Some(last) = ratios.last() else {
+        section.unsettled.push(format!(
+            "{heading}: the frontiers share no loss that is a multiple of 0.1 nats, so compute at equal loss is not compared."
+        ));
+        return;
+    };
+    let interval = ends(last, "/bootstrap");
+    let sentence = format!(
+        "{heading}: for a loss of {:.1}, {} needs {} times the compute of {} (95 %: {})",
+        number(last, "/loss"),
+        architecture(last["of"].as_str().unwrap_or("")),
+        times(number(last, "/ratio")),
+        architecture(last["over"].as_str().unwrap_or("")),
+        range(interval, times),
+    );
+    match interval {
+        Some((low, high)) if low > 1.0 || high < 1.0 => section.found.push(format!("{sentence}.")),
+        _ => section.unsettled.push(format!("{sentence}: which of them needs less is not settled.")),
+    }
+}

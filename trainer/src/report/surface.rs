@@ -1,0 +1,102 @@
+//! The loss surface L(N, D).
+
+use gradus_fit::laws::loss_surface::Settings;
+use gradus_fit::report::What;
+use serde_json::Value;
+
+use super::ask::Ask;
+use super::parts::{Grid, Part, Section};
+use super::published;
+use super::study::Study;
+use super::words::{decimal, ends, group, number, range, with_range};
+use crate::error::Result;
+
+const ABOUT: &str = "L = E + (A\u{b7}N^\u{2212}\u{3b1} + B\u{b7}D^\u{2212}\u{3b2})^\u{3b3} through all runs, fitted in logarithms with \
+    Huber's loss; contours of it over N and D, and what each run deviates from it. a, b, e are the logarithms of A, B, E.";
+
+/// The section.
+///
+/// # Errors
+/// If a column of `runs.csv` is missing or damaged.
+pub fn section(study: &Study) -> Result<Section> {
+    let mut section = Section::new("surface", "Loss over size and tokens", ABOUT);
+    let Some(runs) = &study.runs else {
+        return Ok(section.without("There is no runs.csv in this folder."));
+    };
+    // A table that says what each run was made for has runs meant for this; the fitter takes them.
+    let mut conditions = study.conditions();
+    if runs.table.has("experiment_set") && study.has_set("tokenparam") {
+        conditions.push("experiment_set == tokenparam".into());
+    }
+    for of in runs.groups(&["arch", "ctx"], &conditions)? {
+        let ask = study.ask(Ask::new("loss-surface", What::LossSurface(Settings::default())).of(&of), false);
+        let mut part = Part { heading: group(&of), command: ask.command(&runs.path), ..Part::default() };
+        match ask.answer(&runs.table) {
+            Ok(report) => {
+                let fit = &report.sections[0].fit;
+                let paper = published::SURFACES.iter().find(|row| of.iter().any(|(_, value)| value == row.0));
+                part.text = report.text();
+                part.document = report.json();
+                part.plots = report.sections[0].plots.clone();
+                part.grids = vec![parameters(fit, paper.map(|row| (&row.1, row.2)))];
+                say(&part.heading, fit, &mut section);
+            }
+            Err(error) => {
+                section.unsettled.push(format!("{}: no L(N, D). {error}.", part.heading));
+                part.missing = Some(format!("No fit: {error}."));
+            }
+        }
+        section.parts.push(part);
+    }
+    Ok(section)
+}
+
+fn parameters(fit: &Value, paper: Option<(&[f64; 6], f64)>) -> Grid {
+    let mut grid = Grid::new(
+        "Parameters (95 % over resampled runs; the paper's: 31 and 35 over-training runs at context 8192)",
+        &["", "here", "95 %", "paper"],
+    );
+    let names = fit["law"]["names"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    for (place, name) in names.enumerate() {
+        grid.rows.push(vec![
+            name.into(),
+            decimal(number(fit, &format!("/law/parameters/{place}"))),
+            range(ends(fit, &format!("/bootstrap/parameters/{place}")), decimal),
+            paper.map_or("-".into(), |(theirs, _)| decimal(theirs[place])),
+        ]);
+    }
+    let objective = number(fit, "/objective");
+    grid.rows.push(vec![
+        "summed Huber loss".into(),
+        format!("{objective:.4e}"),
+        String::new(),
+        paper.map_or("-".into(), |(_, theirs)| format!("{theirs:.4e}")),
+    ]);
+    grid
+}
+
+fn say(heading: &str, fit: &Value, section: &mut Section) {
+    let here = number(fit, "/params_exponent");
+    let interval = ends(fit, "/bootstrap/params_exponent");
+    let undetermined = fit["result"]["information"]["undetermined"].as_array().map_or(0, Vec::len);
+    section.found.push(format!(
+        "{heading}: along the frontier of L(N, D), N* grows as C to the power {} (C = 6\u{b7}N\u{b7}D).",
+        with_range(here, interval, decimal)
+    ));
+    if undetermined > 0 {
+        section.unsettled.push(format!(
+            "{heading}: {undetermined} combinations of the parameters of L(N, D) are not determined by these runs; they can \
+             be moved without changing any prediction, so single parameters mean nothing."
+        ));
+    }
+    match interval {
+        None => section.unsettled.push(format!(
+            "{heading}: there are too few runs to resample, so the parameters of L(N, D) have no intervals."
+        )),
+        Some((low, high)) if high - low > 0.2 => section.unsettled.push(format!(
+            "{heading}: L(N, D) puts the exponent of N* only between {low:.2} and {high:.2}; runs further from the optimum \
+             (over-training) would tell N from D."
+        )),
+        Some(_) => {}
+    }
+}
