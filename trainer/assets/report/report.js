@@ -163,8 +163,8 @@
       const axis = (which, text) => ({
         stroke: ink, grid, ticks: grid, label: text, labelSize: 20, labelFont: "13px system-ui, sans-serif", font: "12px system-ui, sans-serif",
         splits: (u, _, low, high) => {
-          const room = which ? u.bbox.height / 45 : u.bbox.width / 85;
-          return (this.log[which] ? logTicks : linearTicks)(low, high, Math.max(2, room / devicePixelRatio));
+          const room = which ? (u.height - 60) / 45 : (u.width - 60) / 85;
+          return (this.log[which] ? logTicks : linearTicks)(low, high, Math.max(2, room));
         },
         filter: (_, splits) => splits,
         values: (_, splits) => splits.map(value => label(value, 4)),

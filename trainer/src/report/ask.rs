@@ -32,7 +32,7 @@ impl Ask {
     /// The same about the rows of a group.
     #[must_use]
     pub fn of(mut self, group: &[(String, String)]) -> Self {
-        self.conditions.extend(group.iter().map(|(column, value)| format!("{column} == {value}")));
+        self.conditions.extend(group.iter().map(|(column, value)| format!("{column} == {}", word(value))));
         self
     }
 
@@ -73,6 +73,11 @@ impl Ask {
         };
         report(table, &request)
     }
+}
+
+/// A value as a condition takes it.
+fn word(value: &str) -> String {
+    if value.contains(char::is_whitespace) { format!("\"{value}\"") } else { value.to_owned() }
 }
 
 /// A word as a shell takes it.

@@ -7,7 +7,7 @@ use super::ask::Ask;
 use super::parts::{Grid, Part, Section};
 use super::published;
 use super::study::Study;
-use super::words::{architecture, count, ends, flops, group, number, range};
+use super::words::{ends, flops, group, number, range, whole};
 use crate::error::Result;
 
 const ABOUT: &str = "N*, D* and the loss at the optimum at several context lengths and equal budgets. Losses at different \
@@ -64,22 +64,21 @@ fn nats(difference: f64) -> String {
 fn changes(fit: &Value, of: &[(String, String)]) -> Grid {
     let mut grid = Grid::new(
         "Changes at equal budgets (95 % by the noise of the runs)",
-        &["budget", "from", "to", "N*", "95 %", "loss there", "95 %", "paper: N*, loss"],
+        &["budget", "from", "to", "N*", "95 %", "loss there", "95 %", "paper, 2048 to 8192 at 3e19 FLOPs"],
     );
     for change in fit["law"]["changes"].as_array().into_iter().flatten() {
         let (from, to) = (number(change, "/contexts/0"), number(change, "/contexts/1"));
         let budget = number(change, "/budget");
-        let same = budget == 3e19 && (from, to) == (2048.0, 8192.0);
-        let paper = published::CONTEXT.iter().find(|row| same && of.iter().any(|(_, value)| value == row.0));
+        let paper = published::CONTEXT.iter().find(|row| of.iter().any(|(_, value)| value == row.0));
         grid.rows.push(vec![
             flops(budget),
-            count(from),
-            count(to),
+            whole(from),
+            whole(to),
             percent(number(change, "/params_ratio")),
             range(ends(change, "/params_ratio_interval"), percent),
             nats(number(change, "/loss_difference")),
             range(ends(change, "/loss_difference_interval"), nats),
-            paper.map_or("-".into(), |row| format!("{}, {}", percent(row.1), nats(row.2))),
+            paper.map_or("-".into(), |row| format!("N* {}, loss {}", percent(row.1), nats(row.2))),
         ]);
     }
     grid
@@ -97,10 +96,10 @@ fn say(heading: &str, fit: &Value, section: &mut Section) {
     let size = ends(change, "/params_ratio_interval");
     let sentence = format!(
         "{}: at {} FLOPs from context {} to {} the optimal size changes by {} (95 %: {}), the loss there by {} (95 %: {})",
-        architecture(heading),
+        heading,
         flops(number(change, "/budget")),
-        count(number(change, "/contexts/0")),
-        count(number(change, "/contexts/1")),
+        whole(number(change, "/contexts/0")),
+        whole(number(change, "/contexts/1")),
         percent(number(change, "/params_ratio")),
         range(size, percent),
         nats(number(change, "/loss_difference")),

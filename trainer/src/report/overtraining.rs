@@ -7,7 +7,7 @@ use super::ask::Ask;
 use super::parts::{Grid, Part, Section};
 use super::published;
 use super::study::Study;
-use super::words::{count, ends, group, number, range, with_range};
+use super::words::{ends, group, number, range, whole, with_range};
 use crate::error::Result;
 
 const ABOUT: &str = "At each ratio M of tokens to parameters a line ln L = \u{2212}\u{3b7}\u{b7}ln C + const through models of several \
@@ -62,7 +62,7 @@ fn slopes(fit: &Value, paper: Option<&[(f64, f64)]>) -> Grid {
         let ratio = number(one, "/ratio");
         let theirs = paper.and_then(|rows| rows.iter().find(|row| row.0 == ratio));
         grid.rows.push(vec![
-            count(ratio),
+            whole(ratio),
             one["runs"].to_string(),
             slope(number(one, "/eta")),
             range(ends(one, "/eta_interval"), slope),
@@ -84,7 +84,7 @@ fn say(heading: &str, fit: &Value, section: &mut Section) {
     let outside: Vec<String> = lines
         .filter_map(|one| Some((number(one, "/ratio"), ends(one, "/eta_interval")?)))
         .filter(|(_, (low, high))| mean.0 < *low || mean.0 > *high)
-        .map(|(ratio, _)| count(ratio))
+        .map(|(ratio, _)| whole(ratio))
         .collect();
     let agree = if outside.is_empty() {
         "the interval of every ratio holds it: parallel lines within what these runs can tell".to_owned()

@@ -140,8 +140,11 @@ impl Page {
             self.line("<details><summary>The fitter\u{2019}s own words</summary>");
             self.line(&format!("<pre>{}</pre></details>", escaped(&part.text)));
         }
+        if !part.note.is_empty() {
+            self.line(&format!("<p class=\"soft\">{}</p>", escaped(&part.note)));
+        }
         if !part.command.is_empty() {
-            self.line(&format!("<code class=\"command\" tabindex=\"0\">{}</code>", escaped(&part.command)));
+            self.line(&format!("<code class=\"command\">{}</code>", escaped(&part.command)));
         }
         if !part.document.is_null() {
             self.fits
@@ -202,7 +205,7 @@ impl Page {
         self.grid(&grid);
         self.line("<details><summary>The machine on which the page was made</summary>");
         self.line(&format!("<pre>{}</pre></details>", escaped(&device_report::text())));
-        self.line(&format!("<code class=\"command\" tabindex=\"0\">{}</code></section>", escaped(command)));
+        self.line(&format!("<code class=\"command\">{}</code></section>", escaped(command)));
     }
 }
 

@@ -1,5 +1,6 @@
 //! Frontiers of loss over compute, and how much more compute one architecture needs for the same loss.
 
+use gradus_fit::plot::Plot;
 use gradus_fit::report::What;
 use serde_json::Value;
 
@@ -35,7 +36,7 @@ pub fn section(study: &Study) -> Result<Section> {
                 let fit = &report.sections[0].fit;
                 part.text = report.text();
                 part.document = report.json();
-                part.plots = report.sections[0].plots.clone();
+                part.plots = report.sections[0].plots.iter().cloned().map(renamed).collect();
                 let ratios = fit["ratios"].as_array().cloned().unwrap_or_default();
                 if !ratios.is_empty() {
                     part.grids = vec![table(&ratios)];
@@ -91,24 +92,37 @@ fn say(heading: &str, fit: &Value, ratios: &[Value], section: &mut Section) {
         section.unsettled.push(format!("{heading}: there is one architecture only, so there is nothing to compare."));
         return;
     }
-    // The lowest loss that both reach: the most compute.
-    let Some(last) = ratios.last() else {
+    let Some(first) = ratios.first() else {
         section.unsettled.push(format!(
             "{heading}: the frontiers share no loss that is a multiple of 0.1 nats, so compute at equal loss is not compared."
         ));
         return;
     };
-    let interval = ends(last, "/bootstrap");
-    let sentence = format!(
-        "{heading}: for a loss of {:.1}, {} needs {} times the compute of {} (95 %: {})",
-        number(last, "/loss"),
-        architecture(last["of"].as_str().unwrap_or("")),
-        times(number(last, "/ratio")),
-        architecture(last["over"].as_str().unwrap_or("")),
-        range(interval, times),
-    );
-    match interval {
-        Some((low, high)) if low > 1.0 || high < 1.0 => section.found.push(format!("{sentence}.")),
-        _ => section.unsettled.push(format!("{sentence}: which of them needs less is not settled.")),
+    let sentence = |of: &[&Value]| {
+        let spread = |field: &str| {
+            let each = || of.iter().map(|ratio| number(ratio, field));
+            (each().fold(f64::INFINITY, f64::min), each().fold(0.0, f64::max))
+        };
+        format!(
+            "{heading}: for losses of {}, {} needs {} times the compute of {}",
+            range(Some(spread("/loss")), |loss| format!("{loss:.1}")),
+            architecture(first["of"].as_str().unwrap_or("")),
+            range(Some(spread("/ratio")), times),
+            architecture(first["over"].as_str().unwrap_or("")),
+        )
+    };
+    let apart = |ratio: &&Value| ends(ratio, "/bootstrap").is_some_and(|(low, high)| low > 1.0 || high < 1.0);
+    let (settled, open): (Vec<&Value>, Vec<&Value>) = ratios.iter().partition(apart);
+    if !settled.is_empty() {
+        section.found.push(format!("{}; every interval leaves out 1.", sentence(&settled)));
     }
+    if !open.is_empty() {
+        section.unsettled.push(format!("{}, and the intervals hold 1 or are not known.", sentence(&open)));
+    }
+}
+
+/// Architectures by the names that people use.
+fn renamed(mut plot: Plot) -> Plot {
+    plot.series.iter_mut().for_each(|series| series.name = architecture(&series.name).to_owned());
+    plot
 }

@@ -36,6 +36,8 @@ pub struct Part {
     pub document: Value,
     /// The command that makes it anew.
     pub command: String,
+    /// What else there is to say.
+    pub note: String,
     /// Why it could not be made.
     pub missing: Option<String>,
 }

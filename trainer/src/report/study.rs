@@ -158,7 +158,8 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 fn curves(folder: &Path) -> Result<Vec<(String, Vec<Row>)>> {
-    let runs = names(folder).into_iter().map(|name| Ok((name.clone(), metrics::read(&folder.join(name))?)));
+    let runs = names(folder).into_iter().filter(|name| folder.join(name).is_dir());
+    let runs = runs.map(|name| Ok((name.clone(), metrics::read(&folder.join(name))?)));
     Ok(runs.collect::<Result<Vec<_>>>()?.into_iter().filter(|(_, rows)| !rows.is_empty()).collect())
 }
 

@@ -8,7 +8,7 @@ use super::ask::Ask;
 use super::parts::{Grid, Part, Section};
 use super::published;
 use super::study::{Source, Study};
-use super::words::{architecture, decimal, ends, group, number, range};
+use super::words::{architecture, counted, decimal, ends, group, number, range};
 use crate::error::Result;
 
 const FIRST_TOKEN: &str = "Time to first token = FLOPs/\u{3b1} + \u{3b5}, fitted in logarithms for each model; \u{3b1} is the rate that \
@@ -60,7 +60,7 @@ fn fill(section: &mut Section, source: &Source, kind: TimingKind) -> Result<()> 
     };
     let mut grid = Grid::new("Fitted models", head);
     let mut parts = Vec::new();
-    let (mut undetermined, mut fitted) = (Vec::new(), 0);
+    let (mut undetermined, mut rates) = (Vec::new(), Vec::new());
     for of in source.groups(&["arch", "model"], &[])? {
         let ask = Ask::new(kind.name(), What::Timing(TimingSettings::new(kind))).of(&of);
         let mut part = Part { heading: group(&named(&of)), command: ask.command(&source.path), ..Part::default() };
@@ -74,7 +74,8 @@ fn fill(section: &mut Section, source: &Source, kind: TimingKind) -> Result<()> 
                 part.text = report.text();
                 part.document = report.json();
                 part.plots = report.sections[0].plots.clone();
-                fitted += 1;
+                let arch = of.first().map_or(String::new(), |(_, arch)| arch.clone());
+                rates.push((arch, parameter(fit, speed(is_step))));
             }
             Err(error) => {
                 section.unsettled.push(format!("{}, {}: no fit. {error}.", section.title, part.heading));
@@ -83,11 +84,11 @@ fn fill(section: &mut Section, source: &Source, kind: TimingKind) -> Result<()> 
         }
         parts.push(part);
     }
-    if fitted > 0 {
+    if !rates.is_empty() {
         let what = if is_step { "\u{3b2}" } else { "\u{3b1}" };
-        let command = format!("the commands below, one a model; {what} has its profile interval");
-        section.found.push(summary(section.title, &grid, is_step));
-        section.parts.push(Part { grids: vec![grid], command, ..Part::default() });
+        let note = format!("By the commands below, one a model; the interval of {what} is by profile likelihood.");
+        section.found.extend(summary(section.title, &rates, is_step));
+        section.parts.push(Part { grids: vec![grid], note, ..Part::default() });
     }
     if !undetermined.is_empty() {
         section.unsettled.push(format!(
@@ -104,6 +105,20 @@ fn named(of: &GroupValues) -> GroupValues {
     of.iter().map(|(column, value)| (column.clone(), architecture(value).to_owned())).collect()
 }
 
+/// The fitter's name of the rate.
+fn speed(is_step: bool) -> &'static str {
+    if is_step { "beta_eff" } else { "alpha_eff" }
+}
+
+/// What the fitter says of a parameter.
+fn interval<'a>(fit: &'a Value, name: &str) -> Option<&'a Value> {
+    fit["intervals"].as_array()?.iter().find(|one| one["name"] == name)
+}
+
+fn parameter(fit: &Value, name: &str) -> f64 {
+    interval(fit, name).map_or(f64::NAN, |one| number(one, "/value"))
+}
+
 fn rate(value: f64) -> String {
     format!("{value:.3e}")
 }
@@ -118,26 +133,37 @@ fn row(heading: &str, of: &[(String, String)], fit: &Value, is_step: bool) -> Ve
         (true, "transformer") => published::STEP.iter().find(|row| row.0 == model).map(|row| row.1),
         _ => None,
     };
-    let of = |name: &str| fit["intervals"].as_array().and_then(|all| all.iter().find(|one| one["name"] == name));
-    let parameter = |name: &str| of(name).map_or(f64::NAN, |one| number(one, "/value"));
-    let speed = if is_step { "beta_eff" } else { "alpha_eff" };
+    let name = speed(is_step);
     let mut cells = vec![
         heading.to_owned(),
-        rate(parameter(speed)),
-        range(of(speed).and_then(|one| ends(one, "/profile")), rate),
+        rate(parameter(fit, name)),
+        range(interval(fit, name).and_then(|one| ends(one, "/profile")), rate),
         paper.map_or("-".into(), rate),
-        format!("{:.3}", 1e3 * parameter("eps_s")),
+        format!("{:.3}", 1e3 * parameter(fit, "eps_s")),
     ];
     if is_step {
-        cells.push(format!("{:.2}", 1e6 * parameter("eps_batch_s")));
+        cells.push(format!("{:.2}", 1e6 * parameter(fit, "eps_batch_s")));
     }
     cells.push(decimal(number(fit, "/law/log_r_squared")));
     cells.push(format!("{:.1} %", 100.0 * number(fit, "/law/median_relative_error")));
     cells
 }
 
-fn summary(title: &str, grid: &Grid, is_step: bool) -> String {
+/// The rates of all models of an architecture.
+fn summary(title: &str, rates: &[(String, f64)], is_step: bool) -> Vec<String> {
     let (symbol, unit) = if is_step { ("\u{3b2}", "byte/s") } else { ("\u{3b1}", "FLOP/s") };
-    let each: Vec<String> = grid.rows.iter().map(|row| format!("{} {} (95 %: {})", row[0], row[1], row[2])).collect();
-    format!("{title}: {symbol} in {unit} is {}.", each.join("; "))
+    let mut archs: Vec<&String> = rates.iter().map(|(arch, _)| arch).collect();
+    archs.dedup();
+    let sentence = |arch: &&String| {
+        let of: Vec<f64> = rates.iter().filter(|(one, _)| one == *arch).map(|(_, value)| *value).collect();
+        let (low, high) = of.iter().fold((f64::INFINITY, 0f64), |(low, high), v| (low.min(*v), high.max(*v)));
+        format!(
+            "{title}, {}: {symbol} is {} to {} {unit} over {}.",
+            architecture(arch),
+            rate(low),
+            rate(high),
+            counted(of.len(), "model")
+        )
+    };
+    archs.iter().map(sentence).collect()
 }

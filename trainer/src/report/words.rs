@@ -20,7 +20,9 @@ pub fn group(of: &[(String, String)]) -> String {
         "model" => value.clone(),
         other => format!("{other} {value}"),
     };
-    of.iter().map(name).collect::<Vec<_>>().join(", ")
+    let words = of.iter().map(name).collect::<Vec<_>>().join(", ");
+    // At the start of a sentence.
+    if words.starts_with("context") { words.replacen('c', "C", 1) } else { words }
 }
 
 /// FLOPs with three digits.
@@ -31,6 +33,11 @@ pub fn flops(value: f64) -> String {
 /// A count, such as of parameters.
 pub fn count(value: f64) -> String {
     quantity(value)
+}
+
+/// A whole number, digit by digit, such as a context length.
+pub fn whole(value: f64) -> String {
+    format!("{value}")
 }
 
 /// Four decimals.
@@ -52,6 +59,7 @@ pub fn ends(value: &Value, pointer: &str) -> Option<(f64, f64)> {
 /// "0.51 to 0.58", or "not known".
 pub fn range(ends: Option<(f64, f64)>, write: impl Fn(f64) -> String) -> String {
     match ends {
+        Some((low, high)) if write(low) == write(high) => write(low),
         Some((low, high)) => format!("{} to {}", write(low), write(high)),
         None => "not known".into(),
     }
