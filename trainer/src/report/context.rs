@@ -4,7 +4,8 @@ use gradus_fit::report::What;
 use serde_json::Value;
 
 use super::ask::Ask;
-use super::parts::{Grid, Part, Section};
+use super::fitting::add;
+use super::parts::{Grid, Section};
 use super::published;
 use super::study::Study;
 use super::words::{ends, flops, group, number, range, whole};
@@ -33,22 +34,11 @@ pub fn section(study: &Study) -> Result<Section> {
     }
     for of in runs.groups(&["arch"], &conditions)? {
         let ask = study.ask(Ask::new("context", What::Context).of(&of), true);
-        let mut part = Part { heading: group(&of), command: ask.command(&runs.path), ..Part::default() };
-        match ask.answer(&runs.table) {
-            Ok(report) => {
-                let fit = &report.sections[0].fit;
-                part.text = report.text();
-                part.document = report.json();
-                part.plots = report.sections[0].plots.clone();
-                part.grids = vec![changes(fit, &of)];
-                say(&part.heading, fit, &mut section);
-            }
-            Err(error) => {
-                section.unsettled.push(format!("{}: no dependence on the context. {error}.", part.heading));
-                part.missing = Some(format!("No fit: {error}."));
-            }
-        }
-        section.parts.push(part);
+        add(&mut section, runs, &ask, group(&of), |section, part, report| {
+            let fit = &report.sections[0].fit;
+            part.grids = vec![changes(fit, &of)];
+            say(&part.heading, fit, section);
+        })?;
     }
     Ok(section)
 }

@@ -5,10 +5,11 @@ use gradus_fit::report::What;
 use serde_json::Value;
 
 use super::ask::Ask;
-use super::parts::{Grid, Part, Section};
+use super::fitting::add;
+use super::parts::{Grid, Section};
 use super::published;
 use super::study::Study;
-use super::words::{architecture, ends, group, number, range};
+use super::words::{architecture, between, ends, group, number, range};
 use crate::error::Result;
 
 const ABOUT: &str = "The lower-left hull of loss over compute of all runs, and the compute that one architecture needs over that \
@@ -30,25 +31,13 @@ pub fn section(study: &Study) -> Result<Section> {
     // Only losses of one context are comparable.
     for of in runs.groups(&["ctx"], &conditions)? {
         let ask = study.ask(Ask::new("pareto", What::Pareto(None)).of(&of), false);
-        let mut part = Part { heading: group(&of), command: ask.command(&runs.path), ..Part::default() };
-        match ask.answer(&runs.table) {
-            Ok(report) => {
-                let fit = &report.sections[0].fit;
-                part.text = report.text();
-                part.document = report.json();
-                part.plots = report.sections[0].plots.iter().cloned().map(renamed).collect();
-                let ratios = fit["ratios"].as_array().cloned().unwrap_or_default();
-                if !ratios.is_empty() {
-                    part.grids = vec![table(&ratios)];
-                }
-                say(&part.heading, fit, &ratios, &mut section);
-            }
-            Err(error) => {
-                section.unsettled.push(format!("{}: no frontier. {error}.", part.heading));
-                part.missing = Some(format!("No frontier: {error}."));
-            }
-        }
-        section.parts.push(part);
+        add(&mut section, runs, &ask, group(&of), |section, part, report| {
+            let fit = &report.sections[0].fit;
+            let ratios = fit["ratios"].as_array().cloned().unwrap_or_default();
+            part.plots.iter_mut().for_each(rename);
+            part.grids = vec![table(&ratios)];
+            say(&part.heading, fit, &ratios, section);
+        })?;
     }
     Ok(section)
 }
@@ -99,15 +88,12 @@ fn say(heading: &str, fit: &Value, ratios: &[Value], section: &mut Section) {
         return;
     };
     let sentence = |of: &[&Value]| {
-        let spread = |field: &str| {
-            let each = || of.iter().map(|ratio| number(ratio, field));
-            (each().fold(f64::INFINITY, f64::min), each().fold(0.0, f64::max))
-        };
+        let values = |field: &'static str| of.iter().map(move |ratio| number(ratio, field));
         format!(
             "{heading}: for losses of {}, {} needs {} times the compute of {}",
-            range(Some(spread("/loss")), |loss| format!("{loss:.1}")),
+            between(values("/loss"), |loss| format!("{loss:.1}")),
             architecture(first["of"].as_str().unwrap_or("")),
-            range(Some(spread("/ratio")), times),
+            between(values("/ratio"), times),
             architecture(first["over"].as_str().unwrap_or("")),
         )
     };
@@ -122,7 +108,6 @@ fn say(heading: &str, fit: &Value, ratios: &[Value], section: &mut Section) {
 }
 
 /// Architectures by the names that people use.
-fn renamed(mut plot: Plot) -> Plot {
+fn rename(plot: &mut Plot) {
     plot.series.iter_mut().for_each(|series| series.name = architecture(&series.name).to_owned());
-    plot
 }

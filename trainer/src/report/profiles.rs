@@ -6,6 +6,7 @@ use gradus_fit::table::GroupValues;
 use serde_json::Value;
 
 use super::ask::Ask;
+use super::fitting::add;
 use super::parts::{Grid, Part, Section, together};
 use super::published;
 use super::study::{Source, Study};
@@ -79,30 +80,14 @@ pub fn sections(study: &Study) -> Result<[Section; 2]> {
     let mut fitted = Vec::new();
     for of in runs.groups(&["arch", "ctx"], &conditions)? {
         let ask = ask(study, runs, &of)?;
-        let command = ask.command(&runs.path);
-        let mut part = Part { heading: group(&of), command, ..Part::default() };
-        match ask.answer(&runs.table) {
-            Ok(report) => {
-                part.text = report.text();
-                part.document = report.json();
-                part.plots = pick(&report, &["IsoFLOP profiles", "Residuals"]);
-                part.grids = vec![optima(&report.sections[0].fit)];
-                fitted.push(Fitted { group: of, report });
-            }
-            Err(error) => {
-                profiles.unsettled.push(format!("{}: no optimum. {error}.", group(&of)));
-                part.missing = Some(format!("No fit: {error}."));
-            }
-        }
-        profiles.parts.push(part);
+        add(&mut profiles, runs, &ask, group(&of), |_, part, report| {
+            part.plots.retain(|plot| ["IsoFLOP profiles", "Residuals"].contains(&plot.title.as_str()));
+            part.grids = vec![optima(&report.sections[0].fit)];
+            fitted.push(Fitted { group: of.clone(), report });
+        })?;
     }
     edges(&fitted, &mut profiles.unsettled);
     Ok([profiles, through_optima(laws, &fitted)])
-}
-
-fn pick(report: &Report, titles: &[&str]) -> Vec<Plot> {
-    let plots = report.sections.iter().flat_map(|section| &section.plots);
-    plots.filter(|plot| titles.contains(&plot.title.as_str())).cloned().collect()
 }
 
 /// The optimum of each budget.

@@ -1,14 +1,14 @@
 //! Inference: time to first token and time of a step, with the models fitted to them.
 
 use gradus_fit::report::{TimingKind, TimingSettings, What};
-use gradus_fit::table::GroupValues;
 use serde_json::Value;
 
 use super::ask::Ask;
+use super::fitting::add;
 use super::parts::{Grid, Part, Section};
 use super::published;
 use super::study::{Source, Study};
-use super::words::{architecture, counted, decimal, ends, group, number, range};
+use super::words::{architecture, between, counted, decimal, ends, group, number, range, whole};
 use crate::error::Result;
 
 const FIRST_TOKEN: &str = "Time to first token = FLOPs/\u{3b1} + \u{3b5}, fitted in logarithms for each model; \u{3b1} is the rate that \
@@ -24,89 +24,71 @@ pub fn sections(study: &Study) -> Result<[Section; 2]> {
     let mut first = Section::new("first-token", "Time to first token", FIRST_TOKEN);
     let mut step = Section::new("step", "Time of a generation step", STEP);
     match &study.first_token {
-        Some(source) => fill(&mut first, source, TimingKind::FirstToken)?,
+        Some(source) => models(&mut first, source, TimingKind::FirstToken)?,
         None => first = first.without("There is no inference.csv with a column ttft_ms in this folder."),
     }
     match &study.step {
-        Some(source) => fill(&mut step, source, TimingKind::Step)?,
+        Some(source) => {
+            models(&mut step, source, TimingKind::Step)?;
+            growth(&mut step, source)?;
+        }
         None => step = step.without("There is no inference.csv with a column step_ms in this folder."),
     }
     Ok([first, step])
 }
 
-fn fill(section: &mut Section, source: &Source, kind: TimingKind) -> Result<()> {
+/// The architecture and the size of a group.
+fn names(of: &[(String, String)]) -> (&str, &str) {
+    let value = |name: &str| of.iter().find(|(column, _)| column == name).map_or("", |(_, value)| value);
+    (value("arch"), value("model"))
+}
+
+/// A fit a model, after a table of all of them.
+fn models(section: &mut Section, source: &Source, kind: TimingKind) -> Result<()> {
     let is_step = kind == TimingKind::Step;
-    let head: &[&str] = if is_step {
-        &[
-            "model",
-            "\u{3b2}, byte/s",
-            "95 %",
-            "paper, on an H100",
-            "\u{3b5}, ms",
-            "\u{3b5}_B, \u{b5}s",
-            "R\u{b2} of logarithms",
-            "median error",
-        ]
-    } else {
-        &[
-            "model",
-            "\u{3b1}, FLOP/s",
-            "95 %",
-            "paper, on an H100",
-            "\u{3b5}, ms",
-            "R\u{b2} of logarithms",
-            "median error",
-        ]
-    };
-    let mut grid = Grid::new("Fitted models", head);
-    let mut parts = Vec::new();
+    let rate_head = if is_step { "\u{3b2}, byte/s" } else { "\u{3b1}, FLOP/s" };
+    let sequence: &[&str] = if is_step { &["\u{3b5}_B, \u{b5}s"] } else { &[] };
+    let head: Vec<&str> = ["model", rate_head, "95 %", "paper, on an H100", "\u{3b5}, ms"]
+        .iter()
+        .chain(sequence)
+        .chain(&["R\u{b2} of logarithms", "median error"])
+        .copied()
+        .collect();
+    let mut grid = Grid::new("Fitted models", &head);
+    let place = section.parts.len();
     let (mut undetermined, mut rates) = (Vec::new(), Vec::new());
     for of in source.groups(&["arch", "model"], &[])? {
         let ask = Ask::new(kind.name(), What::Timing(TimingSettings::new(kind))).of(&of);
-        let mut part = Part { heading: group(&named(&of)), command: ask.command(&source.path), ..Part::default() };
-        match ask.answer(&source.table) {
-            Ok(report) => {
-                let fit = &report.sections[0].fit;
-                grid.rows.push(row(&part.heading, &of, fit, is_step));
-                if fit["undetermined"].as_array().is_some_and(|all| !all.is_empty()) {
-                    undetermined.push(part.heading.clone());
-                }
-                part.text = report.text();
-                part.document = report.json();
-                part.plots = report.sections[0].plots.clone();
-                let arch = of.first().map_or(String::new(), |(_, arch)| arch.clone());
-                rates.push((arch, parameter(fit, speed(is_step))));
+        let (arch, _) = names(&of);
+        let heading = group(&of);
+        add(section, source, &ask, heading, |_, part, report| {
+            let fit = &report.sections[0].fit;
+            grid.rows.push(row(&part.heading, &of, fit, is_step));
+            if fit["undetermined"].as_array().is_some_and(Vec::is_empty) {
+                rates.push((arch.to_owned(), parameter(fit, rate_name(is_step))));
+            } else {
+                undetermined.push(part.heading.clone());
             }
-            Err(error) => {
-                section.unsettled.push(format!("{}, {}: no fit. {error}.", section.title, part.heading));
-                part.missing = Some(format!("No fit: {error}."));
-            }
-        }
-        parts.push(part);
+        })?;
     }
-    if !rates.is_empty() {
-        let what = if is_step { "\u{3b2}" } else { "\u{3b1}" };
-        let note = format!("By the commands below, one a model; the interval of {what} is by profile likelihood.");
-        section.found.extend(summary(section.title, &rates, is_step));
-        section.parts.push(Part { grids: vec![grid], note, ..Part::default() });
-    }
+    section.found.extend(summary(section.title, &rates, is_step));
     if !undetermined.is_empty() {
         section.unsettled.push(format!(
-            "{}: the times of {} do not tell the rate from the costs a call and a sequence; timing more lengths would.",
+            "{}, {}: the times do not tell the rate from the costs a call and a sequence, so none of the three means anything \
+             alone; a step that reads as much whatever the prefill cannot.",
             section.title,
             undetermined.join(" and ")
         ));
     }
-    section.parts.extend(parts);
+    if !grid.rows.is_empty() {
+        let note = "By the commands below, one a model; the intervals are by profile likelihood.".into();
+        section.parts.insert(place, Part { grids: vec![grid], note, ..Part::default() });
+    }
     Ok(())
 }
 
-fn named(of: &GroupValues) -> GroupValues {
-    of.iter().map(|(column, value)| (column.clone(), architecture(value).to_owned())).collect()
-}
-
 /// The fitter's name of the rate.
-fn speed(is_step: bool) -> &'static str {
+fn rate_name(is_step: bool) -> &'static str {
     if is_step { "beta_eff" } else { "alpha_eff" }
 }
 
@@ -124,8 +106,7 @@ fn rate(value: f64) -> String {
 }
 
 fn row(heading: &str, of: &[(String, String)], fit: &Value, is_step: bool) -> Vec<String> {
-    let column = |name: &str| of.iter().find(|(column, _)| column == name).map_or("", |(_, value)| value);
-    let (arch, model) = (column("arch"), column("model"));
+    let (arch, model) = names(of);
     let first = published::FIRST_TOKEN.iter().find(|row| row.0 == model);
     let paper = match (is_step, arch) {
         (false, "xlstm") => first.map(|row| row.1),
@@ -133,7 +114,7 @@ fn row(heading: &str, of: &[(String, String)], fit: &Value, is_step: bool) -> Ve
         (true, "transformer") => published::STEP.iter().find(|row| row.0 == model).map(|row| row.1),
         _ => None,
     };
-    let name = speed(is_step);
+    let name = rate_name(is_step);
     let mut cells = vec![
         heading.to_owned(),
         rate(parameter(fit, name)),
@@ -154,16 +135,45 @@ fn summary(title: &str, rates: &[(String, f64)], is_step: bool) -> Vec<String> {
     let (symbol, unit) = if is_step { ("\u{3b2}", "byte/s") } else { ("\u{3b1}", "FLOP/s") };
     let mut archs: Vec<&String> = rates.iter().map(|(arch, _)| arch).collect();
     archs.dedup();
-    let sentence = |arch: &&String| {
-        let of: Vec<f64> = rates.iter().filter(|(one, _)| one == *arch).map(|(_, value)| *value).collect();
-        let (low, high) = of.iter().fold((f64::INFINITY, 0f64), |(low, high), v| (low.min(*v), high.max(*v)));
-        format!(
-            "{title}, {}: {symbol} is {} to {} {unit} over {}.",
-            architecture(arch),
-            rate(low),
-            rate(high),
-            counted(of.len(), "model")
-        )
+    let sentence = |arch: &String| {
+        let of: Vec<f64> = rates.iter().filter(|(one, _)| one == arch).map(|(_, value)| *value).collect();
+        let (values, models) = (between(of.iter().copied(), rate), counted(of.len(), "model"));
+        format!("{title}, {}: {symbol} is {values} {unit} over {models}.", architecture(arch))
     };
-    archs.iter().map(sentence).collect()
+    archs.into_iter().map(sentence).collect()
+}
+
+/// How a step's time grows with the prefill, at the smallest batch: the exponent of a power law.
+fn growth(section: &mut Section, source: &Source) -> Result<()> {
+    let least = source.table.positive("batch")?.into_iter().fold(f64::INFINITY, f64::min);
+    let mut ask = Ask::new("power-law", What::PowerLaw { x: "prefill".into(), y: "step_ms".into(), offset: false });
+    ask.flags = " --x prefill --y step_ms".into();
+    ask.group = vec!["arch".into(), "model".into()];
+    ask.conditions = vec![format!("batch == {least}"), "prefill > 0".into()];
+    let heading = format!("Growth with the prefill, batch {}", whole(least));
+    add(section, source, &ask, heading, |section, part, report| {
+        let mut grid = Grid::new("Step time as a power of the prefill", &["model", "exponent", "95 %"]);
+        let mut archs: Vec<(&str, Vec<f64>)> = Vec::new();
+        for one in &report.sections {
+            let exponent = number(&one.fit, "/law/exponent");
+            let interval = ends(&one.fit, "/law/exponent_interval");
+            grid.rows.push(vec![group(&one.group), decimal(exponent), range(interval, decimal)]);
+            let (arch, _) = names(&one.group);
+            match archs.iter_mut().find(|(name, _)| *name == arch) {
+                Some((_, all)) => all.push(exponent),
+                None => archs.push((arch, vec![exponent])),
+            }
+        }
+        for (arch, exponents) in archs {
+            section.found.push(format!(
+                "At batch {} the time of a step of {} grows as the prefill to the power {} over {}; 0 would be flat.",
+                whole(least),
+                architecture(arch),
+                between(exponents.iter().copied(), decimal),
+                counted(exponents.len(), "model")
+            ));
+        }
+        part.plots.clear();
+        part.grids = vec![grid];
+    })
 }

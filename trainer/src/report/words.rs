@@ -59,10 +59,16 @@ pub fn ends(value: &Value, pointer: &str) -> Option<(f64, f64)> {
 /// "0.51 to 0.58", or "not known".
 pub fn range(ends: Option<(f64, f64)>, write: impl Fn(f64) -> String) -> String {
     match ends {
-        Some((low, high)) if write(low) == write(high) => write(low),
         Some((low, high)) => format!("{} to {}", write(low), write(high)),
         None => "not known".into(),
     }
+}
+
+/// What values lie between, or the one that all of them are.
+pub fn between(values: impl Iterator<Item = f64>, write: impl Fn(f64) -> String) -> String {
+    let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
+    let (low, high) = (write(low), write(high));
+    if low == high { low } else { format!("{low} to {high}") }
 }
 
 /// "0.547 (95 %: 0.51 to 0.58)".
