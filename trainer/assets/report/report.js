@@ -44,10 +44,10 @@
     return ticks;
   }
 
-  // What a toggle covers: the series of a name and those without a name in its colour; where names are many, those before the colon.
+  // What a toggle covers: the series of a name and those without a name in its colour; of names with a colon, all that share what is before it.
   function toggles(plot) {
     const names = [...new Set(plot.series.map(s => s.name).filter(Boolean))];
-    const short = names.length > 8 && names.every(name => name.includes(": ")) ? name => name.split(": ")[0] : name => name;
+    const short = names.every(name => name.includes(": ")) ? name => name.split(": ")[0] : name => name;
     const owner = {};
     for (const s of plot.series) if (s.name && !(s.colour in owner)) owner[s.colour] = short(s.name);
     return plot.series.map(s => s.name ? short(s.name) : owner[s.colour]);
@@ -175,6 +175,7 @@
         scales: { x: scale(0), y: scale(1) },
         axes: [axis(0, this.plot.x_label), axis(1, this.plot.y_label)],
         legend: { show: false },
+        pxAlign: 0,
         cursor: { points: { show: false }, x: false, y: false, drag: { x: true, y: true, uni: 24 } },
         hooks: { setCursor: [u => this.hover(u)], setSize: [() => this.point(null)] },
       }, this.align(), this.canvas);

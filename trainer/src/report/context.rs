@@ -44,6 +44,9 @@ pub fn section(study: &Study) -> Result<Section> {
 }
 
 fn percent(ratio: f64) -> String {
+    if ratio > 11.0 {
+        return "more than tenfold".into();
+    }
     format!("{:+.1} %", 100.0 * (ratio - 1.0))
 }
 

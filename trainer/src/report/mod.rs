@@ -44,7 +44,7 @@ impl Chapter {
     pub fn of(study: Study) -> Result<Self> {
         let [profiles, laws] = profiles::sections(&study)?;
         let [first_token, step] = times::sections(&study)?;
-        let sections = vec![
+        let mut sections = vec![
             training::curves(&study)?,
             profiles,
             laws,
@@ -56,8 +56,23 @@ impl Chapter {
             step,
             training::table(&study)?,
         ];
+        sections[0].unsettled.extend(scale(&study)?);
         Ok(Self { study, sections })
     }
+}
+
+/// Says how far below the paper's runs these are.
+fn scale(study: &Study) -> Result<Option<String>> {
+    let Some(runs) = &study.runs else { return Ok(None) };
+    let most = runs.table.positive("flops_train")?.into_iter().fold(0.0, f64::max);
+    Ok((most < published::LEAST_FLOPS).then(|| {
+        format!(
+            "The largest run has {} FLOPs and the paper\u{2019}s smallest {}: whether what is found here holds there is not \
+             for these runs to say.",
+            words::flops(most),
+            words::flops(published::LEAST_FLOPS)
+        )
+    }))
 }
 
 /// Runs the verb.

@@ -192,28 +192,33 @@ fn say(one: &Fitted, budgets: usize, laws: &mut Section) {
     };
     let (size, size_ends) = exponent("params");
     let (tokens, tokens_ends) = exponent("tokens");
-    laws.found.push(format!(
-        "{}: N* grows as C to the power {}, D* as C to the power {}, over {} from {} to {} FLOPs.",
+    let sentence = format!(
+        "{}: N* grows as C to the power {}, D* as C to the power {}, over {} from {} to {} FLOPs",
         one.label(),
         with_range(size, size_ends, decimal),
         with_range(tokens, tokens_ends, decimal),
         counted(budgets, "budget"),
         flops(number(law, "/flops_range/0")),
         flops(number(law, "/flops_range/1")),
-    ));
+    );
     match size_ends {
         None => laws.unsettled.push(format!(
-            "{}: {} leave nothing to judge the law by, so its exponents have no interval; three or more would.",
-            one.label(),
-            counted(budgets, "budget")
+            "{sentence}: so few budgets leave nothing to judge the law by; three or more would give intervals."
         )),
-        Some((low, high)) if high - low > WIDE => laws.unsettled.push(format!(
-            "{}: the exponent of N* is known only to {:.2} to {:.2}; more budgets, sizes or seeds would narrow it.",
-            one.label(),
-            low,
-            high
-        )),
-        Some(_) => {}
+        Some((low, high)) if low <= 0.0 && high >= 0.0 => {
+            laws.unsettled.push(format!(
+                "{sentence}: whether N* grows at all is not settled; more budgets, sizes or seeds would."
+            ));
+        }
+        Some((low, high)) => {
+            laws.found.push(format!("{sentence}."));
+            if high - low > WIDE {
+                laws.unsettled.push(format!(
+                    "{}: the exponent of N* is known only to {low:.2} to {high:.2}; more budgets, sizes or seeds would narrow it.",
+                    one.label()
+                ));
+            }
+        }
     }
 }
 

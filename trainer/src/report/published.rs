@@ -1,6 +1,9 @@
 //! Figures of *xLSTM Scaling Laws* (Beck and others, arXiv 2510.02228, and the authors' repository
 //! NX-AI/xlstm_scaling_laws), to stand beside ours. Their runs have 80 M to 7 B parameters and 2.8e18 to 8.5e22 FLOPs.
 
+/// FLOPs of the smallest run.
+pub const LEAST_FLOPS: f64 = 2.8e18;
+
 /// Exponents of N* and D* over C by IsoFLOP profiles: architecture, context, budgets, exponent of N*, of D*.
 pub const OPTIMA: [(&str, &str, u32, f64, f64); 4] = [
     ("transformer", "8192", 4, 0.574_909, 0.424_271),

@@ -9,7 +9,7 @@ use super::fitting::add;
 use super::parts::{Grid, Section};
 use super::published;
 use super::study::Study;
-use super::words::{decimal, ends, group, number, range, with_range};
+use super::words::{counted, decimal, ends, group, number, range, with_range};
 use crate::error::Result;
 
 const ABOUT: &str = "L = E + (A\u{b7}N^\u{2212}\u{3b1} + B\u{b7}D^\u{2212}\u{3b2})^\u{3b3} through all runs, fitted in logarithms with \
@@ -66,27 +66,24 @@ fn parameters(fit: &Value, paper: Option<(&[f64; 6], f64)>) -> Grid {
 }
 
 fn say(heading: &str, fit: &Value, section: &mut Section) {
-    let here = number(fit, "/params_exponent");
     let interval = ends(fit, "/bootstrap/params_exponent");
+    let sentence = format!(
+        "{heading}: along the frontier of L(N, D), N* grows as C to the power {} (C = 6\u{b7}N\u{b7}D)",
+        with_range(number(fit, "/params_exponent"), interval, decimal)
+    );
     let undetermined = fit["result"]["information"]["undetermined"].as_array().map_or(0, Vec::len);
-    section.found.push(format!(
-        "{heading}: along the frontier of L(N, D), N* grows as C to the power {} (C = 6\u{b7}N\u{b7}D).",
-        with_range(here, interval, decimal)
-    ));
+    let (points, free) = (number(fit, "/result/points"), fit["law"]["free"].as_array().map_or(0, Vec::len));
     if undetermined > 0 {
         section.unsettled.push(format!(
-            "{heading}: {undetermined} combinations of the parameters of L(N, D) are not determined by these runs; they can \
-             be moved without changing any prediction, so single parameters mean nothing."
+            "{sentence}, but {} of its parameters cannot be told from these runs (it can be moved without changing any \
+             prediction), so neither they nor this exponent mean much.",
+            counted(undetermined, "combination")
         ));
-    }
-    match interval {
-        None => section.unsettled.push(format!(
-            "{heading}: there are too few runs to resample, so the parameters of L(N, D) have no intervals."
-        )),
-        Some((low, high)) if high - low > 0.2 => section.unsettled.push(format!(
-            "{heading}: L(N, D) puts the exponent of N* only between {low:.2} and {high:.2}; runs further from the optimum \
-             (over-training) would tell N from D."
-        )),
-        Some(_) => {}
+    } else if points < 3.0 * free as f64 {
+        section.unsettled.push(format!(
+            "{sentence}, from {points} runs for {free} parameters: too few to hold this for more than a description of them."
+        ));
+    } else {
+        section.found.push(format!("{sentence}."));
     }
 }

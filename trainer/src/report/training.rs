@@ -1,7 +1,5 @@
 //! Loss curves, and the table of all runs.
 
-use std::collections::BTreeMap;
-
 use gradus_fit::plot::{Mark, Plot};
 use gradus_fit::table::Table;
 
@@ -49,7 +47,8 @@ pub fn curves(study: &Study) -> Result<Section> {
         return Ok(section.without("There is no runs.csv with a column run_id in this folder."));
     };
     let table = &runs.table;
-    let mut plots: BTreeMap<String, (Plot, Vec<f64>)> = BTreeMap::new();
+    // Diagrams in order of appearance, with the budgets in the order of their colours.
+    let mut plots: Vec<(Plot, Vec<f64>)> = Vec::new();
     let (names, archs, contexts) = (table.text("run_id")?, table.text("arch")?, table.text("ctx")?);
     let (compute, tokens, sizes) =
         (table.positive("flops_train")?, table.positive("n_tokens")?, table.positive("n_params")?);
@@ -59,9 +58,12 @@ pub fn curves(study: &Study) -> Result<Section> {
         let Some((name, rows)) = study.curves.iter().find(|(name, _)| name == names[row]) else { continue };
         let of = [("arch".to_owned(), archs[row].to_owned()), ("ctx".to_owned(), contexts[row].to_owned())];
         let budget = budgets[row].parse::<f64>().unwrap_or(f64::NAN);
-        let (plot, seen) = plots.entry(group(&of)).or_insert_with_key(|title| {
-            (Plot::new(title, ("training FLOPs", true), ("loss (nats/token)", false)), Vec::new())
+        let title = group(&of);
+        let place = plots.iter().position(|(plot, _)| plot.title == title).unwrap_or_else(|| {
+            plots.push((Plot::new(&title, ("training FLOPs", true), ("loss (nats/token)", false)), Vec::new()));
+            plots.len() - 1
         });
+        let (plot, seen) = &mut plots[place];
         let colour = seen.iter().position(|one| one.to_bits() == budget.to_bits()).unwrap_or_else(|| {
             seen.push(budget);
             seen.len() - 1
@@ -80,7 +82,7 @@ pub fn curves(study: &Study) -> Result<Section> {
         return Ok(section.without("The runs' folders, which have the curves, are not in this folder."));
     }
     let command = format!("gradus plot {} --out curves.svg", drawn.join(" "));
-    let plots = plots.into_values().map(|(plot, _)| plot).collect();
+    let plots = plots.into_iter().map(|(plot, _)| plot).collect();
     Ok(Section { parts: vec![Part { plots, command, ..Part::default() }], ..section })
 }
 
