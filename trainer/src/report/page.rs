@@ -178,11 +178,11 @@ impl Page {
         }
         let head: String = grid.head.iter().map(|name| format!("<th scope=\"col\">{}</th>", escaped(name))).collect();
         let label = escaped(if grid.caption.is_empty() { "Table" } else { &grid.caption });
+        if !grid.caption.is_empty() {
+            self.line(&format!("<p class=\"caption\">{label}</p>"));
+        }
         let _ =
             write!(self.html, "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{label}\"><table>");
-        if !grid.caption.is_empty() {
-            let _ = write!(self.html, "<caption>{label}</caption>");
-        }
         let _ = writeln!(self.html, "<thead><tr>{head}</tr></thead><tbody>");
         for row in &grid.rows {
             let cell = |cell: &String| {
