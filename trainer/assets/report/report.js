@@ -110,6 +110,19 @@
       add("reset view", "axis", "", () => {}).removeAttribute("aria-pressed");
     }
 
+    // Labels of the horizontal axis; one that would run into its neighbour is left out.
+    sparse(u, splits) {
+      const { min, max } = u.scales.x, width = u.width - 80;
+      const place = value => width * (this.log[0] ? Math.log(value / min) / Math.log(max / min) : (value - min) / (max - min));
+      let end = -Infinity;
+      return splits.map(value => {
+        const text = label(value, 4), half = 3.6 * text.length;
+        if (place(value) - half < end + 4) return "";
+        end = place(value) + half;
+        return text;
+      });
+    }
+
     height() { return Math.max(280, Math.min(420, Math.round(this.canvas.clientWidth * 0.66))); }
 
     shown(index) { return !this.hidden.has(this.keys[index]); }
@@ -167,7 +180,7 @@
           return (this.log[which] ? logTicks : linearTicks)(low, high, Math.max(2, room));
         },
         filter: (_, splits) => splits,
-        values: (_, splits) => splits.map(value => label(value, 4)),
+        values: (u, splits) => which ? splits.map(value => label(value, 4)) : this.sparse(u, splits),
         size: which ? (_, values) => 16 + 7.2 * Math.max(3, ...(values ?? []).map(v => v.length)) : 34,
       });
       this.chart = new uPlot({

@@ -81,7 +81,12 @@ pub fn curves(study: &Study) -> Result<Section> {
     if drawn.is_empty() {
         return Ok(section.without("The runs' folders, which have the curves, are not in this folder."));
     }
-    let command = format!("gradus plot {} --out curves.svg", drawn.join(" "));
+    // All folders have a shorter name.
+    let drawn = match drawn.len() == study.curves.len() {
+        true => format!("{}/*", quoted(&study.path.join("runs").display().to_string())),
+        false => drawn.join(" "),
+    };
+    let command = format!("gradus plot {drawn} --out curves.svg");
     let plots = plots.into_iter().map(|(plot, _)| plot).collect();
     Ok(Section { parts: vec![Part { plots, command, ..Part::default() }], ..section })
 }
