@@ -75,8 +75,11 @@ fn rows(run: &Path) -> Result<Vec<Row>> {
 
 /// Loss and throughput over the steps, a colour a run.
 fn plots(runs: &[(String, Vec<Row>)]) -> Vec<Plot> {
-    let mut loss =
-        Plot::new("Loss: smoothed, pale as it is, validation dashed", ("step", false), ("bits per byte", false));
+    let mut loss = Plot::new(
+        "Loss: each step pale, smoothed over it, validation dashed",
+        ("step", false),
+        ("bits per byte", false),
+    );
     let mut speed = Plot::new("Throughput", ("step", false), ("tokens per second", false));
     for (colour, (name, rows)) in runs.iter().enumerate() {
         let (train, _) = curves::bits_per_byte(rows);
