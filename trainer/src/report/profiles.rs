@@ -97,7 +97,6 @@ fn optima(fit: &Value) -> Grid {
         &["budget", "runs", "N*", "95 %", "D*", "95 %", "loss there", "95 %", "among the sizes tried"],
     );
     for profile in fit["profiles"].as_array().into_iter().flatten() {
-        let inside = profile["params"]["inside"] == true && profile["tokens"]["inside"] == true;
         grid.rows.push(vec![
             flops(number(profile, "/budget")),
             format!("{:.0}", number(profile, "/runs")),
@@ -107,10 +106,15 @@ fn optima(fit: &Value) -> Grid {
             range(ends(profile, "/tokens/optimum_interval"), count),
             decimal(number(profile, "/params/loss")),
             range(ends(profile, "/params/loss_interval"), decimal),
-            if inside { "yes" } else { "no" }.into(),
+            if inside(profile) { "yes" } else { "no" }.into(),
         ]);
     }
     grid
+}
+
+/// Whether the optimum lies among the sizes tried.
+fn inside(profile: &Value) -> bool {
+    profile["params"]["inside"] == true && profile["tokens"]["inside"] == true
 }
 
 /// Says which optima are not among the sizes tried.
@@ -120,7 +124,7 @@ fn edges(fitted: &[Fitted], unsettled: &mut Vec<String>) {
             .as_array()
             .into_iter()
             .flatten()
-            .filter(|profile| profile["params"]["inside"] == false || profile["tokens"]["inside"] == false)
+            .filter(|profile| !inside(profile))
             .map(|profile| flops(number(profile, "/budget")))
             .collect();
         if !outside.is_empty() {
@@ -249,12 +253,18 @@ fn compare(fitted: &[Fitted], laws: &mut Section) {
                     names[1]
                 );
                 match (a.1, b.1) {
+                    _ if !(inside(&mine) && inside(&same)) => laws.unsettled.push(format!(
+                        "{sentence}, but not both optima are among the sizes tried: the figures are extrapolated."
+                    )),
                     (Some(first), Some(second)) if !overlap(first, second) => {
                         laws.found.push(format!("{sentence}: the intervals are apart."));
                     }
-                    _ => laws
+                    (Some(_), Some(_)) => laws
                         .unsettled
                         .push(format!("{sentence}: the intervals overlap, so this does not tell which is larger.")),
+                    _ => laws
+                        .unsettled
+                        .push(format!("{sentence}: without intervals this does not tell which is larger.")),
                 }
             }
         }

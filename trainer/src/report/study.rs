@@ -63,7 +63,9 @@ pub struct Study {
     pub step: Option<Source>,
     /// The text of `sweep.toml`.
     pub plan: Option<String>,
-    /// Name and steps of each run that has its folder.
+    /// How many folders of runs there are.
+    pub folders: usize,
+    /// Name and steps of each run that has its folder, and steps in it.
     pub curves: Vec<(String, Vec<Row>)>,
     /// Name and reason of each failed run.
     pub failures: Vec<(String, String)>,
@@ -99,6 +101,7 @@ impl Study {
             first_token: first(&FIRST_TOKEN_FILES, "ttft_ms")?,
             step: first(&STEP_FILES, "step_ms")?,
             plan: text(&path.join(PLAN_FILE))?,
+            folders: folders(&path.join("runs")).len(),
             curves: curves(&path.join("runs"))?,
             failures: failures(&path.join("failures"))?,
         };
@@ -157,9 +160,13 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
+/// Names of the folders in a folder.
+fn folders(folder: &Path) -> Vec<String> {
+    names(folder).into_iter().filter(|name| folder.join(name).is_dir()).collect()
+}
+
 fn curves(folder: &Path) -> Result<Vec<(String, Vec<Row>)>> {
-    let runs = names(folder).into_iter().filter(|name| folder.join(name).is_dir());
-    let runs = runs.map(|name| Ok((name.clone(), metrics::read(&folder.join(name))?)));
+    let runs = folders(folder).into_iter().map(|name| Ok((name.clone(), metrics::read(&folder.join(name))?)));
     Ok(runs.collect::<Result<Vec<_>>>()?.into_iter().filter(|(_, rows)| !rows.is_empty()).collect())
 }
 

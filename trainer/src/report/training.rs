@@ -82,7 +82,7 @@ pub fn curves(study: &Study) -> Result<Section> {
         return Ok(section.without("The runs' folders, which have the curves, are not in this folder."));
     }
     // All folders have a shorter name.
-    let drawn = match drawn.len() == study.curves.len() {
+    let drawn = match drawn.len() == study.folders {
         true => format!("{}/*", quoted(&study.path.join("runs").display().to_string())),
         false => drawn.join(" "),
     };
