@@ -132,7 +132,7 @@ fn every_law_gives_intervals_that_hold_its_value() {
 #[test]
 fn plots_are_drawn_three_ways() {
     let plots = isoflop(&synthetic()).expect("a report").plots();
-    assert_eq!(plots.len(), 3);
+    assert_eq!(plots.len(), 5);
     let svg = plot::svg(&plots);
     assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>") && svg.contains("IsoFLOP profiles"));
     assert_eq!(svg.matches("<circle").count(), svg.matches("/>").count() - svg.matches("<poly").count() - 1);

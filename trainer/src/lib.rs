@@ -3,7 +3,7 @@
 //! In reading order: [`verbs`] are the words of the command line, [`configuration`] says what a
 //! run does, [`data`] turns text into batches, [`schedule`] gives the learning rate,
 //! [`training`] is the loop, [`run_folder`] keeps what a run leaves behind, [`progress`] and
-//! [`interrupt`] talk with the user, [`sweep`] makes the runs of a scaling study, [`inference`], [`counting`], [`tokenizing`],
+//! [`interrupt`] talk with the user, [`sweep`] makes the runs of a scaling study, [`plotting`] draws runs, [`report`] writes what studies found, [`inference`], [`counting`], [`tokenizing`],
 //! [`device_report`], [`checking`], [`bench`] and [`timing`] are the other verbs, and [`error`] is what can go wrong.
 
 pub mod bench;
@@ -19,7 +19,10 @@ pub mod figures;
 pub mod inference;
 pub mod interrupt;
 pub mod model_source;
+pub mod picture;
+pub mod plotting;
 pub mod progress;
+pub mod report;
 pub mod run_folder;
 pub mod schedule;
 pub mod sealed_json;

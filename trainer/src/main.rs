@@ -11,7 +11,8 @@ use clap::Parser;
 use gradus_trainer::data::preparing;
 use gradus_trainer::verbs::{CommandLine, Verb, fit, predict};
 use gradus_trainer::{
-    Result, TrainerError, bench, checking, counting, device_report, inference, sweep, timing, tokenizing, training,
+    Result, TrainerError, bench, checking, counting, device_report, inference, plotting, report, sweep, timing,
+    tokenizing, training,
 };
 
 fn main() -> ExitCode {
@@ -30,6 +31,8 @@ fn main() -> ExitCode {
         Verb::Check(arguments) => checking::run(&arguments, &mut io::stdout().lock()),
         Verb::Time(arguments) => timing::run(&arguments, &mut io::stdout().lock()),
         Verb::Bench(arguments) => bench::run(&arguments, started, &mut io::stdout().lock()),
+        Verb::Plot(arguments) => plotting::run(&arguments, &mut io::stdout().lock()),
+        Verb::Report(arguments) => report::run(&arguments, &mut io::stdout().lock()),
         Verb::Sweep(arguments) => sweep::run(&arguments, started, &mut io::stdout().lock()),
         Verb::Fit(arguments) => fit::run(arguments).map_err(TrainerError::from).and_then(|text| print(&text)),
         Verb::Predict(arguments) => predict::run(arguments).map_err(TrainerError::from).and_then(|text| print(&text)),

@@ -8,8 +8,10 @@ use super::{Mark, PALETTE, Plot};
 pub(super) const WIDTH: f64 = 820.0;
 /// Height of one diagram.
 pub(super) const HEIGHT: f64 = 460.0;
-/// Left, right, top, bottom margins of a diagram.
+/// Left, right, top, bottom margins of a diagram; the right one is wider where names are long.
 const MARGINS: [f64; 4] = [80.0, 190.0, 34.0, 52.0];
+/// Width of a letter, about.
+const LETTER: f64 = 6.8;
 const INK: [u8; 3] = [40, 40, 40];
 const GRID: [u8; 3] = [225, 225, 225];
 
@@ -21,6 +23,8 @@ pub(super) fn draw(plots: &[Plot], canvas: &mut impl Canvas) {
 
 fn diagram(plot: &Plot, top: f64, canvas: &mut impl Canvas) {
     let [left, right, above, below] = MARGINS;
+    let longest = plot.series.iter().map(|series| series.name.chars().count()).max().unwrap_or(0);
+    let right = right.max(30.0 + LETTER * longest as f64).min(0.5 * WIDTH);
     let (x0, x1, y0, y1) = (left, WIDTH - right, top + HEIGHT - below, top + above);
     let (horizontal, vertical) = Axis::of(plot);
     let across = |t: f64| x0 + t * (x1 - x0);
@@ -49,6 +53,7 @@ fn diagram(plot: &Plot, top: f64, canvas: &mut impl Canvas) {
         match series.mark {
             Mark::Band => canvas.polygon(&points, colour, 0.18),
             Mark::Line => canvas.polyline(&points, colour, 1.6, false),
+            Mark::Faint => canvas.polyline(&points, pale(colour), 1.0, false),
             Mark::Dashed => canvas.polyline(&points, colour, 1.2, true),
             Mark::Dots => points.iter().for_each(|p| canvas.disc(*p, 2.6, colour)),
             Mark::Rings => points.iter().for_each(|p| {
@@ -62,4 +67,9 @@ fn diagram(plot: &Plot, top: f64, canvas: &mut impl Canvas) {
             legend += 18.0;
         }
     }
+}
+
+/// A third of the colour on white.
+fn pale(colour: [u8; 3]) -> [u8; 3] {
+    colour.map(|channel| 255 - (255 - channel) / 3)
 }

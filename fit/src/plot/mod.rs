@@ -13,7 +13,8 @@ pub use svg::svg;
 pub use terminal::terminal;
 
 /// How a series is drawn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Mark {
     /// A dot a point.
     Dots,
@@ -21,14 +22,16 @@ pub enum Mark {
     Rings,
     /// A line through the points.
     Line,
+    /// A thin pale line, behind others: noise.
+    Faint,
     /// A dashed line.
     Dashed,
-    /// A filled polygon: a band of uncertainty.
+    /// A filled polygon, a band of uncertainty: its lower edge from left to right, then its upper edge back.
     Band,
 }
 
 /// Points of one kind and colour.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct Series {
     /// Name in the legend; empty for none.
     pub name: String,
@@ -41,7 +44,7 @@ pub struct Series {
 }
 
 /// One diagram.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, serde::Serialize)]
 pub struct Plot {
     /// Above it.
     pub title: String,

@@ -20,7 +20,8 @@ pub fn terminal(plot: &Plot, columns: usize, rows: usize) -> String {
         let points: Vec<(f64, f64)> =
             series.points.iter().filter_map(|p| Some((horizontal.place(p.0)?, vertical.place(p.1)?))).collect();
         match series.mark {
-            Mark::Band => {}
+            // In one colour both would cover what they stand behind.
+            Mark::Band | Mark::Faint => {}
             Mark::Dots => points.iter().for_each(|p| set(p.0, p.1)),
             Mark::Rings => {
                 let (dx, dy) = (1.0 / width as f64, 1.0 / height as f64);

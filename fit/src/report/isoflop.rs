@@ -248,22 +248,31 @@ fn plots(fit: &Isoflop, runs: &[Run], level: f64) -> Vec<Plot> {
     }
     residuals.level(0.0);
     parabolas.add("optimum", Mark::Rings, 7, optima);
-    let mut laws = Plot::new("Compute-optimal size and tokens", ("training FLOPs", true), ("number", true));
+    let mut plots = vec![parabolas];
     let (low, high) = range_of(fit.profiles.iter());
     let grid = spread(low / 2.0, high * 4.0, 50);
-    for (colour, name, law, optimum) in [
-        (0, "parameters N*", &fit.params, (|p| p.params.optimum) as fn(&isoflop::Profile) -> f64),
-        (1, "tokens D*", &fit.tokens, |p| p.tokens.optimum),
+    for (title, label, law, optimum) in [
+        ("Compute-optimal size", "parameters N*", &fit.params, (|p| p.params.optimum) as fn(&isoflop::Profile) -> f64),
+        ("Compute-optimal tokens", "tokens D*", &fit.tokens, |p| p.tokens.optimum),
+        ("Loss at the optimum", "loss (nats/token)", &fit.loss, |p| p.params.loss),
     ] {
+        let mut plot = Plot::new(title, ("training FLOPs", true), (label, true));
         let mut band: Vec<(f64, f64)> = grid.iter().map(|c| (*c, law.interval(*c, level).0)).collect();
         band.extend(grid.iter().rev().map(|c| (*c, law.interval(*c, level).1)));
         if band.iter().all(|p| p.1.is_finite() && p.1 > 0.0) {
-            laws.add("", Mark::Band, colour, band);
+            plot.add("", Mark::Band, 0, band);
         }
-        laws.add(name, Mark::Rings, colour, fit.profiles.iter().map(|p| (p.flops, optimum(p))).collect());
-        laws.add("", Mark::Line, colour, grid.iter().map(|c| (*c, law.at(*c))).collect());
+        plot.add(
+            "optima of the profiles",
+            Mark::Rings,
+            0,
+            fit.profiles.iter().map(|p| (p.flops, optimum(p))).collect(),
+        );
+        plot.add("", Mark::Line, 0, grid.iter().map(|c| (*c, law.at(*c))).collect());
+        plots.push(plot);
     }
-    vec![parabolas, laws, residuals]
+    plots.push(residuals);
+    plots
 }
 
 /// `count` values from low to high, evenly in logarithms.

@@ -109,7 +109,7 @@ pub(super) fn section(table: &Table, request: &Request, notes: &mut Vec<String>)
     Ok(Section {
         group: Vec::new(),
         text,
-        fit: json!({ "law": law, "objective": best.objective / 2.0, "huber_delta": settings.huber_delta,
+        fit: json!({ "law": law, "objective": best.objective / 2.0, "params_exponent": kappa, "huber_delta": settings.huber_delta,
                      "bootstrap": { "refits": refits.len(), "parameters": intervals, "params_exponent": exponent },
                      "result": best, "minima": found.minima.iter().take(10).collect::<Vec<_>>(),
                      "started": found.started, "rejected": found.rejected }),

@@ -1,6 +1,7 @@
 //! What a run leaves behind: `config.toml`, `metrics.jsonl`, `loss.svg` and `checkpoint/`.
 
 pub mod checkpoint;
+pub mod curves;
 pub mod metrics;
 pub mod plot;
 pub mod state;

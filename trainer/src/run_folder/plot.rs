@@ -4,6 +4,7 @@ use std::path::Path;
 
 use plotters::prelude::*;
 
+use super::curves::{Points, bits_per_byte, smoothed, thinned};
 use super::metrics::Row;
 use super::storage::{Disk, replace};
 use crate::error::{Result, TrainerError};
@@ -12,12 +13,8 @@ use crate::error::{Result, TrainerError};
 pub const FILE: &str = "loss.svg";
 
 const SIZE: (u32, u32) = (960, 540);
-/// The most points drawn of a curve; more are averaged in groups.
+/// The most points drawn of a curve.
 const MOST_POINTS: usize = 800;
-/// Share of the curve over which the smoothed one averages.
-const SMOOTHING: f64 = 0.02;
-
-type Points = Vec<(f64, f64)>;
 
 /// Draws the rows and replaces the run's picture. Without a finite value nothing is written.
 ///
@@ -25,7 +22,7 @@ type Points = Vec<(f64, f64)>;
 /// The system's.
 pub fn write(run: &Path, title: &str, rows: &[Row]) -> Result<()> {
     let path = run.join(FILE);
-    let (train, validation) = curves(rows);
+    let (train, validation) = bits_per_byte(rows);
     if train.is_empty() && validation.is_empty() {
         return Ok(());
     }
@@ -33,45 +30,8 @@ pub fn write(run: &Path, title: &str, rows: &[Row]) -> Result<()> {
     picture.and_then(|picture| replace(&Disk, &path, picture.as_bytes())).map_err(TrainerError::io("write", &path))
 }
 
-/// The finite points of training and of evaluation.
-fn curves(rows: &[Row]) -> (Points, Points) {
-    let mut curves = (Vec::new(), Vec::new());
-    for row in rows {
-        match row {
-            Row::Train(row) if row.bits_per_byte.is_finite() => curves.0.push((row.step as f64, row.bits_per_byte)),
-            Row::Evaluation(row) if row.validation_bits_per_byte.is_finite() => {
-                curves.1.push((row.step as f64, row.validation_bits_per_byte));
-            }
-            _ => {}
-        }
-    }
-    curves
-}
-
-/// Means of groups of neighbours, so that at most [`MOST_POINTS`] remain.
-fn thinned(points: &[(f64, f64)]) -> Points {
-    let group = points.len().div_ceil(MOST_POINTS).max(1);
-    let mean = |group: &[(f64, f64)]| {
-        let count = group.len() as f64;
-        (group.iter().map(|point| point.0).sum::<f64>() / count, group.iter().map(|point| point.1).sum::<f64>() / count)
-    };
-    points.chunks(group).map(mean).collect()
-}
-
-/// An exponential average whose start is not pulled towards zero.
-fn smoothed(points: &[(f64, f64)]) -> Points {
-    let keep = (-1.0 / (SMOOTHING * points.len() as f64).max(1.0)).exp();
-    let (mut sum, mut weight) = (0.0, 0.0);
-    let step = |(step, value): &(f64, f64)| {
-        sum = keep * sum + value;
-        weight = keep * weight + 1.0;
-        (*step, sum / weight)
-    };
-    points.iter().map(step).collect()
-}
-
 fn draw(title: &str, train: &[(f64, f64)], validation: &[(f64, f64)]) -> Result<String, String> {
-    let train = thinned(train);
+    let train = thinned(train, MOST_POINTS);
     let values = || train.iter().chain(validation);
     let last = values().map(|point| point.0).fold(1.0, f64::max);
     let (low, high) = values().fold((f64::INFINITY, 0f64), |(low, high), point| (low.min(point.1), high.max(point.1)));
@@ -141,15 +101,5 @@ mod tests {
         let row = EvaluationRow { step: 1, validation_loss: f64::NAN, validation_bits_per_byte: f64::NAN };
         write(run.path(), "none", &[Row::Evaluation(row)]).unwrap();
         assert!(!run.path().join(FILE).exists());
-    }
-
-    #[test]
-    fn averages_keep_a_constant_and_the_number_of_points_small() {
-        let constant: Points = (0..10_001).map(|step| (f64::from(step), 3.0)).collect();
-        let thin = thinned(&constant);
-        assert!(thin.len() <= MOST_POINTS && thin.len() > MOST_POINTS / 2);
-        assert!(smoothed(&thin).iter().all(|point| (point.1 - 3.0).abs() < 1e-9));
-        let spike = [(0.0, 1.0), (1.0, 9.0), (2.0, 1.0)];
-        assert!(smoothed(&spike)[1].1 < 9.0);
     }
 }

@@ -11,7 +11,9 @@ pub mod fit;
 pub mod generate;
 pub mod logits;
 pub mod numbers;
+pub mod plot;
 pub mod predict;
+pub mod report;
 pub mod sweep;
 pub mod time;
 pub mod tokenizer;
@@ -63,8 +65,12 @@ pub enum Verb {
     Time(time::Arguments),
     /// Time training, kernels, or the versions of a kernel, on a device
     Bench(bench::Arguments),
+    /// Draw loss and throughput of runs
+    Plot(plot::Arguments),
     /// Make the runs of a scaling study, from a plan
     Sweep(sweep::Arguments),
+    /// Write what studies found as one HTML page
+    Report(report::Arguments),
     /// Fit a law to the runs or timings of a CSV file
     Fit(fit::FitArgs),
     /// Predict sizes, tokens and losses from a fit
@@ -194,6 +200,8 @@ mod tests {
             "bench train --model llama-tiny --device gpu --batch 4 --context 64 --steps 9 --vocabulary 300 --precision f32 --split --json",
             "bench kernels --device gpu:1 --only matmul --json",
             "bench ladder --device gpu --json",
+            "plot runs/a runs/b --out runs.svg",
+            "report lab/demo lab/other --out report.html",
             "sweep plan.toml --out d --device cpu --retry-failed --allow-repeats",
             "sweep --preset demo --dry-run --rate 2e10",
             "sweep --out d",
@@ -205,6 +213,8 @@ mod tests {
         assert!(parse("generate --model m --prompt p --prompts f").is_err(), "one source of prompts");
         assert!(parse("count --model m").is_err(), "counts depend on the context");
         assert!(parse("time --batch 1").is_err(), "only a model can be timed");
+        assert!(parse("report --out x.html").is_err(), "only studies can be reported on");
+        assert!(parse("plot --out x.svg").is_err(), "only runs can be drawn");
         assert!(parse("tokenizer").is_err(), "tokenizer needs to know what");
         assert!(parse("bench").is_err(), "bench needs to know what");
         assert!(parse("train --resume runs/a --steps 5").is_err(), "a resumed run keeps its length");

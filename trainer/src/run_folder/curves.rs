@@ -1,0 +1,91 @@
+//! Curves of a run: its finite points, fewer of them, and smoothed.
+
+use super::metrics::Row;
+
+/// Share of the curve over which the smoothed one averages.
+const SMOOTHING: f64 = 0.02;
+
+/// Points (x, y) in rising x.
+pub type Points = Vec<(f64, f64)>;
+
+/// Bits per byte over steps: the finite points of training and of evaluation.
+pub fn bits_per_byte(rows: &[Row]) -> (Points, Points) {
+    let mut curves = (Vec::new(), Vec::new());
+    for row in rows {
+        match row {
+            Row::Train(row) if row.bits_per_byte.is_finite() => curves.0.push((row.step as f64, row.bits_per_byte)),
+            Row::Evaluation(row) if row.validation_bits_per_byte.is_finite() => {
+                curves.1.push((row.step as f64, row.validation_bits_per_byte));
+            }
+            _ => {}
+        }
+    }
+    curves
+}
+
+/// Nats per token over tokens seen: the finite points of training and of evaluation.
+pub fn loss_over_tokens(rows: &[Row]) -> (Points, Points) {
+    let mut curves = (Vec::new(), Vec::new());
+    let mut tokens = 0.0;
+    for row in rows {
+        match row {
+            Row::Train(row) => {
+                tokens = row.tokens as f64;
+                if row.loss.is_finite() {
+                    curves.0.push((tokens, row.loss));
+                }
+            }
+            Row::Evaluation(row) if row.validation_loss.is_finite() => curves.1.push((tokens, row.validation_loss)),
+            Row::Evaluation(_) => {}
+        }
+    }
+    curves
+}
+
+/// Tokens a second over steps.
+pub fn throughput(rows: &[Row]) -> Points {
+    let point = |row: &Row| match row {
+        Row::Train(row) if row.tokens_per_second.is_finite() && row.tokens_per_second > 0.0 => {
+            Some((row.step as f64, row.tokens_per_second))
+        }
+        _ => None,
+    };
+    rows.iter().filter_map(point).collect()
+}
+
+/// Means of groups of neighbours, so that at most `most` remain.
+pub fn thinned(points: &[(f64, f64)], most: usize) -> Points {
+    let group = points.len().div_ceil(most).max(1);
+    let mean = |group: &[(f64, f64)]| {
+        let count = group.len() as f64;
+        (group.iter().map(|point| point.0).sum::<f64>() / count, group.iter().map(|point| point.1).sum::<f64>() / count)
+    };
+    points.chunks(group).map(mean).collect()
+}
+
+/// An exponential average whose start is not pulled towards zero.
+pub fn smoothed(points: &[(f64, f64)]) -> Points {
+    let keep = (-1.0 / (SMOOTHING * points.len() as f64).max(1.0)).exp();
+    let (mut sum, mut weight) = (0.0, 0.0);
+    let step = |(step, value): &(f64, f64)| {
+        sum = keep * sum + value;
+        weight = keep * weight + 1.0;
+        (*step, sum / weight)
+    };
+    points.iter().map(step).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn averages_keep_a_constant_and_the_number_of_points_small() {
+        let constant: Points = (0..10_001).map(|step| (f64::from(step), 3.0)).collect();
+        let thin = thinned(&constant, 800);
+        assert!(thin.len() <= 800 && thin.len() > 400);
+        assert!(smoothed(&thin).iter().all(|point| (point.1 - 3.0).abs() < 1e-9));
+        let spike = [(0.0, 1.0), (1.0, 9.0), (2.0, 1.0)];
+        assert!(smoothed(&spike)[1].1 < 9.0);
+    }
+}
