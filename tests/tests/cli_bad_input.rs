@@ -78,6 +78,14 @@ fn configuration_files_with_mistakes() {
         refused(at, "train --config bad.toml --device cpu --data text.txt", 2, parts);
     }
     refused(at, "train --config none.toml", 1, &["none.toml"]);
+    for (assignment, parts) in [
+        ("train.step=5", &["--set train.step=5", "unknown key `step`", "did you mean `steps`?"][..]),
+        ("optimizer.learning_rate=nan", &["learning_rate", "NaN"]),
+        ("steps=3", &["names no section", "--set train.steps="]),
+        ("model.vocab_size=100", &["vocab_size", "256"]),
+    ] {
+        refused(at, &format!("train --device cpu --data text.txt --set {assignment}"), 2, parts);
+    }
 }
 
 #[test]

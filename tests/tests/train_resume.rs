@@ -51,6 +51,37 @@ fn resumed_from_any_step_the_bits_are_the_same() {
     }
 }
 
+#[test]
+fn a_run_stopped_at_a_step_goes_on_to_the_same_bits() {
+    let folder = folder_with_text();
+    let at = folder.path();
+    configuration(at, "xlstm-tiny");
+    succeed(at, "train --config run.toml --out whole");
+    // Between checkpoints, at one that evaluates too, and again on the way.
+    for (out, stops) in [("between", vec![7]), ("border", vec![10]), ("twice", vec![3, 22])] {
+        let mut line = format!("train --config run.toml --out {out}");
+        for stop in stops {
+            let said = errors(&succeed(at, &format!("{line} --stop-at {stop}")));
+            assert!(said.contains(&format!("saved at step {stop}; go on with: gradus train --resume {out}")), "{said}");
+            assert_eq!(
+                fs::read_to_string(at.join(out).join("checkpoint/latest")).unwrap(),
+                format!("step-{stop:08}\n")
+            );
+            line = format!("train --resume {out}");
+        }
+        let early = run(at, &format!("{line} --stop-at 3"));
+        assert_eq!(early.status.code(), Some(2), "{}", errors(&early));
+        assert!(errors(&early).contains("--stop-at 3: the run stands at step"), "{}", errors(&early));
+        // A stop beyond the end is none.
+        let said = errors(&succeed(at, &format!("{line} --stop-at 1000")));
+        assert!(!said.contains("saved at step"), "{said}");
+        assert_eq!(metrics(&at.join(out)), metrics(&at.join("whole")), "{out}");
+        assert!(saved(&at.join(out), STEPS) == saved(&at.join("whole"), STEPS), "{out}");
+        let configuration = |run: &str| fs::read_to_string(at.join(run).join("config.toml")).unwrap();
+        assert_eq!(configuration(out), configuration("whole"), "where a run stopped is not part of its configuration");
+    }
+}
+
 #[cfg(unix)]
 fn interrupt(child: &std::process::Child) {
     let id = child.id().to_string();

@@ -165,6 +165,11 @@ pub static KEYS: [Key; 51] = {
 };
 
 impl Kind {
+    /// Whether every value of it is text.
+    pub fn is_text(self) -> bool {
+        matches!(self, Self::Text | Self::Choice(_) | Self::Time | Self::Device)
+    }
+
     /// Checks one value.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Defaults, preset, file and flags, each on top of the one before.
+//! Defaults, preset, file, flags and assignments, each on top of the one before.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use gradus_models::configuration::{ModelConfiguration, presets};
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-use super::document::{Document, value_at};
+use super::document::{Document, set_value, value_at};
 use super::keys;
 use super::{Configuration, Mode, writing};
 use crate::device_choice::DeviceChoice;
@@ -40,12 +40,14 @@ pub struct Flags {
     pub precision: Option<Mode>,
     /// `--gradient-checkpointing`
     pub gradient_checkpointing: bool,
+    /// `--set`, each `section.key=value`
+    pub set: Vec<String>,
 }
 
 /// Where the model comes from.
 #[derive(Clone, Debug)]
 pub enum ModelBase {
-    /// `--model` was not given: the file's `[model]`, else this preset.
+    /// `--model` was not given: the `[model]` of file and assignments, else this preset.
     FileOr(&'static str),
     /// `--model` names a preset. It replaces the file's `[model]` as a whole.
     Preset(String),
@@ -57,32 +59,45 @@ pub enum ModelBase {
     Given(Box<ModelConfiguration>),
 }
 
-/// A file and flags, before it is known which model they are for.
+/// A file, flags and assignments, before it is known which model they are for.
 #[derive(Clone, Debug)]
 pub struct Layers {
     file: Option<Document>,
     flags: Flags,
+    assigned: Option<Document>,
 }
 
 impl Layers {
     /// Reads the configuration file, if one is named.
     ///
     /// # Errors
-    /// As [`Document::read`].
+    /// As [`Document::read`] and [`Document::assigned`].
     pub fn read(config: Option<&Path>, flags: Flags) -> Result<Self> {
-        Ok(Self { file: config.map(Document::read).transpose()?, flags })
+        Self::over(config.map(Document::read).transpose()?, flags)
+    }
+
+    fn over(file: Option<Document>, flags: Flags) -> Result<Self> {
+        let assigned = Document::assigned(&flags.set)?;
+        Ok(Self { file, flags, assigned })
+    }
+
+    /// The text of a key in one of the documents.
+    fn text_in<'a>(document: Option<&'a Document>, section: &str, key: &str) -> Option<&'a str> {
+        document?.value(section, key)?.as_str()
     }
 
     /// The device asked for, which decides the default model.
     pub fn device(&self) -> DeviceChoice {
-        let from_file = || self.file.as_ref()?.value("train", "device")?.as_str()?.parse().ok();
-        self.flags.device.or_else(from_file).unwrap_or_default()
+        let of = |document| Self::text_in(document, "train", "device")?.parse().ok();
+        let from_file = || of(self.file.as_ref());
+        of(self.assigned.as_ref()).or(self.flags.device).or_else(from_file).unwrap_or_default()
     }
 
     /// The text or tokens asked for, which decide the vocabulary.
     pub fn data_path(&self) -> Option<PathBuf> {
-        let from_file = || Some(self.file.as_ref()?.value("data", "path")?.as_str()?.into());
-        self.flags.data.clone().or_else(from_file)
+        let of = |document| Self::text_in(document, "data", "path").map(PathBuf::from);
+        let from_file = || of(self.file.as_ref());
+        of(self.assigned.as_ref()).or_else(|| self.flags.data.clone()).or_else(from_file)
     }
 
     /// Puts the layers together. A preset's vocabulary is that of the data.
@@ -97,10 +112,12 @@ impl Layers {
         {
             file.sections.remove("model");
         }
-        let documents: Vec<Document> = match &base {
-            ModelBase::File(path) => [Some(Document::read(path)?), file].into_iter().flatten().collect(),
-            _ => file.into_iter().collect(),
+        let of_model = match &base {
+            ModelBase::File(path) => Some(Document::read(path)?),
+            _ => None,
         };
+        // From the lowest layer to the highest; flags are below the last.
+        let documents: Vec<Document> = [of_model, file, self.assigned.clone()].into_iter().flatten().collect();
         let mut preset = self.preset(&base, &documents)?;
         if let Some(preset) = preset.as_mut().filter(|preset| preset.model.vocab_size < vocabulary) {
             preset.model.vocab_size = vocabulary;
@@ -117,11 +134,15 @@ impl Layers {
             overlay(&mut sections, &document.sections);
         }
         overlay(&mut sections, &self.flag_sections());
+        if let Some(assigned) = &self.assigned {
+            overlay(&mut sections, &assigned.sections);
+        }
         if value_at(&sections, "train", "steps").or(value_at(&sections, "train", "max_time")).is_none() {
-            set(&mut sections, "train", "max_time", Value::String(DEFAULT_MAX_TIME.into()));
+            set_value(&mut sections, "train", "max_time", Value::String(DEFAULT_MAX_TIME.into()));
         }
         let configuration = from_sections(sections)?;
-        let model_place = documents.first().map(|document| document.name.clone());
+        let model_place = documents.iter().rev().find(|document| document.sections.contains_key("model"));
+        let model_place = model_place.map(|document| document.name.clone());
         configuration.model.validate().map_err(|error| match model_place {
             Some(place) => TrainerError::Configuration { place, message: error.to_string(), hint: None },
             None => error.into(),
@@ -129,14 +150,24 @@ impl Layers {
         Ok(configuration)
     }
 
-    /// The preset that the model starts from: that of `--model`, else of the first document's
-    /// `[model]`, else the default unless the document describes its model in full.
+    /// The preset that the model starts from: that of `--model`, else of the highest document whose
+    /// `[model]` names one, else the default unless a document describes its model in full.
     fn preset(&self, base: &ModelBase, documents: &[Document]) -> Result<Option<presets::Preset>> {
+        let mut named = documents
+            .iter()
+            .rev()
+            .filter_map(|document| Some((document, Self::text_in(Some(document), "model", "preset")?)));
+        let named = named.next();
+        if let (ModelBase::Preset(_) | ModelBase::Given(_), Some((document, _))) = (base, named) {
+            return Err(TrainerError::Configuration {
+                place: document.place("model", "preset"),
+                message: "the model is named by --model too".into(),
+                hint: Some("give one of the two; other keys of [model] may be set beside --model".into()),
+            });
+        }
         if let ModelBase::Preset(name) = base {
             return Ok(Some(presets::find(name)?));
         }
-        let named =
-            documents.iter().find_map(|document| Some((document, document.value("model", "preset")?.as_str()?)));
         if let Some((document, name)) = named {
             let place = document.place("model", "preset");
             return match presets::find(name) {
@@ -173,7 +204,8 @@ impl Layers {
             }
         }
         table.remove("preset");
-        if let Some(context) = self.flags.context {
+        let assigned = |key| self.assigned.as_ref().is_some_and(|document| document.value("model", key).is_some());
+        if let Some(context) = self.flags.context.filter(|_| !assigned("context_length")) {
             table.insert("context_length".into(), count(context));
         }
         let place = || documents.first().map_or("[model]".into(), |document| document.name.clone());
@@ -204,7 +236,7 @@ impl Layers {
         ];
         for (section, key, value) in values {
             if let Some(value) = value {
-                set(&mut sections, section, key, value);
+                set_value(&mut sections, section, key, value);
             }
         }
         sections
@@ -215,16 +247,10 @@ fn count(count: u64) -> Value {
     Value::Integer(count.min(keys::LARGEST_COUNT) as i64)
 }
 
-fn set(sections: &mut Table, section: &str, key: &str, value: Value) {
-    if let Value::Table(table) = sections.entry(section).or_insert_with(|| Value::Table(Table::new())) {
-        table.insert(key.into(), value);
-    }
-}
-
 fn overlay(sections: &mut Table, above: &Table) {
     for (section, entries) in above {
         for (key, value) in entries.as_table().into_iter().flatten() {
-            set(sections, section, key, value.clone());
+            set_value(sections, section, key, value.clone());
         }
     }
 }
@@ -270,7 +296,7 @@ mod tests {
     use super::*;
 
     fn resolve(file: &str, flags: Flags, base: ModelBase) -> Result<Configuration> {
-        Layers { file: Some(Document::parse("a.toml", file)?), flags }.resolve(base, 256)
+        Layers::over(Some(Document::parse("a.toml", file)?), flags)?.resolve(base, 256)
     }
 
     fn tiny() -> ModelBase {
@@ -296,7 +322,7 @@ mod tests {
     fn the_file_is_above_the_preset_and_flags_above_the_file() {
         let file = "[model]\npreset = 'llama-tiny'\nnum_blocks = 6\n[train]\nbatch = 3\nseed = 9\ndevice = 'cpu'\n[optimizer]\nlearning_rate = 1";
         let flags = Flags { batch: Some(5), context: Some(64), steps: Some(7), ..Flags::default() };
-        let layers = Layers { file: Some(Document::parse("a.toml", file).unwrap()), flags };
+        let layers = Layers::over(Some(Document::parse("a.toml", file).unwrap()), flags).unwrap();
         assert_eq!(layers.device(), DeviceChoice::Cpu);
         let configuration = layers.resolve(tiny(), 256).unwrap();
         assert_eq!(configuration.preset.as_deref(), Some("llama-tiny"));
@@ -305,6 +331,49 @@ mod tests {
         assert_eq!(configuration.optimizer.learning_rate, 1.0);
         // A limit by steps takes the place of the default limit by time.
         assert_eq!((configuration.train.steps, configuration.train.max_time), (Some(7), None));
+    }
+
+    fn set(assignments: &[&str]) -> Flags {
+        Flags { set: assignments.iter().map(|text| text.to_string()).collect(), ..Flags::default() }
+    }
+
+    #[test]
+    fn assignments_are_above_flags_and_file() {
+        let file =
+            "[model]\npreset = 'llama-tiny'\nnum_blocks = 6\n[train]\nbatch = 3\ndevice = 'cpu'\n[data]\npath = 'a'\n";
+        let assigned = set(&[
+            "model.num_blocks=2",
+            "model.context_length=32",
+            "train.batch=4",
+            "train.device=gpu:1",
+            "train.steps=9",
+            "data.path=b",
+        ]);
+        let flags = Flags { batch: Some(5), context: Some(64), data: Some("c".into()), seed: Some(1), ..assigned };
+        let layers = Layers::over(Some(Document::parse("a.toml", file).unwrap()), flags).unwrap();
+        assert_eq!((layers.device(), layers.data_path()), (DeviceChoice::Gpu(Some(1)), Some("b".into())));
+        let configuration = layers.resolve(tiny(), 256).unwrap();
+        assert_eq!((configuration.model.num_blocks, configuration.model.context_length), (2, 32));
+        assert_eq!((configuration.train.batch, configuration.train.seed), (4, 1));
+        assert_eq!((configuration.train.steps, configuration.train.max_time.as_deref()), (Some(9), None));
+        assert_eq!(
+            (configuration.train.device, configuration.data.path),
+            (DeviceChoice::Gpu(Some(1)), Some("b".into()))
+        );
+        // They change what --model names, too.
+        let preset = ModelBase::Preset("xlstm-tiny".into());
+        let configuration = resolve(file, set(&["model.num_blocks=2"]), preset.clone()).unwrap();
+        assert_eq!((configuration.model.num_blocks, configuration.preset.as_deref()), (2, Some("xlstm-tiny")));
+        // A preset of theirs takes the place of the file's, whose other keys stay.
+        let configuration = resolve(file, set(&["model.preset=llama-small"]), tiny()).unwrap();
+        assert_eq!((configuration.model.num_blocks, configuration.model.embedding_dim), (6, 512));
+        let both = resolve(file, set(&["model.preset=llama-small"]), preset).unwrap_err();
+        assert!(
+            both.to_string().starts_with("--set model.preset=llama-small: the model is named by --model"),
+            "{both}"
+        );
+        let unfit = resolve(file, set(&["model.num_heads=3"]), tiny()).unwrap_err();
+        assert!(unfit.to_string().starts_with("--set: ") && unfit.to_string().contains("num_"), "{unfit}");
     }
 
     #[test]

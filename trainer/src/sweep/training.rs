@@ -66,7 +66,7 @@ impl Trainer {
             }
             Standing::Begun { checkpoint, .. } => {
                 let opened = (self.device.clone(), self.why.clone());
-                resume::setup_on(checkpoint, |_| Ok(opened), started)?
+                resume::setup_on(checkpoint, None, |_| Ok(opened), started)?
             }
             _ => self.begin(&path, run, started)?,
         };

@@ -35,5 +35,6 @@ pub fn train(arguments: &Arguments, started: Instant) -> Result<()> {
     let _ = write!(std::io::stderr(), "{}", setup.first_screen().text());
     let progress = Progress::new(setup.configuration.run_length(), setup.configuration.train.log_every);
     let stdout = std::io::stdout();
-    Run::new(setup, interrupt, progress)?.finish_with_sample(stdout.is_terminal(), &mut stdout.lock())
+    let run = Run::new(setup, interrupt, progress)?.stopping_at(arguments.stop_at);
+    run.finish_with_sample(stdout.is_terminal(), &mut stdout.lock())
 }

@@ -18,13 +18,13 @@ use crate::run_folder::storage::Disk;
 use crate::run_folder::{self, Position, checkpoint, metrics};
 
 /// The run at `path`, which is its folder, its `checkpoint/` or one of its steps, at that step or the latest. Later steps
-/// and rows are removed. `device` overrides the configuration's.
+/// and rows are removed. `device` overrides the configuration's; `stop_at` is where it is to stop again.
 ///
 /// # Errors
-/// If there is no whole checkpoint, it does not fit the run's configuration, or the run is over.
-pub fn setup(path: &Path, device: Option<DeviceChoice>, started: Instant) -> Result<Setup> {
+/// If there is no whole checkpoint, it does not fit the run's configuration, or the run is over or beyond `stop_at`.
+pub fn setup(path: &Path, device: Option<DeviceChoice>, stop_at: Option<u64>, started: Instant) -> Result<Setup> {
     let open = |choice: DeviceChoice| choice.open(gpu::Options::from_environment());
-    setup_on(path, |configured| open(device.unwrap_or(configured)), started)
+    setup_on(path, stop_at, |configured| open(device.unwrap_or(configured)), started)
 }
 
 /// The same on the device that `open` gives, which is told what the configuration asks for.
@@ -33,6 +33,7 @@ pub fn setup(path: &Path, device: Option<DeviceChoice>, started: Instant) -> Res
 /// As [`setup`], and that of `open`.
 pub fn setup_on(
     path: &Path,
+    stop_at: Option<u64>,
     open: impl FnOnce(DeviceChoice) -> Result<(Device, String)>,
     started: Instant,
 ) -> Result<Setup> {
@@ -48,6 +49,12 @@ pub fn setup_on(
     let step_folder = checkpoint::find_step(path)?;
     let position = checkpoint::read_step(&step_folder)?;
     refuse_unfit(&configuration, &position, &run)?;
+    if let Some(stop) = stop_at.filter(|stop| *stop <= position.step) {
+        return Err(TrainerError::Usage {
+            message: format!("--stop-at {stop}: the run stands at step {} already", position.step),
+            hint: Some(format!("name a later step, or an earlier checkpoint of {}", run.display())),
+        });
+    }
     let (device, why) = open(configuration.train.device)?;
     let prepared = Prepared::new(&configuration, &device)?;
     if !position.data.is_empty() && position.data != prepared.corpus.identity {

@@ -40,6 +40,8 @@ pub struct Run {
     /// Share of the run that is done.
     share: f64,
     saved_step: Option<u64>,
+    /// The step after which the run is to stop before its end.
+    stop_at: Option<u64>,
     evaluated: Option<EvaluationRow>,
 }
 
@@ -63,6 +65,7 @@ impl Run {
             skipped: 0,
             share: 0.0,
             saved_step: (setup.position.step > 0).then_some(setup.position.step),
+            stop_at: None,
             evaluated: None,
             clock,
             setup,
@@ -71,6 +74,12 @@ impl Run {
         };
         run.share = run.share_done(run.training_length());
         Ok(run)
+    }
+
+    /// Makes the run stop after a step as if it were interrupted there.
+    pub fn stopping_at(mut self, step: Option<u64>) -> Self {
+        self.stop_at = step;
+        self
     }
 
     /// Trains to the end, then writes a sample to `out` and the summary among the messages.
@@ -84,16 +93,16 @@ impl Run {
         }
         // What is written already should be whole, also where the loop failed; the first error is the one that counts.
         let written = self.saver.wait();
-        result?;
+        let whole = result?;
         self.note(written?);
         self.progress.finish();
-        if self.interrupt.requested() {
+        if !whole {
             let folder = self.setup.folder.display();
             self.progress.say(&format!(
                 "saved at step {}; go on with: gradus train --resume {folder}",
                 self.setup.position.step
             ));
-            return Err(TrainerError::Interrupted);
+            return if self.interrupt.requested() { Err(TrainerError::Interrupted) } else { Ok(()) };
         }
         let limit = self.setup.configuration.run_length().seconds.map(sample_seconds);
         let configuration = &self.setup.configuration;
@@ -106,17 +115,21 @@ impl Run {
         Ok(())
     }
 
-    /// The steps, the last evaluation and the last checkpoint.
+    /// The steps, the last evaluation and the last checkpoint. Returns whether the run came to its end, and was not stopped
+    /// before.
     ///
     /// # Errors
     /// What goes wrong.
-    pub fn train(&mut self) -> Result<()> {
+    pub fn train(&mut self) -> Result<bool> {
         self.make_up_for_evaluation()?;
-        loop {
+        let over = loop {
             let length = self.training_length();
-            let elapsed = self.clock.elapsed();
-            if self.interrupt.requested() || length.is_over(self.setup.position.step, elapsed) {
-                break;
+            let (step, elapsed) = (self.setup.position.step, self.clock.elapsed());
+            if length.is_over(step, elapsed) {
+                break true;
+            }
+            if self.interrupt.requested() || self.stop_at.is_some_and(|stop| step >= stop) {
+                break false;
             }
             self.step(length, elapsed)?;
             let (before, now) = (self.share, self.share_done(length));
@@ -134,12 +147,13 @@ impl Run {
             }
             let saved = self.saver.poll()?;
             self.note(saved);
-        }
+        };
         self.fetch()?;
-        if !self.interrupt.requested() {
+        if over {
             self.evaluate()?;
         }
-        self.save()
+        self.save()?;
+        Ok(over && !self.interrupt.requested())
     }
 
     /// An interrupt may have come between a step and the evaluation that was due after it.

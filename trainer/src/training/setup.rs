@@ -59,7 +59,7 @@ impl Setup {
     /// Whatever is wrong with it, with the model, the data, the device or the folder.
     pub fn new(arguments: &Arguments, started: Instant) -> Result<Self> {
         if let Some(run) = &arguments.resume {
-            return super::resume::setup(run, arguments.device, started);
+            return super::resume::setup(run, arguments.device, arguments.stop_at, started);
         }
         let layers = arguments.layers()?;
         let source = arguments.model_source()?;
