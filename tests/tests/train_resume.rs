@@ -82,6 +82,64 @@ fn a_run_stopped_at_a_step_goes_on_to_the_same_bits() {
     }
 }
 
+/// The names in a run's folder of checkpoints, in order.
+fn checkpoints(run: &Path) -> Vec<String> {
+    let entries = fs::read_dir(run.join("checkpoint")).unwrap();
+    let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// Text that repeats itself is learnt, and at a rate that is far too high unlearnt.
+#[test]
+fn the_checkpoint_of_the_lowest_validation_loss_stays_beside_the_newest() {
+    let folder = folder_with_text();
+    let at = folder.path();
+    configuration(at, "llama-tiny");
+    let line = "train --config run.toml --keep 1 --set schedule.shape=constant --set schedule.warmup=0 --eval-every 4";
+    // At this rate no evaluation after the first steps is as good as the best.
+    succeed(at, &format!("{line} --set optimizer.learning_rate=0.3 --out run"));
+    let run = at.join("run");
+    let evaluations: Vec<(u64, f64)> = metrics(&run)
+        .iter()
+        .filter_map(|row| Some((row["step"].as_u64()?, row["validation_loss"].as_f64()?)))
+        .collect();
+    let best = evaluations.iter().min_by(|left, right| left.1.total_cmp(&right.1)).unwrap().0;
+    assert!(best < STEPS, "{evaluations:?}");
+    let name = format!("step-{best:08}");
+    assert_eq!(checkpoints(&run), ["best", "latest", &name, &format!("step-{STEPS:08}")], "{evaluations:?}");
+    assert_eq!(fs::read_to_string(run.join("checkpoint/best")).unwrap(), format!("{name}\n"));
+    // It is a model like any other; the run itself stands for the last.
+    fs::write(at.join("ids.json"), "[[5, 6, 7, 8]]").unwrap();
+    let logits = |model: &str| {
+        succeed(at, &format!("logits --model {model} --tokens ids.json --out logits.safetensors --device cpu"));
+        fs::read(at.join("logits.safetensors")).unwrap()
+    };
+    assert!(logits("run/checkpoint/best") == logits(&format!("run/checkpoint/{name}")));
+    assert!(logits("run") == logits("run/checkpoint/latest"));
+    assert!(logits("run") != logits("run/checkpoint/best"));
+    // Without it only the newest stay.
+    succeed(at, &format!("{line} --set checkpoint.best=false --set train.steps=9 --out none"));
+    assert_eq!(checkpoints(&at.join("none")), ["latest", "step-00000009"]);
+}
+
+/// A run that goes on from before its best step has another best one.
+#[test]
+fn the_best_checkpoint_is_found_again_after_a_resume() {
+    let folder = folder_with_text();
+    let at = folder.path();
+    configuration(at, "xlstm-tiny");
+    succeed(at, "train --config run.toml --out whole");
+    let best = |run: &str| fs::read_to_string(at.join(run).join("checkpoint/best")).unwrap();
+    let whole = best("whole");
+    copy(&at.join("whole"), &at.join("back"));
+    succeed(at, "train --resume back/checkpoint/step-00000015 --stop-at 16");
+    assert_eq!(best("back"), "step-00000010\n", "the only one evaluated by then");
+    succeed(at, "train --resume back");
+    assert_eq!(best("back"), whole);
+    assert!(saved(&at.join("back"), STEPS) == saved(&at.join("whole"), STEPS));
+}
+
 #[cfg(unix)]
 fn interrupt(child: &std::process::Child) {
     let id = child.id().to_string();

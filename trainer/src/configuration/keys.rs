@@ -70,7 +70,7 @@ const fn key(section: &'static str, name: &'static str, kind: Kind, meaning: &'s
 }
 
 /// All keys, by section.
-pub static KEYS: [Key; 51] = {
+pub static KEYS: [Key; 52] = {
     use Kind::*;
     const ONE: Kind = Kind::Count(1, LARGEST_COUNT);
     const SIZE: Kind = Kind::Count(1, LARGEST_SIZE);
@@ -160,7 +160,13 @@ pub static KEYS: [Key; 51] = {
         key("evaluation", "sample_temperature", NonNegative, "its temperature; 0 takes the likeliest token"),
         key("checkpoint", "every", ONE, "steps between checkpoints; unset: by `interval`"),
         key("checkpoint", "interval", Share, "share of the run between checkpoints where `every` is unset"),
-        key("checkpoint", "keep", SIZE, "checkpoints kept; older ones are deleted"),
+        key("checkpoint", "keep", SIZE, "newest checkpoints kept; older ones are deleted"),
+        key(
+            "checkpoint",
+            "best",
+            Switch,
+            "save at each evaluation with a lower loss than all before, and keep that checkpoint beside the newest",
+        ),
     ]
 };
 

@@ -40,6 +40,8 @@ pub struct Flags {
     pub precision: Option<Mode>,
     /// `--gradient-checkpointing`
     pub gradient_checkpointing: bool,
+    /// `--keep`
+    pub keep: Option<u64>,
     /// `--set`, each `section.key=value`
     pub set: Vec<String>,
 }
@@ -231,6 +233,7 @@ impl Layers {
             ("model", "context_length", flags.context.map(count)),
             ("optimizer", "learning_rate", flags.learning_rate.map(Value::Float)),
             ("evaluation", "every", flags.eval_every.map(count)),
+            ("checkpoint", "keep", flags.keep.map(count)),
             ("train", "gradient_checkpointing", flags.gradient_checkpointing.then_some(Value::Boolean(true))),
             ("precision", "mode", flags.precision.map(|mode| Value::String(mode.name().into()))),
         ];

@@ -180,8 +180,11 @@ pub struct Checkpoint {
     pub every: Option<u64>,
     /// Share of the run between checkpoints where `every` is unset.
     pub interval: f64,
-    /// How many are kept.
+    /// How many of the newest are kept.
     pub keep: usize,
+    /// Whether the one of the lowest validation loss is saved and kept beside them.
+    #[serde(default)]
+    pub best: bool,
 }
 
 mod device_as_text {
@@ -244,7 +247,7 @@ impl Configuration {
                 sample_prompt: "fn ".into(),
                 sample_temperature: 0.8,
             },
-            checkpoint: Checkpoint { every: None, interval: 0.1, keep: 2 },
+            checkpoint: Checkpoint { every: None, interval: 0.1, keep: 2, best: true },
         }
     }
 

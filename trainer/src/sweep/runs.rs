@@ -134,6 +134,7 @@ fn planned(plan: &Plan, budget: f64, model: ModelConfiguration, seed: u64) -> Pl
     configuration.evaluation.tokens = plan.evaluation_tokens;
     configuration.checkpoint.interval = 0.25;
     configuration.checkpoint.keep = 1;
+    configuration.checkpoint.best = false;
     let steps = ((budget / flops_per_step(&configuration)).round() as u64).max(1);
     configuration.train.steps = Some(steps);
     let model = &configuration.model;

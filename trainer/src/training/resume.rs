@@ -8,6 +8,7 @@ use gradus_engine::device::gpu;
 use gradus_engine::ops::optimizer::{Moments, Optimizer, Standing};
 use gradus_models::folder;
 
+use super::best::Best;
 use super::saving::{TRAINING_FILE, first_moment, second_moment};
 use super::setup::{Prepared, Setup, run_of};
 use super::step::{self, Learner};
@@ -76,6 +77,9 @@ pub fn setup_on(
     // From here on the run changes.
     checkpoint::discard_after(&Disk, &run, position.step)?;
     let rows = metrics::cut_back(&Disk, &run, position.step)?;
+    if configuration.checkpoint.best {
+        checkpoint::mark_best(&Disk, &run, Best::among(&rows, &run).map(|best| best.step))?;
+    }
     let learner = Learner::new(model, optimizer);
     Ok(prepared.into_setup(configuration, (device, why), learner, (position, rows), run, started))
 }

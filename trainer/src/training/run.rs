@@ -5,6 +5,7 @@ use std::io::Write;
 use gradus_engine::Device;
 use gradus_engine::ops::optimizer::Report;
 
+use super::best::Best;
 use super::clock::{Clock, is_due, sample_seconds};
 use super::evaluation::evaluate;
 use super::sample::write_sample;
@@ -39,7 +40,9 @@ pub struct Run {
     skipped: u64,
     /// Share of the run that is done.
     share: f64,
-    saved_step: Option<u64>,
+    /// The step that was saved last, and the best one by then.
+    saved: Option<(u64, Option<u64>)>,
+    best: Option<Best>,
     /// The step after which the run is to stop before its end.
     stop_at: Option<u64>,
     evaluated: Option<EvaluationRow>,
@@ -56,6 +59,7 @@ impl Run {
         let mut clock = Clock::new(setup.started, setup.position.seconds);
         clock.begin(setup.position.tokens);
         let title = format!("{}, {}", configuration.name(), setup.folder.display());
+        let best = configuration.checkpoint.best.then(|| Best::among(&setup.rows, &setup.folder)).flatten();
         let mut run = Self {
             loader: Loader::start(setup.windows.clone(), setup.position.window, train.batch, train.prefetch)?,
             metrics: Metrics::open(&setup.folder)?,
@@ -64,7 +68,8 @@ impl Run {
             kernels_kept: false,
             skipped: 0,
             share: 0.0,
-            saved_step: (setup.position.step > 0).then_some(setup.position.step),
+            saved: (setup.position.step > 0).then_some((setup.position.step, best.map(|best| best.step))),
+            best,
             stop_at: None,
             evaluated: None,
             clock,
@@ -315,22 +320,29 @@ impl Run {
         let row = EvaluationRow { step, validation_loss: loss, validation_bits_per_byte: bits };
         self.progress.evaluation(&row);
         self.evaluated = Some(row.clone());
-        self.write(Row::Evaluation(row))
+        let improved = Best::improved(self.best, &row).filter(|_| self.setup.configuration.checkpoint.best);
+        self.write(Row::Evaluation(row))?;
+        if improved.is_some() {
+            self.best = improved;
+            self.save()?;
+        }
+        Ok(())
     }
 
     fn save(&mut self) -> Result<()> {
         self.fetch()?;
         let step = self.setup.position.step;
-        if self.saved_step == Some(step) {
+        let best = self.best.map(|best| best.step);
+        if self.saved == Some((step, best)) {
             return Ok(());
         }
         let position = Position { seconds: self.clock.elapsed(), ..self.setup.position.clone() };
         let Setup { learner, rows, corpus, .. } = &self.setup;
-        let snapshot = self.clock.saving(|| Snapshot::take(learner, corpus.tokenizer.as_ref(), position, rows));
+        let snapshot = self.clock.saving(|| Snapshot::take(learner, corpus.tokenizer.as_ref(), position, rows, best));
         let before =
             self.saver.save(snapshot.map_err(|error| error.at(&self.setup.device, step, "copy for a checkpoint"))?)?;
         self.note(before);
-        self.saved_step = Some(step);
+        self.saved = Some((step, best));
         Ok(())
     }
 

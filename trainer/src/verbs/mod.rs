@@ -133,6 +133,7 @@ mod tests {
             "--seed -1",
             "--eval-every 0",
             "--stop-at 0",
+            "--keep 0",
             "--max-time 0s",
             "--max-time never",
             "--device tpu",
@@ -172,7 +173,7 @@ mod tests {
     #[test]
     fn every_verb_takes_its_flags() {
         let train = "train --config c.toml --model llama-tiny --data d --device gpu:1 --steps 5 --max-time 5m --batch 4 --context 64 \
-                     --learning-rate 1e-3 --seed 1 --out o --eval-every 10";
+                     --learning-rate 1e-3 --seed 1 --out o --eval-every 10 --keep 3";
         for line in [
             train,
             "train --checkpoint runs/a",

@@ -47,7 +47,7 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Go on with an interrupted run: its folder, or one of its steps. Everything else is as it was; --device may differ
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "model", "data", "steps", "max_time", "batch", "context", "learning_rate", "seed", "out", "eval_every", "precision", "gradient_checkpointing", "set"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "model", "data", "steps", "max_time", "batch", "context", "learning_rate", "seed", "out", "eval_every", "precision", "gradient_checkpointing", "keep", "set"])]
     pub resume: Option<PathBuf>,
     /// Steps between evaluations [default: a tenth of the run]
     #[arg(long, value_name = "N", value_parser = numbers::count, allow_negative_numbers = true)]
@@ -58,6 +58,9 @@ pub struct Arguments {
     /// Compute each block again on the way back instead of keeping what it made: less memory, the same results, slower
     #[arg(long)]
     pub gradient_checkpointing: bool,
+    /// Newest checkpoints kept, beside the best one [default: 2]
+    #[arg(long, value_name = "N", value_parser = numbers::size, allow_negative_numbers = true)]
+    pub keep: Option<u64>,
     /// Set any key of the configuration, above the file and the other flags: --set optimizer.beta2=0.99 (may be repeated)
     #[arg(long, value_name = "SECTION.KEY=VALUE")]
     pub set: Vec<String>,
@@ -84,6 +87,7 @@ impl Arguments {
             eval_every: self.eval_every,
             precision: self.precision,
             gradient_checkpointing: self.gradient_checkpointing,
+            keep: self.keep,
             set: self.set.clone(),
         };
         Layers::read(self.config.as_deref(), flags)
@@ -117,6 +121,7 @@ mod tests {
             eval_every: Some(2),
             precision: Some(Mode::Mixed),
             gradient_checkpointing: true,
+            keep: Some(7),
             set: vec!["schedule.warmup=0.5".into()],
             ..Arguments::default()
         };
@@ -129,7 +134,7 @@ mod tests {
         assert_eq!((configuration.optimizer.learning_rate, configuration.evaluation.every), (0.5, Some(2)));
         assert_eq!(configuration.precision.mode, Mode::Mixed);
         assert!(configuration.train.gradient_checkpointing);
-        assert_eq!(configuration.schedule.warmup, 0.5);
+        assert_eq!((configuration.schedule.warmup, configuration.checkpoint.keep), (0.5, 7));
         assert_eq!(configuration.data.path, Some("text".into()));
     }
 }
