@@ -70,7 +70,7 @@ const fn key(section: &'static str, name: &'static str, kind: Kind, meaning: &'s
 }
 
 /// All keys, by section.
-pub static KEYS: [Key; 52] = {
+pub static KEYS: [Key; 53] = {
     use Kind::*;
     const ONE: Kind = Kind::Count(1, LARGEST_COUNT);
     const SIZE: Kind = Kind::Count(1, LARGEST_SIZE);
@@ -121,6 +121,12 @@ pub static KEYS: [Key; 52] = {
         key("schedule", "decay", Fraction, "share of the run in which warmup-stable-decay decays"),
         key("schedule", "final_fraction", Fraction, "the last rate as a share of the peak"),
         key("train", "device", Device, "auto, cpu, gpu or gpu:N"),
+        key(
+            "train",
+            "init",
+            Text,
+            "folder of weights to start from, in Hugging Face layout, of a run or a checkpoint; unset: random weights",
+        ),
         key("train", "steps", ONE, "optimizer steps of the run; unset: no limit by steps"),
         key("train", "max_time", Time, "length of the run, as 90s, 5m or 1h30m; unset: no limit by time"),
         key("train", "batch", SIZE, "sequences of one optimizer step"),

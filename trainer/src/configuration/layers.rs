@@ -18,6 +18,8 @@ pub const DEFAULT_MAX_TIME: &str = "5m";
 /// Values from the command line; `None` was not given.
 #[derive(Clone, Debug, Default)]
 pub struct Flags {
+    /// `--init`
+    pub init: Option<PathBuf>,
     /// `--data`
     pub data: Option<PathBuf>,
     /// `--device`
@@ -49,16 +51,16 @@ pub struct Flags {
 /// Where the model comes from.
 #[derive(Clone, Debug)]
 pub enum ModelBase {
-    /// `--model` was not given: the `[model]` of file and assignments, else this preset.
+    /// `--model` was not given: the `[model]` of file and assignments, else the shape of the weights to start from, else this
+    /// preset.
     FileOr(&'static str),
     /// `--model` names a preset. It replaces the file's `[model]` as a whole.
     Preset(String),
     /// `--model` names a TOML file. Its keys go below those of `--config`, but its `[model]`
     /// replaces theirs as a whole.
     File(PathBuf),
-    /// `--model` names a folder with weights, whose configuration is this. It replaces the
-    /// file's `[model]` as a whole.
-    Given(Box<ModelConfiguration>),
+    /// `--model` names a folder with weights to start from, whose shape replaces the file's `[model]` as a whole.
+    Given,
 }
 
 /// A file, flags and assignments, before it is known which model they are for.
@@ -97,9 +99,17 @@ impl Layers {
 
     /// The text or tokens asked for, which decide the vocabulary.
     pub fn data_path(&self) -> Option<PathBuf> {
-        let of = |document| Self::text_in(document, "data", "path").map(PathBuf::from);
-        let from_file = || of(self.file.as_ref());
-        of(self.assigned.as_ref()).or_else(|| self.flags.data.clone()).or_else(from_file)
+        self.path("data", "path", self.flags.data.as_ref())
+    }
+
+    /// The folder of weights to start from, which decides the model's shape.
+    pub fn init(&self) -> Option<PathBuf> {
+        self.path("train", "init", self.flags.init.as_ref())
+    }
+
+    fn path(&self, section: &str, key: &str, flag: Option<&PathBuf>) -> Option<PathBuf> {
+        let of = |document| Self::text_in(document, section, key).map(PathBuf::from);
+        of(self.assigned.as_ref()).or_else(|| flag.cloned()).or_else(|| of(self.file.as_ref()))
     }
 
     /// Puts the layers together. A preset's vocabulary is that of the data.
@@ -108,6 +118,19 @@ impl Layers {
     /// If the preset is unknown, the model's file has errors, a key is missing where no preset
     /// gives it, or a value does not fit another.
     pub fn resolve(&self, base: ModelBase, vocabulary: usize) -> Result<Configuration> {
+        self.resolve_with(base, None, vocabulary)
+    }
+
+    /// The same with the shape of the weights to start from, which the layers may name but not contradict.
+    ///
+    /// # Errors
+    /// As [`Self::resolve`], and if a key of `[model]` says something else than the weights.
+    pub fn resolve_with(
+        &self,
+        base: ModelBase,
+        weights: Option<&ModelConfiguration>,
+        vocabulary: usize,
+    ) -> Result<Configuration> {
         let mut file = self.file.clone();
         if !matches!(base, ModelBase::FileOr(_))
             && let Some(file) = &mut file
@@ -120,11 +143,11 @@ impl Layers {
         };
         // From the lowest layer to the highest; flags are below the last.
         let documents: Vec<Document> = [of_model, file, self.assigned.clone()].into_iter().flatten().collect();
-        let mut preset = self.preset(&base, &documents)?;
+        let mut preset = self.preset(&base, weights.is_some(), &documents)?;
         if let Some(preset) = preset.as_mut().filter(|preset| preset.model.vocab_size < vocabulary) {
             preset.model.vocab_size = vocabulary;
         }
-        let model = self.model(&base, preset.as_ref(), &documents)?;
+        let model = self.model(weights, preset.as_ref(), &documents)?;
         let mut defaults = Configuration::for_model(model);
         if let Some(preset) = &preset {
             defaults.preset = Some(preset.name.into());
@@ -153,14 +176,15 @@ impl Layers {
     }
 
     /// The preset that the model starts from: that of `--model`, else of the highest document whose
-    /// `[model]` names one, else the default unless a document describes its model in full.
-    fn preset(&self, base: &ModelBase, documents: &[Document]) -> Result<Option<presets::Preset>> {
+    /// `[model]` names one, else the default unless a document describes its model in full,
+    /// or weights do.
+    fn preset(&self, base: &ModelBase, has_weights: bool, documents: &[Document]) -> Result<Option<presets::Preset>> {
         let mut named = documents
             .iter()
             .rev()
             .filter_map(|document| Some((document, Self::text_in(Some(document), "model", "preset")?)));
         let named = named.next();
-        if let (ModelBase::Preset(_) | ModelBase::Given(_), Some((document, _))) = (base, named) {
+        if let (ModelBase::Preset(_) | ModelBase::Given, Some((document, _))) = (base, named) {
             return Err(TrainerError::Configuration {
                 place: document.place("model", "preset"),
                 message: "the model is named by --model too".into(),
@@ -179,7 +203,7 @@ impl Layers {
         }
         let in_full = documents.iter().any(|document| document.value("model", "architecture").is_some());
         match base {
-            ModelBase::FileOr(default) if !in_full => Ok(Some(presets::find(default)?)),
+            ModelBase::FileOr(default) if !in_full && !has_weights => Ok(Some(presets::find(default)?)),
             _ => Ok(None),
         }
     }
@@ -187,20 +211,19 @@ impl Layers {
     /// The model with the keys of the documents and flags on top of the preset's.
     fn model(
         &self,
-        base: &ModelBase,
+        weights: Option<&ModelConfiguration>,
         preset: Option<&presets::Preset>,
         documents: &[Document],
     ) -> Result<ModelConfiguration> {
-        let start = match (base, preset) {
-            (ModelBase::Given(model), _) => Some((**model).clone()),
-            (_, Some(preset)) => Some(preset.model.clone()),
-            _ => None,
-        };
-        let mut table = match start {
-            Some(model) => Table::try_from(model).map_err(|error| internal(&error))?,
-            None => Table::new(),
+        let of_preset = preset.map(|preset| table_of(&preset.model)).transpose()?;
+        let mut table = match weights {
+            Some(weights) => table_of(weights)?,
+            None => of_preset.clone().unwrap_or_default(),
         };
         for document in documents {
+            if weights.is_some() {
+                refuse_contradictions(&table, document, of_preset.as_ref())?;
+            }
             if let Some(Value::Table(model)) = document.sections.get("model") {
                 table.extend(model.clone());
             }
@@ -224,6 +247,7 @@ impl Layers {
         let flags = &self.flags;
         let mut sections = Table::new();
         let values = [
+            ("train", "init", flags.init.as_ref().map(|path| Value::String(path.display().to_string()))),
             ("data", "path", flags.data.as_ref().map(|path| Value::String(path.display().to_string()))),
             ("train", "device", flags.device.map(|device| Value::String(device.to_string()))),
             ("train", "steps", flags.steps.map(count)),
@@ -243,6 +267,44 @@ impl Layers {
             }
         }
         sections
+    }
+}
+
+fn table_of(model: &ModelConfiguration) -> Result<Table> {
+    Table::try_from(model).map_err(|error| internal(&error))
+}
+
+/// Keys of a model that may differ from those of the weights it starts from: they are no part of its shape.
+const FREE_KEYS: [&str; 2] = ["context_length", "chunk_size"];
+
+/// Refuses a document that says something else of the model than the weights, by its own keys or those of its preset.
+fn refuse_contradictions(weights: &Table, document: &Document, preset: Option<&Table>) -> Result<()> {
+    let Some(Value::Table(own)) = document.sections.get("model") else { return Ok(()) };
+    let of_preset = preset.filter(|_| own.contains_key("preset")).into_iter().flatten();
+    // The vocabulary of a preset is that of the data.
+    let of_preset =
+        of_preset.filter(|(key, _)| *key != "vocab_size" && !own.contains_key(*key)).map(|pair| ("preset", pair));
+    let own = own.iter().filter(|(key, _)| *key != "preset").map(|pair| (pair.0.as_str(), pair));
+    for (place, (key, value)) in own.chain(of_preset).filter(|(_, (key, _))| !FREE_KEYS.contains(&key.as_str())) {
+        let there = weights.get(key);
+        if there.is_none_or(|there| !is_same(there, value)) {
+            let there = there.map_or("does not have it".into(), |there| format!("has {there}"));
+            return Err(TrainerError::Configuration {
+                place: document.place("model", place),
+                message: format!("`{key}` is {value}, and the model that the run starts from {there}"),
+                hint: Some("leave out the key, or train a new model without --init".into()),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Whether two values are the same, be they whole numbers or not.
+fn is_same(left: &Value, right: &Value) -> bool {
+    let number = |value: &Value| value.as_float().or_else(|| value.as_integer().map(|whole| whole as f64));
+    match (number(left), number(right)) {
+        (Some(left), Some(right)) => left == right,
+        _ => left == right,
     }
 }
 
@@ -387,8 +449,37 @@ mod tests {
         assert_eq!(configuration.train.max_time.as_deref(), Some("10s"));
         let mut given = presets::find("llama-tiny").unwrap().model;
         given.num_blocks = 2;
-        let configuration = resolve(file, Flags::default(), ModelBase::Given(Box::new(given.clone()))).unwrap();
+        let layers = Layers::over(Some(Document::parse("a.toml", file).unwrap()), Flags::default()).unwrap();
+        let configuration = layers.resolve_with(ModelBase::Given, Some(&given), 256).unwrap();
         assert_eq!((configuration.model, configuration.preset), (given, None));
+    }
+
+    #[test]
+    fn weights_to_start_from_give_the_shape_and_are_not_contradicted() {
+        let mut weights = presets::find("llama-tiny").unwrap().model;
+        (weights.num_blocks, weights.vocab_size) = (2, 300);
+        let with = |file: &str, flags| {
+            Layers::over(Some(Document::parse("a.toml", file)?), flags)?.resolve_with(tiny(), Some(&weights), 256)
+        };
+        let configuration = with("[train]\nbatch = 3\n", Flags::default()).unwrap();
+        assert_eq!((&configuration.model, configuration.train.batch, configuration.preset), (&weights, 3, None));
+        // Keys that say the same, and those that are not of the shape.
+        let same = "[model]\npreset = 'llama-tiny'\nnum_blocks = 2\nrope_theta = 10000\n";
+        let configuration = with(same, set(&["model.context_length=99"])).unwrap();
+        assert_eq!((configuration.model.num_blocks, configuration.model.context_length), (2, 99));
+        assert_eq!(configuration.preset.as_deref(), Some("llama-tiny"));
+        let refused = |file: &str, flags| with(file, flags).unwrap_err().to_string();
+        let preset = refused("[model]\npreset = 'llama-tiny'\n", Flags::default());
+        assert_eq!(preset, "a.toml:2: `num_blocks` is 4, and the model that the run starts from has 2");
+        let family = refused("\n[model]\narchitecture = 'xlstm'\n", Flags::default());
+        assert_eq!(
+            family,
+            "a.toml:3: `architecture` is \"xlstm\", and the model that the run starts from has \"transformer\""
+        );
+        let assigned = refused("", set(&["model.num_heads=8"]));
+        assert!(assigned.starts_with("--set model.num_heads=8: `num_heads` is 8, and"), "{assigned}");
+        let foreign = refused("[model]\ncell_eps = 1e-6\n", Flags::default());
+        assert!(foreign.ends_with("does not have it"), "{foreign}");
     }
 
     #[test]

@@ -80,6 +80,9 @@ pub struct Train {
     /// The device asked for.
     #[serde(with = "device_as_text")]
     pub device: DeviceChoice,
+    /// Folder of weights to start from; `None` is random ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init: Option<PathBuf>,
     /// Limit by steps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub steps: Option<u64>,
@@ -225,6 +228,7 @@ impl Configuration {
             schedule: Schedule::default(),
             train: Train {
                 device: DeviceChoice::Auto,
+                init: None,
                 steps: None,
                 max_time: None,
                 batch: 8,

@@ -177,6 +177,7 @@ mod tests {
         for line in [
             train,
             "train --checkpoint runs/a",
+            "train --init runs/a/checkpoint/best --data d",
             "train --set train.steps=5 --set evaluation.sample_prompt=x --stop-at 3",
             "train --resume runs/a --device cpu --stop-at 9",
             "generate --model m --prompt p --max-tokens 10 --temperature 0 --top-k 5 --top-p 0.9 --seed 3 --device cpu",
@@ -212,6 +213,7 @@ mod tests {
         assert!(parse("bench").is_err(), "bench needs to know what");
         assert!(parse("train --resume runs/a --steps 5").is_err(), "a resumed run keeps its length");
         assert!(parse("train --resume runs/a --set train.seed=5").is_err(), "a resumed run keeps its configuration");
+        assert!(parse("train --init runs/a --model llama-tiny").is_err(), "one source of the model");
         assert!(parse("check --max-time 3s").is_err(), "only a long check has a time");
         assert!(parse("check --long --cases 3").is_err(), "a long check draws for ever");
         assert!(parse("check --vectors v --cases 3").is_err(), "vectors are not drawn");

@@ -19,6 +19,9 @@ pub struct Arguments {
     /// A preset, a TOML file, or a folder with weights to go on from
     #[arg(long, alias = "checkpoint", value_name = "PRESET|FILE|DIR")]
     pub model: Option<String>,
+    /// Start from the weights and the shape of a folder, with a fresh optimizer: in Hugging Face layout, a run or a checkpoint
+    #[arg(long, value_name = "DIR", conflicts_with = "model")]
+    pub init: Option<PathBuf>,
     /// Text file or folder to train on [default: Rust sources of this program's dependencies]
     #[arg(long, value_name = "PATH")]
     pub data: Option<PathBuf>,
@@ -47,7 +50,7 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Go on with an interrupted run: its folder, or one of its steps. Everything else is as it was; --device may differ
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "model", "data", "steps", "max_time", "batch", "context", "learning_rate", "seed", "out", "eval_every", "precision", "gradient_checkpointing", "keep", "set"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "model", "init", "data", "steps", "max_time", "batch", "context", "learning_rate", "seed", "out", "eval_every", "precision", "gradient_checkpointing", "keep", "set"])]
     pub resume: Option<PathBuf>,
     /// Steps between evaluations [default: a tenth of the run]
     #[arg(long, value_name = "N", value_parser = numbers::count, allow_negative_numbers = true)]
@@ -76,6 +79,7 @@ impl Arguments {
     /// If the file cannot be read or has errors.
     pub fn layers(&self) -> Result<Layers> {
         let flags = Flags {
+            init: self.init.clone(),
             data: self.data.clone(),
             device: self.device,
             steps: self.steps,
@@ -110,6 +114,7 @@ mod tests {
     #[test]
     fn flags_reach_the_configuration() {
         let arguments = Arguments {
+            init: Some("weights".into()),
             data: Some("text".into()),
             device: Some(DeviceChoice::Gpu(Some(1))),
             steps: Some(5),
@@ -135,6 +140,7 @@ mod tests {
         assert_eq!(configuration.precision.mode, Mode::Mixed);
         assert!(configuration.train.gradient_checkpointing);
         assert_eq!((configuration.schedule.warmup, configuration.checkpoint.keep), (0.5, 7));
+        assert_eq!((layers.init(), configuration.train.init), (Some("weights".into()), Some("weights".into())));
         assert_eq!(configuration.data.path, Some("text".into()));
     }
 }
