@@ -82,6 +82,46 @@ fn a_run_stopped_at_a_step_goes_on_to_the_same_bits() {
     }
 }
 
+/// Whoever looks at a run sees what it computes, and reads it again in its metrics.
+#[test]
+fn a_run_says_what_it_does_and_writes_text_at_each_evaluation() {
+    let folder = folder_with_text();
+    let at = folder.path();
+    configuration(at, "llama-tiny");
+    let set = "--set evaluation.short_sample_tokens=12 --set evaluation.sample_prompt=line --set train.log_every=5";
+    let output = succeed(at, &format!("train --config run.toml {set} --out run"));
+    let said = errors(&output);
+    let rows = metrics(&at.join("run"));
+    let samples: Vec<(u64, &str)> =
+        rows.iter().filter_map(|row| Some((row["step"].as_u64()?, row["sample"].as_str()?))).collect();
+    assert_eq!(samples.iter().map(|sample| sample.0).collect::<Vec<_>>(), [10, 20, 30, 40]);
+    for (_, text) in samples {
+        assert!(text.starts_with("line") && text.len() > 4, "{text}");
+        assert!(said.contains(&format!("  | {}", text.lines().next().unwrap())), "{text}: {said}");
+    }
+    let of =
+        |step: u64, key: &str| rows.iter().find(|row| row["step"] == step && !row[key].is_null()).unwrap()[key].clone();
+    let (loss, rate, norm) = (of(40, "loss"), of(40, "learning_rate"), of(40, "gradient_norm"));
+    let line = said.lines().find(|line| line.starts_with("step 40/40,")).unwrap();
+    for part in [
+        format!("loss {:.4} (smoothed ", loss.as_f64().unwrap()),
+        format!("rate {:.2e}", rate.as_f64().unwrap()),
+        format!("gradient norm {:.3}", norm.as_f64().unwrap()),
+        " tokens/s".into(),
+        " MiB".into(),
+        " left".into(),
+    ] {
+        assert!(line.contains(&part), "no `{part}` in {line}");
+    }
+    let validation = of(40, "validation_loss").as_f64().unwrap();
+    for part in [&format!("validation loss {validation:.4}"), "40 steps", "were planned", "run folder: run"] {
+        assert!(said.lines().rev().take(6).any(|line| line.contains(part)), "no `{part}` at the end of {said}");
+    }
+    // Nobody wants any: there are none.
+    succeed(at, "train --config run.toml --steps 2 --set evaluation.short_sample_tokens=0 --out quiet");
+    assert!(metrics(&at.join("quiet")).iter().all(|row| row["sample"].is_null()));
+}
+
 /// The names in a run's folder of checkpoints, in order.
 fn checkpoints(run: &Path) -> Vec<String> {
     let entries = fs::read_dir(run.join("checkpoint")).unwrap();

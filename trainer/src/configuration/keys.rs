@@ -70,7 +70,7 @@ const fn key(section: &'static str, name: &'static str, kind: Kind, meaning: &'s
 }
 
 /// All keys, by section.
-pub static KEYS: [Key; 53] = {
+pub static KEYS: [Key; 54] = {
     use Kind::*;
     const ONE: Kind = Kind::Count(1, LARGEST_COUNT);
     const SIZE: Kind = Kind::Count(1, LARGEST_SIZE);
@@ -158,12 +158,18 @@ pub static KEYS: [Key; 53] = {
         key("evaluation", "tokens", SIZE, "validation tokens of one evaluation, rounded up to whole batches"),
         key(
             "evaluation",
+            "short_sample_tokens",
+            Count(0, LARGEST_SIZE),
+            "tokens of the text generated at each evaluation; 0 for none",
+        ),
+        key(
+            "evaluation",
             "sample_tokens",
             Count(0, LARGEST_SIZE),
             "tokens of the text generated at the end of the run",
         ),
-        key("evaluation", "sample_prompt", Text, "what that text begins with"),
-        key("evaluation", "sample_temperature", NonNegative, "its temperature; 0 takes the likeliest token"),
+        key("evaluation", "sample_prompt", Text, "what these texts begin with"),
+        key("evaluation", "sample_temperature", NonNegative, "their temperature; 0 takes the likeliest token"),
         key("checkpoint", "every", ONE, "steps between checkpoints; unset: by `interval`"),
         key("checkpoint", "interval", Share, "share of the run between checkpoints where `every` is unset"),
         key("checkpoint", "keep", SIZE, "newest checkpoints kept; older ones are deleted"),

@@ -166,11 +166,14 @@ pub struct Evaluation {
     pub interval: f64,
     /// Tokens of one evaluation.
     pub tokens: usize,
+    /// Tokens of the sample after each evaluation.
+    #[serde(default)]
+    pub short_sample_tokens: usize,
     /// Tokens of the sample at the end.
     pub sample_tokens: usize,
-    /// The sample's beginning.
+    /// The samples' beginning.
     pub sample_prompt: String,
-    /// The sample's temperature.
+    /// The samples' temperature.
     pub sample_temperature: f64,
 }
 
@@ -247,6 +250,7 @@ impl Configuration {
                 every: None,
                 interval: 0.1,
                 tokens: 32_768,
+                short_sample_tokens: 40,
                 sample_tokens: 300,
                 sample_prompt: "fn ".into(),
                 sample_temperature: 0.8,

@@ -137,7 +137,7 @@ fn step_seconds(rows: &[Row]) -> f64 {
         .iter()
         .filter_map(|row| match row {
             Row::Train(row) => Some(row.seconds),
-            Row::Evaluation(_) => None,
+            Row::Evaluation(_) | Row::Sample(_) => None,
         })
         .collect();
     match (seconds.first(), seconds.last()) {

@@ -4,11 +4,12 @@ use std::io::Write;
 
 use gradus_engine::Device;
 use gradus_engine::ops::optimizer::Report;
+use gradus_models::tokenizer::Tokenizer;
 
 use super::best::Best;
 use super::clock::{Clock, is_due, sample_seconds};
 use super::evaluation::evaluate;
-use super::sample::write_sample;
+use super::sample::{Limit, write_sample};
 use super::saving::{Saver, Snapshot};
 use super::setup::Setup;
 use super::step::Taken;
@@ -17,12 +18,15 @@ use crate::data::Loader;
 use crate::error::{Result, TrainerError};
 use crate::figures;
 use crate::interrupt::Interrupt;
-use crate::progress::Progress;
-use crate::run_folder::{EvaluationRow, Metrics, Position, Row, Saved, TrainRow};
+use crate::progress::{Progress, bits_per_byte};
+use crate::run_folder::{EvaluationRow, Metrics, Position, Row, SampleRow, Saved, TrainRow, checkpoint};
 use crate::schedule::RunLength;
 
 /// So many steps in a row without a finite gradient end a run that skips such steps: it would never learn again.
 const MOST_SKIPPED: u64 = 50;
+
+/// The time of a text after an evaluation, as a share of that at the end.
+const SHORT_SAMPLE_SHARE: f64 = 0.1;
 
 /// A run under way.
 pub struct Run {
@@ -43,6 +47,8 @@ pub struct Run {
     /// The step that was saved last, and the best one by then.
     saved: Option<(u64, Option<u64>)>,
     best: Option<Best>,
+    /// For the texts that the model writes; none where tokens cannot be read.
+    tokenizer: Option<Tokenizer>,
     /// The step after which the run is to stop before its end.
     stop_at: Option<u64>,
     evaluated: Option<EvaluationRow>,
@@ -70,6 +76,7 @@ impl Run {
             share: 0.0,
             saved: (setup.position.step > 0).then_some((setup.position.step, best.map(|best| best.step))),
             best,
+            tokenizer: setup.corpus.open_tokenizer()?,
             stop_at: None,
             evaluated: None,
             clock,
@@ -78,6 +85,7 @@ impl Run {
             progress,
         };
         run.share = run.share_done(run.training_length());
+        run.progress.remember(&run.setup.rows);
         Ok(run)
     }
 
@@ -109,11 +117,12 @@ impl Run {
             ));
             return if self.interrupt.requested() { Err(TrainerError::Interrupted) } else { Ok(()) };
         }
-        let limit = self.setup.configuration.run_length().seconds.map(sample_seconds);
         let configuration = &self.setup.configuration;
-        if let Some(tokenizer) = self.setup.corpus.open_tokenizer()? {
-            let (model, seed) = (&self.setup.learner.model, configuration.train.seed);
-            write_sample(model, &tokenizer, &configuration.evaluation, seed, limit, terminal, out)?;
+        if let Some(tokenizer) = &self.tokenizer {
+            let (model, options) = (&self.setup.learner.model, &configuration.evaluation);
+            let seconds = configuration.run_length().seconds.map(sample_seconds);
+            let limit = Limit { tokens: options.sample_tokens, seconds };
+            write_sample(model, tokenizer, options, limit, configuration.train.seed, terminal, out)?;
         }
         let summary = self.summary();
         self.progress.say(&summary);
@@ -177,7 +186,7 @@ impl Run {
     fn is_worth_evaluating(&self) -> bool {
         let last = self.setup.rows.iter().rev().find_map(|row| match row {
             Row::Evaluation(row) => Some(row.step),
-            Row::Train(_) => None,
+            Row::Train(_) | Row::Sample(_) => None,
         });
         self.setup.position.step >= last.unwrap_or(0) + self.setup.evaluation.len() as u64
     }
@@ -253,7 +262,7 @@ impl Run {
             tokens_per_second: self.clock.step_done(tokens),
             seconds: self.clock.elapsed(),
         };
-        self.progress.step(&row);
+        self.progress.step(&row, self.setup.device.memory().0);
         self.write(Row::Train(row))?;
         Ok((loss, report))
     }
@@ -322,11 +331,30 @@ impl Run {
         self.evaluated = Some(row.clone());
         let improved = Best::improved(self.best, &row).filter(|_| self.setup.configuration.checkpoint.best);
         self.write(Row::Evaluation(row))?;
+        self.write_short_sample()?;
         if improved.is_some() {
             self.best = improved;
             self.save()?;
         }
         Ok(())
+    }
+
+    /// The text after an evaluation, in the metrics and among the messages.
+    fn write_short_sample(&mut self) -> Result<()> {
+        let configuration = &self.setup.configuration;
+        let options = &configuration.evaluation;
+        let Some(tokenizer) = self.tokenizer.as_ref().filter(|_| options.short_sample_tokens > 0) else {
+            return Ok(());
+        };
+        let seconds = configuration.run_length().seconds.map(|limit| SHORT_SAMPLE_SHARE * sample_seconds(limit));
+        let limit = Limit { tokens: options.short_sample_tokens, seconds };
+        let (model, seed, step) = (&self.setup.learner.model, configuration.train.seed, self.setup.position.step);
+        let mut text = Vec::new();
+        let written = self.clock.sample(|| write_sample(model, tokenizer, options, limit, seed, false, &mut text));
+        written.map_err(|error| error.at(&self.setup.device, step, "sample"))?;
+        let sample = String::from_utf8_lossy(&text).trim_end_matches('\n').to_owned();
+        self.progress.sample(&sample);
+        self.write(Row::Sample(SampleRow { step, sample }))
     }
 
     fn save(&mut self) -> Result<()> {
@@ -352,24 +380,28 @@ impl Run {
         }
     }
 
-    /// Steps, validation, speed, memory, and what to do next.
+    /// Steps, losses, the best of them, memory, and what to do next.
     fn summary(&self) -> String {
         let Setup { position, device, plan, folder, .. } = &self.setup;
+        let folder = folder.display();
+        let (tokens, time) = (figures::count(position.tokens as f64), figures::time(self.clock.elapsed()));
+        let mut lines = vec![format!("{} steps, {tokens} tokens in {time}", position.step)];
+        let training = self.progress.smoothed().map(|loss| format!("training loss {loss:.4} (smoothed)"));
+        let validation = self.evaluated.as_ref().map(|row| {
+            let bits = bits_per_byte(", ", row.validation_bits_per_byte);
+            format!("validation loss {:.4}{bits}", row.validation_loss)
+        });
+        lines.push([training, validation].into_iter().flatten().collect::<Vec<_>>().join(", "));
+        let earlier = self.best.filter(|best| best.step != position.step);
+        lines.extend(earlier.map(|best| {
+            let path = format!("{folder}/{}/{}", checkpoint::FOLDER, checkpoint::BEST);
+            format!("best: step {}, validation loss {:.4}, kept as {path}", best.step, best.loss)
+        }));
         let (_, peak) = device.memory();
-        let validation = self
-            .evaluated
-            .as_ref()
-            .map_or(String::new(), |row| format!(", validation {:.4} bits per byte", row.validation_bits_per_byte));
-        let seconds = self.clock.elapsed();
-        format!(
-            "{} steps, {} tokens in {}{validation}\nmemory: {} at most, {} were planned\nrun folder: {folder}\ngo on with: gradus generate --model {folder} --prompt \"fn \"",
-            position.step,
-            figures::count(position.tokens as f64),
-            figures::time(seconds),
-            figures::bytes(peak),
-            figures::bytes(plan.total()),
-            folder = folder.display()
-        )
+        lines.push(format!("memory: {} at most, {} were planned", figures::bytes(peak), figures::bytes(plan.total())));
+        lines.push(format!("run folder: {folder}"));
+        lines.push(format!("go on with: gradus generate --model {folder} --prompt \"fn \""));
+        lines.join("\n")
     }
 
     /// The run's parts, for those who look at it from outside.
