@@ -196,6 +196,7 @@ fn suggested_key(section: &str, name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::keys::Kind;
     use super::*;
 
     fn error(text: &str) -> (String, String) {
@@ -232,6 +233,47 @@ mod tests {
         assert!(message.contains("a.toml:2") && message.contains("NaN"), "{message}");
         let (message, _) = error("train = 4\n");
         assert!(message.contains("write it as [train]"), "{message}");
+    }
+
+    /// Values that no key of a kind takes: below, above, no number, of another type.
+    fn out_of_range(kind: Kind) -> Vec<String> {
+        let not_finite = ["nan", "inf", "-inf", "[1]", "{a = 1}"];
+        let more: &[&str] = match kind {
+            Kind::Count(least, most) => {
+                let beyond = most.checked_add(1).filter(|beyond| i64::try_from(*beyond).is_ok());
+                let numbers = [i128::from(least) - 1].into_iter().chain(beyond.map(i128::from));
+                return numbers.map(|x| x.to_string()).chain(["1.5", "-1", "'1'"].map(String::from)).collect();
+            }
+            Kind::Positive => &["0", "-1.0", "'1'"],
+            Kind::NonNegative => &["-0.1", "true"],
+            Kind::Fraction => &["-0.1", "1.1"],
+            Kind::Share => &["0", "1.01"],
+            Kind::BelowOne => &["1", "-0.1"],
+            Kind::LossScale => &["0.5", "16777217"],
+            Kind::PositiveOrNone => &["0", "'None'"],
+            Kind::Switch => &["1", "'true'"],
+            Kind::Text => &["''", "5"],
+            Kind::Choice(_) => &["'nothing'", "true"],
+            Kind::Time => &["'0s'", "'soon'", "5"],
+            Kind::Device => &["'tpu'", "'gpu:-1'", "0"],
+        };
+        more.iter().chain(&not_finite).map(|text| text.to_string()).collect()
+    }
+
+    #[test]
+    fn every_key_out_of_range_is_one_message_that_names_it() {
+        for key in &keys::KEYS {
+            for value in out_of_range(key.kind) {
+                let (section, name) = (key.section, key.name);
+                let (message, hint) = error(&format!("[{section}]\n{name} = {value}\n"));
+                assert!(message.starts_with(&format!("a.toml:2: `{name}` in [{section}] ")), "{value}: {message}");
+                assert_eq!(hint, key.meaning, "{name} = {value}");
+                if !matches!(key.kind, Kind::Text | Kind::Time | Kind::Device) {
+                    let or_text = message.contains("it must be text in quotes");
+                    assert!(message.contains(&key.kind.allowed()) || or_text, "{name} = {value}: {message}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -270,6 +270,20 @@ impl Layers {
     }
 }
 
+/// The first key in which two models differ, with the value of each.
+///
+/// # Errors
+/// If a value has no form in TOML, which no model has.
+pub fn first_difference(
+    left: &ModelConfiguration,
+    right: &ModelConfiguration,
+) -> Result<Option<(String, [String; 2])>> {
+    let (left, right) = (table_of(left)?, table_of(right)?);
+    let shown = |value: Option<&Value>| value.map_or("not set".into(), |value| value.to_string());
+    let differs = left.keys().chain(right.keys()).find(|key| left.get(*key) != right.get(*key));
+    Ok(differs.map(|key| (key.clone(), [shown(left.get(key)), shown(right.get(key))])))
+}
+
 fn table_of(model: &ModelConfiguration) -> Result<Table> {
     Table::try_from(model).map_err(|error| internal(&error))
 }

@@ -6,6 +6,8 @@
 pub mod document;
 pub mod keys;
 pub mod layers;
+#[cfg(test)]
+mod reference;
 pub mod writing;
 
 use std::path::PathBuf;
@@ -44,6 +46,9 @@ pub struct Configuration {
     pub checkpoint: Checkpoint,
 }
 
+/// The share of a text that is held out where nobody gives one.
+pub const DEFAULT_VALIDATION_FRACTION: f64 = 0.05;
+
 /// Section `[data]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -51,7 +56,7 @@ pub struct Data {
     /// Text file or folder; `None` is the default corpus.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
-    /// Share of the user's text that is held out.
+    /// Share of the user's text that is held out; of no effect where the data has a held-out part of its own.
     pub validation_fraction: f64,
 }
 
@@ -219,7 +224,7 @@ impl Configuration {
         Self {
             preset: None,
             model,
-            data: Data { path: None, validation_fraction: 0.05 },
+            data: Data { path: None, validation_fraction: DEFAULT_VALIDATION_FRACTION },
             optimizer: Optimizer {
                 learning_rate: if small { 3e-3 } else { 1e-3 },
                 beta1: 0.9,

@@ -13,6 +13,7 @@ use super::saving::{TRAINING_FILE, first_moment, second_moment};
 use super::setup::{Prepared, Setup, run_of};
 use super::step::{self, Learner};
 use crate::configuration::Configuration;
+use crate::configuration::layers::first_difference;
 use crate::device_choice::DeviceChoice;
 use crate::error::{Result, TrainerError};
 use crate::run_folder::storage::Disk;
@@ -62,15 +63,18 @@ pub fn setup_on(
         return Err(TrainerError::RunFolder {
             path: run,
             problem: format!("the data is not what the run was trained on: {} was changed", prepared.corpus.name),
-            hint: "bring the data back as it was, or train on from the weights in a new run with --model RUN_FOLDER"
+            hint: "bring the data back as it was, or train on from the weights in a new run with --init RUN_FOLDER"
                 .into(),
         });
     }
     let model = folder::load(&step_folder, &device)?
         .in_precision(configuration.precision.mode.into())?
         .with_gradient_checkpointing(configuration.train.gradient_checkpointing);
-    if *model.configuration() != configuration.model {
-        return Err(broken(&step_folder, "its model is not the one of the run's configuration"));
+    if let Some((key, [there, here])) = first_difference(model.configuration(), &configuration.model)? {
+        let problem = format!(
+            "its model is not that of the run's configuration: `{key}` is {there} in the checkpoint, {here} there"
+        );
+        return Err(broken(&step_folder, &problem));
     }
     let mut optimizer = step::optimizer(&model, &configuration.optimizer, &configuration.precision)?;
     restore(&mut optimizer, &position, &step_folder)?;
@@ -100,7 +104,7 @@ fn refuse_unfit(configuration: &Configuration, position: &Position, run: &Path) 
         return Err(TrainerError::RunFolder {
             path: run.to_owned(),
             problem: format!("the run is over: it ended after step {}", position.step),
-            hint: "train on from its weights in a new run with --model RUN_FOLDER".into(),
+            hint: "train on from its weights in a new run with --init RUN_FOLDER".into(),
         });
     }
     Ok(())
