@@ -175,6 +175,9 @@ fn the_best_checkpoint_is_found_again_after_a_resume() {
     copy(&at.join("whole"), &at.join("back"));
     succeed(at, "train --resume back/checkpoint/step-00000015 --stop-at 16");
     assert_eq!(best("back"), "step-00000010\n", "the only one evaluated by then");
+    // The best is a step to go on from like any other.
+    succeed(at, "train --resume back/checkpoint/best --stop-at 12");
+    assert_eq!(checkpoints(&at.join("back")), ["best", "latest", "step-00000005", "step-00000010", "step-00000012"]);
     succeed(at, "train --resume back");
     assert_eq!(best("back"), whole);
     assert!(saved(&at.join("back"), STEPS) == saved(&at.join("whole"), STEPS));

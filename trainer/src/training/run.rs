@@ -391,7 +391,8 @@ impl Run {
             let bits = bits_per_byte(", ", row.validation_bits_per_byte);
             format!("validation loss {:.4}{bits}", row.validation_loss)
         });
-        lines.push([training, validation].into_iter().flatten().collect::<Vec<_>>().join(", "));
+        let losses: Vec<String> = [training, validation].into_iter().flatten().collect();
+        lines.extend((!losses.is_empty()).then(|| losses.join(", ")));
         let earlier = self.best.filter(|best| best.step != position.step);
         lines.extend(earlier.map(|best| {
             let path = format!("{folder}/{}/{}", checkpoint::FOLDER, checkpoint::BEST);
