@@ -8,6 +8,7 @@ use toml::{Table, Value};
 
 use super::document::{Document, set_value, value_at};
 use super::keys;
+use super::shape::{refuse_contradictions, table_of};
 use super::{Configuration, Mode, writing};
 use crate::device_choice::DeviceChoice;
 use crate::error::{Result, TrainerError};
@@ -270,58 +271,6 @@ impl Layers {
     }
 }
 
-/// The first key in which two models differ, with the value of each.
-///
-/// # Errors
-/// If a value has no form in TOML, which no model has.
-pub fn first_difference(
-    left: &ModelConfiguration,
-    right: &ModelConfiguration,
-) -> Result<Option<(String, [String; 2])>> {
-    let (left, right) = (table_of(left)?, table_of(right)?);
-    let shown = |value: Option<&Value>| value.map_or("not set".into(), |value| value.to_string());
-    let differs = left.keys().chain(right.keys()).find(|key| left.get(*key) != right.get(*key));
-    Ok(differs.map(|key| (key.clone(), [shown(left.get(key)), shown(right.get(key))])))
-}
-
-fn table_of(model: &ModelConfiguration) -> Result<Table> {
-    Table::try_from(model).map_err(|error| internal(&error))
-}
-
-/// Keys of a model that may differ from those of the weights it starts from: they are no part of its shape.
-const FREE_KEYS: [&str; 2] = ["context_length", "chunk_size"];
-
-/// Refuses a document that says something else of the model than the weights, by its own keys or those of its preset.
-fn refuse_contradictions(weights: &Table, document: &Document, preset: Option<&Table>) -> Result<()> {
-    let Some(Value::Table(own)) = document.sections.get("model") else { return Ok(()) };
-    let of_preset = preset.filter(|_| own.contains_key("preset")).into_iter().flatten();
-    // The vocabulary of a preset is that of the data.
-    let of_preset =
-        of_preset.filter(|(key, _)| *key != "vocab_size" && !own.contains_key(*key)).map(|pair| ("preset", pair));
-    let own = own.iter().filter(|(key, _)| *key != "preset").map(|pair| (pair.0.as_str(), pair));
-    for (place, (key, value)) in own.chain(of_preset).filter(|(_, (key, _))| !FREE_KEYS.contains(&key.as_str())) {
-        let there = weights.get(key);
-        if there.is_none_or(|there| !is_same(there, value)) {
-            let there = there.map_or("does not have it".into(), |there| format!("has {there}"));
-            return Err(TrainerError::Configuration {
-                place: document.place("model", place),
-                message: format!("`{key}` is {value}, and the model that the run starts from {there}"),
-                hint: Some("leave out the key, or train a new model without --init".into()),
-            });
-        }
-    }
-    Ok(())
-}
-
-/// Whether two values are the same, be they whole numbers or not.
-fn is_same(left: &Value, right: &Value) -> bool {
-    let number = |value: &Value| value.as_float().or_else(|| value.as_integer().map(|whole| whole as f64));
-    match (number(left), number(right)) {
-        (Some(left), Some(right)) => left == right,
-        _ => left == right,
-    }
-}
-
 fn count(count: u64) -> Value {
     Value::Integer(count.min(keys::LARGEST_COUNT) as i64)
 }
@@ -466,34 +415,6 @@ mod tests {
         let layers = Layers::over(Some(Document::parse("a.toml", file).unwrap()), Flags::default()).unwrap();
         let configuration = layers.resolve_with(ModelBase::Given, Some(&given), 256).unwrap();
         assert_eq!((configuration.model, configuration.preset), (given, None));
-    }
-
-    #[test]
-    fn weights_to_start_from_give_the_shape_and_are_not_contradicted() {
-        let mut weights = presets::find("llama-tiny").unwrap().model;
-        (weights.num_blocks, weights.vocab_size) = (2, 300);
-        let with = |file: &str, flags| {
-            Layers::over(Some(Document::parse("a.toml", file)?), flags)?.resolve_with(tiny(), Some(&weights), 256)
-        };
-        let configuration = with("[train]\nbatch = 3\n", Flags::default()).unwrap();
-        assert_eq!((&configuration.model, configuration.train.batch, configuration.preset), (&weights, 3, None));
-        // Keys that say the same, and those that are not of the shape.
-        let same = "[model]\npreset = 'llama-tiny'\nnum_blocks = 2\nrope_theta = 10000\n";
-        let configuration = with(same, set(&["model.context_length=99"])).unwrap();
-        assert_eq!((configuration.model.num_blocks, configuration.model.context_length), (2, 99));
-        assert_eq!(configuration.preset.as_deref(), Some("llama-tiny"));
-        let refused = |file: &str, flags| with(file, flags).unwrap_err().to_string();
-        let preset = refused("[model]\npreset = 'llama-tiny'\n", Flags::default());
-        assert_eq!(preset, "a.toml:2: `num_blocks` is 4, and the model that the run starts from has 2");
-        let family = refused("\n[model]\narchitecture = 'xlstm'\n", Flags::default());
-        assert_eq!(
-            family,
-            "a.toml:3: `architecture` is \"xlstm\", and the model that the run starts from has \"transformer\""
-        );
-        let assigned = refused("", set(&["model.num_heads=8"]));
-        assert!(assigned.starts_with("--set model.num_heads=8: `num_heads` is 8, and"), "{assigned}");
-        let foreign = refused("[model]\ncell_eps = 1e-6\n", Flags::default());
-        assert!(foreign.ends_with("does not have it"), "{foreign}");
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod keys;
 pub mod layers;
 #[cfg(test)]
 mod reference;
+pub mod shape;
 pub mod writing;
 
 use std::path::PathBuf;

@@ -13,7 +13,7 @@ use super::saving::{TRAINING_FILE, first_moment, second_moment};
 use super::setup::{Prepared, Setup, run_of};
 use super::step::{self, Learner};
 use crate::configuration::Configuration;
-use crate::configuration::layers::first_difference;
+use crate::configuration::shape::first_difference;
 use crate::device_choice::DeviceChoice;
 use crate::error::{Result, TrainerError};
 use crate::run_folder::storage::Disk;
