@@ -78,6 +78,58 @@ fn configuration_files_with_mistakes() {
         refused(at, "train --config bad.toml --device cpu --data text.txt", 2, parts);
     }
     refused(at, "train --config none.toml", 1, &["none.toml"]);
+    for (assignment, parts) in [
+        ("train.step=5", &["--set train.step=5", "unknown key `step`", "did you mean `steps`?"][..]),
+        ("optimizer.learning_rate=nan", &["learning_rate", "NaN"]),
+        ("steps=3", &["names no section", "--set train.steps="]),
+        ("model.vocab_size=100", &["vocab_size", "256"]),
+    ] {
+        refused(at, &format!("train --device cpu --data text.txt --set {assignment}"), 2, parts);
+    }
+}
+
+#[test]
+fn a_share_to_hold_out_of_data_that_has_its_own() {
+    let folder = folder_with_text();
+    let at = folder.path();
+    succeed(at, "data prepare --input text.txt --out prepared");
+    let parts =
+        ["`validation_fraction` is 0.2 and has no effect: prepared", "gradus data prepare --validation-fraction"];
+    refused(at, &format!("{TRAIN} --data prepared --set data.validation_fraction=0.2"), 2, &parts);
+    assert!(!at.join("runs").exists(), "a run that cannot start leaves no folder");
+}
+
+#[test]
+fn a_resume_with_another_model_or_other_data() {
+    let folder = folder_with_text();
+    let at = folder.path();
+    succeed(at, &format!("{TRAIN} --data text.txt --model llama-tiny --stop-at 1 --out run"));
+    let path = at.join("run/config.toml");
+    let whole = fs::read_to_string(&path).unwrap();
+    for (from, to, parts) in [
+        ("num_blocks = 4", "num_blocks = 3", &["step-00000001", "`num_blocks` is 4 in the checkpoint, 3"][..]),
+        (
+            "context_length = 16",
+            "context_length = 8",
+            &["step-00000001", "`context_length` is 16 in the checkpoint, 8"],
+        ),
+        ("seed = 0", "seed = 1", &["run", "another seed"]),
+    ] {
+        assert!(whole.contains(from), "{whole}");
+        fs::write(&path, whole.replace(from, to)).unwrap();
+        refused(at, "train --resume run", 1, parts);
+    }
+    fs::write(&path, &whole).unwrap();
+    let text = fs::read_to_string(at.join("text.txt")).unwrap();
+    fs::write(at.join("text.txt"), text.replace("line 7:", "line 8:")).unwrap();
+    refused(
+        at,
+        "train --resume run",
+        1,
+        &["the data is not what the run was trained on", "text.txt", "--init RUN_FOLDER"],
+    );
+    fs::write(at.join("text.txt"), text).unwrap();
+    succeed(at, "train --resume run");
 }
 
 #[test]

@@ -15,7 +15,7 @@ pub enum ModelSource {
     Preset(&'static str),
     /// A TOML file with a `[model]` section.
     File(PathBuf),
-    /// A folder: of Hugging Face layout, a run, its `checkpoint/`, or one step.
+    /// A folder: of Hugging Face layout, a run, its `checkpoint/`, or one step; or the file `best` or `latest` that names one.
     Folder(PathBuf),
 }
 
@@ -30,7 +30,7 @@ impl ModelSource {
             return Ok(Self::Preset(name));
         }
         let path = Path::new(value);
-        if path.is_dir() {
+        if path.is_dir() || checkpoint::is_pointer(path) {
             return Ok(Self::Folder(path.to_owned()));
         }
         if path.is_file() {
@@ -44,8 +44,8 @@ impl ModelSource {
     }
 }
 
-/// The folder with the weights that a path names: itself in Hugging Face layout, or the latest step of a run. The files of a
-/// run's step are compared with their hashes.
+/// The folder with the weights that a path names: itself in Hugging Face layout, or the latest step of a run, or the one that
+/// its `checkpoint/best` names. The files of a run's step are compared with their hashes.
 ///
 /// # Errors
 /// If there are no weights, or they are damaged.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::figures;
-use crate::run_folder::{EvaluationRow, TrainRow};
+use crate::run_folder::{EvaluationRow, Row, TrainRow};
 use crate::schedule::RunLength;
 
 /// What is said before the first step.
@@ -65,7 +65,37 @@ pub struct Progress {
     show: Show,
     log_every: u64,
     first_step: Option<(u64, f64)>,
+    loss: Smoothed,
     validation: Option<f64>,
+}
+
+/// A mean over about the last `1 / (1 - KEPT)` values in which older ones weigh exponentially less. Dividing by the sum of
+/// weights makes it one from the first value on (the bias correction of Adam, arXiv 1412.6980, section 3).
+#[derive(Debug, Default)]
+struct Smoothed {
+    sum: f64,
+    weights: f64,
+}
+
+impl Smoothed {
+    const KEPT: f64 = 0.98;
+
+    /// Takes a value; one that is not finite is left out.
+    fn add(&mut self, value: f64) {
+        if value.is_finite() {
+            self.sum = Self::KEPT * self.sum + (1.0 - Self::KEPT) * value;
+            self.weights = Self::KEPT * self.weights + (1.0 - Self::KEPT);
+        }
+    }
+
+    fn mean(&self) -> Option<f64> {
+        (self.weights > 0.0).then(|| self.sum / self.weights)
+    }
+}
+
+/// Bits a byte of text with their unit and what stands before them; nothing where they are not known.
+pub fn bits_per_byte(before: &str, bits: f64) -> String {
+    if bits.is_nan() { String::new() } else { format!("{before}{bits:.4} bits per byte") }
 }
 
 enum Show {
@@ -87,12 +117,32 @@ impl Progress {
             bar.set_style(style);
         }
         bar.enable_steady_tick(Duration::from_millis(500));
-        Self { length, show: Show::Bar(bar), log_every, first_step: None, validation: None }
+        Self::with(length, Show::Bar(bar), log_every)
     }
 
     /// Lines, to anything that takes text.
     pub fn lines(length: RunLength, log_every: u64, out: Box<dyn Write + Send>) -> Self {
-        Self { length, show: Show::Lines(out), log_every: log_every.max(1), first_step: None, validation: None }
+        Self::with(length, Show::Lines(out), log_every.max(1))
+    }
+
+    fn with(length: RunLength, show: Show, log_every: u64) -> Self {
+        Self { length, show, log_every, first_step: None, loss: Smoothed::default(), validation: None }
+    }
+
+    /// Takes in the rows of a run before it goes on.
+    pub fn remember(&mut self, rows: &[Row]) {
+        for row in rows {
+            match row {
+                Row::Train(row) => self.loss.add(row.loss),
+                Row::Evaluation(row) => self.validation = Some(row.validation_loss),
+                Row::Sample(_) => {}
+            }
+        }
+    }
+
+    /// The mean of the last losses, nats a token.
+    pub fn smoothed(&self) -> Option<f64> {
+        self.loss.mean()
     }
 
     /// Text above the bar, or among the lines.
@@ -104,17 +154,18 @@ impl Progress {
         }
     }
 
-    /// A training step is done.
-    pub fn step(&mut self, row: &TrainRow) {
-        let line = self.line(row);
+    /// A training step is done; `memory` bytes of tensors are alive.
+    pub fn step(&mut self, row: &TrainRow, memory: u64) {
+        self.loss.add(row.loss);
+        let [learning, speed] = self.line(row, memory);
         match &mut self.show {
             Show::Bar(bar) => {
                 bar.set_position((self.length.progress(row.step.saturating_sub(1), row.seconds) * BAR_LENGTH) as u64);
-                bar.set_message(line);
+                bar.set_message(format!("{learning}\n{speed}"));
             }
             Show::Lines(out) => {
                 if row.step == 1 || row.step.is_multiple_of(self.log_every) {
-                    _ = writeln!(out, "{line}");
+                    _ = writeln!(out, "{learning}, {speed}");
                 }
             }
         }
@@ -122,9 +173,16 @@ impl Progress {
 
     /// An evaluation is done.
     pub fn evaluation(&mut self, row: &EvaluationRow) {
-        self.validation = Some(row.validation_bits_per_byte);
-        let (loss, bits) = (row.validation_loss, row.validation_bits_per_byte);
-        self.say(&format!("step {}: validation loss {loss:.4}, {bits:.4} bits per byte", row.step));
+        self.validation = Some(row.validation_loss);
+        let bits = bits_per_byte(", ", row.validation_bits_per_byte);
+        self.say(&format!("step {}: validation loss {:.4}{bits}", row.step, row.validation_loss));
+    }
+
+    /// The model has written a text. Control characters, with which it could make a terminal do anything, become U+FFFD.
+    pub fn sample(&mut self, text: &str) {
+        let shown = |c: char| if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c };
+        let line = |line: &str| format!("  | {}", line.chars().map(shown).collect::<String>());
+        self.say(&text.split('\n').map(line).collect::<Vec<_>>().join("\n"));
     }
 
     /// The last word: the bar goes away.
@@ -134,18 +192,25 @@ impl Progress {
         }
     }
 
-    fn line(&mut self, row: &TrainRow) -> String {
+    /// What is learnt, and how fast.
+    fn line(&mut self, row: &TrainRow, memory: u64) -> [String; 2] {
         let (first, started) = *self.first_step.get_or_insert((row.step, row.seconds));
-        let speed = figures::count(row.tokens_per_second);
-        let left =
-            self.left(row, first, started).map_or(String::new(), |left| format!(", {} left", figures::time(left)));
         let of = self.length.steps.map_or(String::new(), |steps| format!("/{steps}"));
-        let validation = self.validation.map_or(String::new(), |bits| format!(" (validation {bits:.3})"));
+        let smoothed = self.loss.mean().map_or(String::new(), |loss| format!(" (smoothed {loss:.4})"));
+        let bits = bits_per_byte(", ", row.bits_per_byte);
+        let validation = self.validation.map_or(String::new(), |loss| format!(", validation {loss:.4}"));
         let skipped = if row.skipped { ", skipped: not finite" } else { "" };
-        format!(
-            "step {}{of}, loss {:.4}, {:.3} bits per byte{validation}, {speed} tokens/s{left}{skipped}",
-            row.step, row.loss, row.bits_per_byte
-        )
+        let learning = format!("step {}{of}, loss {:.4}{smoothed}{bits}{validation}{skipped}", row.step, row.loss);
+        let left = self.left(row, first, started);
+        let left = left.map_or(String::new(), |left| format!(", {} left", figures::time(left)));
+        let speed = format!(
+            "rate {:.2e}, gradient norm {:.3}, {} tokens/s, {}{left}",
+            row.learning_rate,
+            row.gradient_norm,
+            figures::count(row.tokens_per_second),
+            figures::bytes(memory)
+        );
+        [learning, speed]
     }
 
     /// Seconds until the run ends: by the clock, by the steps at the speed so far, or the less of both.
@@ -204,30 +269,57 @@ mod tests {
         let length = RunLength { steps: Some(40), seconds: None };
         let lines = said(length, 10, |progress| {
             for step in 1..=20 {
-                progress.step(&row(step, 2.0 * step as f64));
+                progress.step(&row(step, 2.0 * step as f64), 412 << 20);
             }
             progress.evaluation(&EvaluationRow { step: 20, validation_loss: 1.25, validation_bits_per_byte: 1.8034 });
-            progress.step(&row(30, 60.0));
+            progress.sample("fn a\n\u{1b}[2J");
+            progress.step(&row(30, 60.0), 412 << 20);
         });
-        assert_eq!(lines[0], "step 1/40, loss 1.5000, 2.164 bits per byte, 16.3 k tokens/s");
-        assert_eq!(lines[1], "step 10/40, loss 1.5000, 2.164 bits per byte, 16.3 k tokens/s, 1m00s left");
+        let loss = "loss 1.5000 (smoothed 1.5000), 2.1640 bits per byte";
+        let speed = "rate 1.00e-3, gradient norm 1.000, 16.3 k tokens/s, 412 MiB";
+        assert_eq!(lines[0], format!("step 1/40, {loss}, {speed}"));
+        assert_eq!(lines[1], format!("step 10/40, {loss}, {speed}, 1m00s left"));
         assert_eq!(lines[3], "step 20: validation loss 1.2500, 1.8034 bits per byte");
-        assert!(lines[4].contains("(validation 1.803)") && lines[4].ends_with("20s left"), "{}", lines[4]);
-        assert_eq!(lines.len(), 5);
+        assert_eq!(lines[4..6], ["  | fn a", "  | \u{fffd}[2J"]);
+        assert_eq!(lines[6], format!("step 30/40, {loss}, validation 1.2500, {speed}, 20s left"));
+        assert_eq!(lines.len(), 7);
     }
 
     #[test]
     fn the_nearer_of_both_limits_counts() {
         let length = RunLength { steps: Some(1000), seconds: Some(300.0) };
         let lines = said(length, 1, |progress| {
-            progress.step(&row(1, 1.0));
-            progress.step(&row(2, 2.0));
+            progress.step(&row(1, 1.0), 0);
+            progress.step(&row(2, 2.0), 0);
             let mut bad = row(999, 250.0);
-            bad.skipped = true;
-            progress.step(&bad);
+            (bad.skipped, bad.loss, bad.bits_per_byte) = (true, f64::NAN, f64::NAN);
+            progress.step(&bad, 0);
         });
         assert!(lines[1].ends_with("4m58s left"), "{}", lines[1]);
-        assert!(lines[2].ends_with(", 0s left, skipped: not finite"), "{}", lines[2]);
+        assert!(
+            lines[2].starts_with("step 999/1000, loss NaN (smoothed 1.5000), skipped: not finite, rate"),
+            "{}",
+            lines[2]
+        );
+        assert!(lines[2].ends_with(", 0s left"), "{}", lines[2]);
+    }
+
+    #[test]
+    fn the_smoothed_loss_follows_and_is_known_again_after_a_resume() {
+        let losses = |from: u64, to: u64| (from..to).map(|step| TrainRow { loss: 4.0 / step as f64, ..row(step, 1.0) });
+        let mut whole = Smoothed::default();
+        losses(1, 200).for_each(|row| whole.add(row.loss));
+        // By hand: the weights of n values are 0.98^(n-1) … 0.98, 1.
+        let weight = |step: u64| 0.98f64.powi(199 - step as i32);
+        let expected =
+            losses(1, 200).map(|row| weight(row.step) * row.loss).sum::<f64>() / (1..200).map(weight).sum::<f64>();
+        assert!((whole.mean().unwrap() - expected).abs() < 1e-12);
+        let length = RunLength { steps: Some(200), seconds: None };
+        let mut resumed = Progress::lines(length, 1, Box::new(Shared::default()));
+        assert_eq!(resumed.smoothed(), None);
+        resumed.remember(&losses(1, 150).map(Row::Train).collect::<Vec<_>>());
+        losses(150, 200).for_each(|row| resumed.step(&row, 0));
+        assert_eq!(resumed.smoothed(), whole.mean());
     }
 
     #[test]
@@ -271,7 +363,7 @@ mod tests {
             }
         }
         let mut progress = Progress::lines(RunLength { steps: Some(2), seconds: None }, 1, Box::new(Closed));
-        progress.step(&row(1, 1.0));
+        progress.step(&row(1, 1.0), 0);
         progress.say("text");
         progress.finish();
     }

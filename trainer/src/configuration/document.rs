@@ -1,4 +1,4 @@
-//! A TOML file with the lines of its keys, checked against the table of keys.
+//! Values of keys with the place of each, checked against the table of keys: a TOML file, or assignments of the command line.
 
 use std::ops::Range;
 use std::path::Path;
@@ -6,17 +6,21 @@ use std::path::Path;
 use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
 
-use super::keys;
+use super::keys::{self, Key};
 use crate::error::{Result, TrainerError};
 
-/// A configuration file whose every key is known and whose every value is of its key's kind.
+/// The flag of assignments.
+const SET: &str = "--set";
+
+/// Configuration whose every key is known and whose every value is of its key's kind.
 #[derive(Debug, Clone)]
 pub struct Document {
-    /// The file's name as the user gave it.
+    /// The file's name as the user gave it, or `--set`.
     pub name: String,
     /// Its sections.
     pub sections: Table,
-    lines: Vec<((String, String), usize)>,
+    /// Section and name of each key, and where it stands.
+    places: Vec<((String, String), String)>,
 }
 
 impl Document {
@@ -43,7 +47,7 @@ impl Document {
         };
         let parsed = DeTable::parse(text).map_err(broken)?;
         let sections: Table = toml::from_str(text).map_err(broken)?;
-        let mut lines = Vec::new();
+        let mut places = Vec::new();
         for (section, value) in parsed.get_ref() {
             let section_name: &str = section.get_ref();
             let wrong = |span, message, hint| Err(TrainerError::Configuration { place: place(span), message, hint });
@@ -59,31 +63,53 @@ impl Document {
             };
             for key in entries.keys() {
                 let key_name: &str = key.get_ref();
-                let Some(known) = keys::find(section_name, key_name) else {
-                    let message = format!("unknown key `{key_name}` in [{section_name}]");
-                    return wrong(key.span(), message, Some(suggested_key(section_name, key_name)));
-                };
-                if let Some(Err(problem)) =
-                    value_at(&sections, section_name, key_name).map(|value| known.kind.check(value))
-                {
-                    return wrong(
-                        key.span(),
-                        format!("`{key_name}` in [{section_name}] {problem}"),
-                        Some(known.meaning.into()),
-                    );
+                let place = place(key.span());
+                let known = known_key(section_name, key_name, &place)?;
+                if let Some(value) = value_at(&sections, section_name, key_name) {
+                    check_value(known, value, &place)?;
                 }
-                lines.push(((section_name.into(), key_name.into()), line_of(text, key.span().start)));
+                places.push(((section_name.into(), key_name.into()), place));
             }
         }
-        Ok(Self { name: name.into(), sections, lines })
+        Ok(Self { name: name.into(), sections, places })
+    }
+
+    /// Checks assignments `section.key=value` of the command line, of which the last to a key counts. A value is one of TOML;
+    /// text needs no quotes. None if there are none.
+    ///
+    /// # Errors
+    /// As [`Self::parse`], and if one is no assignment.
+    pub fn assigned(assignments: &[String]) -> Result<Option<Self>> {
+        let mut document = Self { name: SET.into(), sections: Table::new(), places: Vec::new() };
+        for assignment in assignments {
+            let place = format!("{SET} {assignment}");
+            let wrong =
+                |message: String, hint| Err(TrainerError::Configuration { place: place.clone(), message, hint });
+            let Some((path, value)) = assignment.split_once('=') else {
+                let hint = "write it as --set train.batch=16, or --set 'evaluation.sample_prompt=Once upon'";
+                return wrong("no assignment of the form section.key=value".into(), Some(hint.into()));
+            };
+            let Some((section, name)) = path.trim().split_once('.') else {
+                let hint = suggested_path(path.trim());
+                return wrong(format!("`{}` names no section", path.trim()), Some(hint));
+            };
+            if !keys::SECTIONS.contains(&section) {
+                return wrong(format!("unknown section [{section}]"), suggested_section(section));
+            }
+            let known = known_key(section, name, &place)?;
+            let value = assigned_value(known, value.trim());
+            check_value(known, &value, &place)?;
+            set_value(&mut document.sections, section, name, value);
+            document.places.retain(|((s, k), _)| (s.as_str(), k.as_str()) != (section, name));
+            document.places.push(((section.into(), name.into()), place));
+        }
+        Ok((!document.places.is_empty()).then_some(document))
     }
 
     /// File and line of a key, or the file alone where the key is not in it.
     pub fn place(&self, section: &str, key: &str) -> String {
-        match self.lines.iter().find(|((s, k), _)| s == section && k == key) {
-            Some((_, line)) => format!("{}:{line}", self.name),
-            None => self.name.clone(),
-        }
+        let found = self.places.iter().find(|((s, k), _)| s == section && k == key);
+        found.map_or_else(|| self.name.clone(), |(_, place)| place.clone())
     }
 
     /// The value of a key, if the file has it.
@@ -97,6 +123,41 @@ pub fn value_at<'a>(sections: &'a Table, section: &str, key: &str) -> Option<&'a
     sections.get(section)?.as_table()?.get(key)
 }
 
+/// Sets a key in a table of sections.
+pub(super) fn set_value(sections: &mut Table, section: &str, key: &str, value: Value) {
+    if let Value::Table(table) = sections.entry(section).or_insert_with(|| Value::Table(Table::new())) {
+        table.insert(key.into(), value);
+    }
+}
+
+fn known_key(section: &str, name: &str, place: &str) -> Result<&'static Key> {
+    keys::find(section, name).ok_or_else(|| TrainerError::Configuration {
+        place: place.into(),
+        message: format!("unknown key `{name}` in [{section}]"),
+        hint: Some(suggested_key(section, name)),
+    })
+}
+
+fn check_value(key: &Key, value: &Value, place: &str) -> Result<()> {
+    key.kind.check(value).map_err(|problem| TrainerError::Configuration {
+        place: place.into(),
+        message: format!("`{}` in [{}] {problem}", key.name, key.section),
+        hint: Some(key.meaning.into()),
+    })
+}
+
+/// The value that a text on the command line stands for. Where the key takes text, what is no text in TOML is meant as it
+/// stands: a prompt of `42`, a time of `90`.
+fn assigned_value(key: &Key, text: &str) -> Value {
+    let as_it_stands = || Value::String(text.into());
+    let parsed = toml::from_str::<Table>(&format!("value = {text}")).ok();
+    let alone = parsed.filter(|table| table.len() == 1).and_then(|mut table| table.remove("value"));
+    match alone {
+        Some(value) if value.is_str() || !key.kind.is_text() => value,
+        _ => as_it_stands(),
+    }
+}
+
 pub(crate) fn line_of(text: &str, offset: usize) -> usize {
     1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
 }
@@ -105,6 +166,13 @@ fn unknown_section(name: &str) -> String {
     match keys::KEYS.iter().find(|key| key.name == name) {
         Some(key) => format!("`{name}` stands outside its section [{}]", key.section),
         None => format!("unknown section [{name}]"),
+    }
+}
+
+fn suggested_path(name: &str) -> String {
+    match keys::KEYS.iter().find(|key| key.name == name) {
+        Some(key) => format!("write --set {}.{name}=…", key.section),
+        None => format!("there are {}", keys::SECTIONS.join(", ")),
     }
 }
 
@@ -128,6 +196,7 @@ fn suggested_key(section: &str, name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::keys::Kind;
     use super::*;
 
     fn error(text: &str) -> (String, String) {
@@ -166,12 +235,108 @@ mod tests {
         assert!(message.contains("write it as [train]"), "{message}");
     }
 
+    /// Values that no key of a kind takes: below, above, no number, of another type.
+    fn out_of_range(kind: Kind) -> Vec<String> {
+        let not_finite = ["nan", "inf", "-inf", "[1]", "{a = 1}"];
+        let more: &[&str] = match kind {
+            Kind::Count(least, most) => {
+                let beyond = most.checked_add(1).filter(|beyond| i64::try_from(*beyond).is_ok());
+                let numbers = [i128::from(least) - 1].into_iter().chain(beyond.map(i128::from));
+                return numbers.map(|x| x.to_string()).chain(["1.5", "-1", "'1'"].map(String::from)).collect();
+            }
+            Kind::Positive => &["0", "-1.0", "'1'"],
+            Kind::NonNegative => &["-0.1", "true"],
+            Kind::Fraction => &["-0.1", "1.1"],
+            Kind::Share => &["0", "1.01"],
+            Kind::BelowOne => &["1", "-0.1"],
+            Kind::LossScale => &["0.5", "16777217"],
+            Kind::PositiveOrNone => &["0", "'None'"],
+            Kind::Switch => &["1", "'true'"],
+            Kind::Text => &["''", "5"],
+            Kind::Choice(_) => &["'nothing'", "true"],
+            Kind::Time => &["'0s'", "'soon'", "5"],
+            Kind::Device => &["'tpu'", "'gpu:-1'", "0"],
+        };
+        more.iter().chain(&not_finite).map(|text| text.to_string()).collect()
+    }
+
+    #[test]
+    fn every_key_out_of_range_is_one_message_that_names_it() {
+        for key in &keys::KEYS {
+            for value in out_of_range(key.kind) {
+                let (section, name) = (key.section, key.name);
+                let (message, hint) = error(&format!("[{section}]\n{name} = {value}\n"));
+                assert!(message.starts_with(&format!("a.toml:2: `{name}` in [{section}] ")), "{value}: {message}");
+                assert_eq!(hint, key.meaning, "{name} = {value}");
+                if !matches!(key.kind, Kind::Text | Kind::Time | Kind::Device) {
+                    let or_text = message.contains("it must be text in quotes");
+                    assert!(message.contains(&key.kind.allowed()) || or_text, "{name} = {value}: {message}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn broken_toml_names_the_line() {
         let (message, _) = error("[train]\nsteps = \n");
         assert!(message.starts_with("a.toml:2: not valid TOML"), "{message}");
         let (message, _) = error("[train]\nsteps = 1\nsteps = 2\n");
         assert!(message.starts_with("a.toml:3: not valid TOML"), "{message}");
+    }
+
+    fn assigned(assignments: &[&str]) -> Result<Document> {
+        let assignments: Vec<String> = assignments.iter().map(|text| text.to_string()).collect();
+        Document::assigned(&assignments).map(Option::unwrap)
+    }
+
+    #[test]
+    fn assignments_are_values_of_toml_or_text_without_quotes() {
+        let cases = [
+            ("optimizer.learning_rate=3e-4", Value::Float(3e-4)),
+            ("optimizer.learning_rate = 1", Value::Integer(1)),
+            ("train.batch=1_024", Value::Integer(1024)),
+            ("train.gradient_checkpointing=true", Value::Boolean(true)),
+            ("train.max_time=90", Value::String("90".into())),
+            ("train.max_time=1h30m", Value::String("1h30m".into())),
+            ("train.device=gpu:1", Value::String("gpu:1".into())),
+            ("schedule.shape=\"linear\"", Value::String("linear".into())),
+            ("model.output_logit_soft_cap=none", Value::String("none".into())),
+            ("model.output_logit_soft_cap=30", Value::Integer(30)),
+            ("evaluation.sample_prompt=a = b", Value::String("a = b".into())),
+            ("evaluation.sample_prompt=\"two\\n\"", Value::String("two\n".into())),
+            ("data.path=C:\\texts", Value::String("C:\\texts".into())),
+        ];
+        for (text, value) in cases {
+            let document = assigned(&[text]).unwrap();
+            let (section, rest) = text.split_once('.').unwrap();
+            let key = rest.split('=').next().unwrap().trim();
+            assert_eq!(document.value(section, key), Some(&value), "{text}");
+            assert_eq!(document.place(section, key), format!("--set {text}"));
+        }
+        let twice = assigned(&["train.batch=1", "train.batch=2"]).unwrap();
+        assert_eq!(twice.value("train", "batch"), Some(&Value::Integer(2)));
+        assert_eq!(twice.place("train", "batch"), "--set train.batch=2");
+        assert!(Document::assigned(&[]).unwrap().is_none());
+    }
+
+    #[test]
+    fn assignments_that_cannot_be_say_why() {
+        for (text, message, hint) in [
+            ("train.stps=5", "--set train.stps=5: unknown key `stps` in [train]", "did you mean `steps`?"),
+            ("trian.steps=5", "--set trian.steps=5: unknown section [trian]", "did you mean [train]?"),
+            ("steps=5", "--set steps=5: `steps` names no section", "--set train.steps="),
+            ("train.steps", "no assignment", "--set train.batch=16"),
+            ("train.steps=", "is \"\"; it must be a whole number", "optimizer steps"),
+            ("train.steps=0", "`steps` in [train] is 0; it must be a whole number from 1", "optimizer steps"),
+            ("train.batch=1\nseed=2", "it must be a whole number", "sequences"),
+            ("optimizer.learning_rate=fast", "is \"fast\"; it must be a number", "peak"),
+            ("schedule.shape=cosin", "did you mean \"cosine\"?", "learning rate"),
+        ] {
+            let error = assigned(&[text]).unwrap_err();
+            assert!(error.to_string().contains(message), "{text}: {error}");
+            assert!(error.hint().unwrap().contains(hint), "{text}: {:?}", error.hint());
+            assert_eq!(error.exit_code(), 2);
+        }
     }
 
     #[test]

@@ -70,7 +70,7 @@ const fn key(section: &'static str, name: &'static str, kind: Kind, meaning: &'s
 }
 
 /// All keys, by section.
-pub static KEYS: [Key; 51] = {
+pub static KEYS: [Key; 54] = {
     use Kind::*;
     const ONE: Kind = Kind::Count(1, LARGEST_COUNT);
     const SIZE: Kind = Kind::Count(1, LARGEST_SIZE);
@@ -99,7 +99,12 @@ pub static KEYS: [Key; 51] = {
             Text,
             "text file or folder to train on; unset: Rust sources of this program's own dependencies",
         ),
-        key("data", "validation_fraction", Share, "share of the text held out for validation"),
+        key(
+            "data",
+            "validation_fraction",
+            Share,
+            "share of a text held out for validation; prepared data and the default text have a held-out part of their own",
+        ),
         key("optimizer", "learning_rate", Positive, "peak learning rate"),
         key("optimizer", "beta1", BelowOne, "AdamW: decay of the first moment"),
         key("optimizer", "beta2", BelowOne, "AdamW: decay of the second moment"),
@@ -121,6 +126,12 @@ pub static KEYS: [Key; 51] = {
         key("schedule", "decay", Fraction, "share of the run in which warmup-stable-decay decays"),
         key("schedule", "final_fraction", Fraction, "the last rate as a share of the peak"),
         key("train", "device", Device, "auto, cpu, gpu or gpu:N"),
+        key(
+            "train",
+            "init",
+            Text,
+            "folder of weights to start from, in Hugging Face layout, of a run or a checkpoint; unset: random weights",
+        ),
         key("train", "steps", ONE, "optimizer steps of the run; unset: no limit by steps"),
         key("train", "max_time", Time, "length of the run, as 90s, 5m or 1h30m; unset: no limit by time"),
         key("train", "batch", SIZE, "sequences of one optimizer step"),
@@ -152,46 +163,77 @@ pub static KEYS: [Key; 51] = {
         key("evaluation", "tokens", SIZE, "validation tokens of one evaluation, rounded up to whole batches"),
         key(
             "evaluation",
+            "short_sample_tokens",
+            Count(0, LARGEST_SIZE),
+            "tokens of the text generated at each evaluation; 0 for none",
+        ),
+        key(
+            "evaluation",
             "sample_tokens",
             Count(0, LARGEST_SIZE),
             "tokens of the text generated at the end of the run",
         ),
-        key("evaluation", "sample_prompt", Text, "what that text begins with"),
-        key("evaluation", "sample_temperature", NonNegative, "its temperature; 0 takes the likeliest token"),
+        key("evaluation", "sample_prompt", Text, "what these texts begin with"),
+        key("evaluation", "sample_temperature", NonNegative, "their temperature; 0 takes the likeliest token"),
         key("checkpoint", "every", ONE, "steps between checkpoints; unset: by `interval`"),
         key("checkpoint", "interval", Share, "share of the run between checkpoints where `every` is unset"),
-        key("checkpoint", "keep", SIZE, "checkpoints kept; older ones are deleted"),
+        key("checkpoint", "keep", SIZE, "newest checkpoints kept; older ones are deleted"),
+        key(
+            "checkpoint",
+            "best",
+            Switch,
+            "save at each evaluation with a lower loss than all before, and keep that checkpoint beside the newest",
+        ),
     ]
 };
 
 impl Kind {
+    /// Whether every value of it is text.
+    pub fn is_text(self) -> bool {
+        matches!(self, Self::Text | Self::Choice(_) | Self::Time | Self::Device)
+    }
+
+    /// What is allowed, in words.
+    pub fn allowed(self) -> String {
+        match self {
+            Self::Count(least, most) => format!("a whole number from {least} to {most}"),
+            Self::Positive => "a number above zero and finite".into(),
+            Self::NonNegative => "a number of at least zero and finite".into(),
+            Self::Fraction => "a number from 0 to 1".into(),
+            Self::Share => "a number above 0 and at most 1".into(),
+            Self::BelowOne => "a number from 0 to below 1".into(),
+            Self::LossScale => format!("a number from {LEAST_SCALE} to {MOST_SCALE}"),
+            Self::PositiveOrNone => "a number above zero and finite, or \"none\"".into(),
+            Self::Switch => "true or false".into(),
+            Self::Text => "text that is not empty".into(),
+            Self::Choice(words) => format!("one of {}", words.join(", ")),
+            Self::Time => "a length of time such as 90s, 5m or 1h30m".into(),
+            Self::Device => "auto, cpu, gpu or gpu:N".into(),
+        }
+    }
+
     /// Checks one value.
     ///
     /// # Errors
     /// Says what the value is and what is allowed.
-    pub fn check(&self, value: &Value) -> Result<(), String> {
+    pub fn check(self, value: &Value) -> Result<(), String> {
         match self {
-            Self::Count(least, most) => {
-                let allowed = format!("a whole number from {least} to {most}");
-                match value {
-                    Value::Integer(count)
-                        if u64::try_from(*count).is_ok_and(|count| (*least..=*most).contains(&count)) =>
-                    {
-                        Ok(())
-                    }
-                    other => Err(format!("is {}; it must be {allowed}", shown(other))),
+            Self::Count(least, most) => match value {
+                Value::Integer(count) if u64::try_from(*count).is_ok_and(|count| (least..=most).contains(&count)) => {
+                    Ok(())
                 }
-            }
-            Self::Positive => number(value, "above zero and finite", |x| x > 0.0),
-            Self::NonNegative => number(value, "at least zero and finite", |x| x >= 0.0),
-            Self::Fraction => number(value, "from 0 to 1", |x| (0.0..=1.0).contains(&x)),
-            Self::Share => number(value, "above 0 and at most 1", |x| x > 0.0 && x <= 1.0),
-            Self::BelowOne => number(value, "from 0 to below 1", |x| (0.0..1.0).contains(&x)),
-            Self::LossScale => number(value, "from 1 to 16777216", |x| (LEAST_SCALE..=MOST_SCALE).contains(&x)),
+                other => Err(format!("is {}; it must be {}", shown(other), self.allowed())),
+            },
+            Self::Positive => self.number(value, |x| x > 0.0),
+            Self::NonNegative => self.number(value, |x| x >= 0.0),
+            Self::Fraction => self.number(value, |x| (0.0..=1.0).contains(&x)),
+            Self::Share => self.number(value, |x| x > 0.0 && x <= 1.0),
+            Self::BelowOne => self.number(value, |x| (0.0..1.0).contains(&x)),
+            Self::LossScale => self.number(value, |x| (LEAST_SCALE..=MOST_SCALE).contains(&x)),
             Self::PositiveOrNone if value.as_str() == Some("none") => Ok(()),
-            Self::PositiveOrNone => number(value, "above zero and finite, or \"none\"", |x| x > 0.0),
+            Self::PositiveOrNone => self.number(value, |x| x > 0.0),
             Self::Switch if value.is_bool() => Ok(()),
-            Self::Switch => Err(format!("is {}; it must be true or false", shown(value))),
+            Self::Switch => Err(format!("is {}; it must be {}", shown(value), self.allowed())),
             Self::Text => match text(value)? {
                 "" => Err("is empty".into()),
                 _ => Ok(()),
@@ -202,10 +244,23 @@ impl Kind {
                     return Ok(());
                 }
                 let meant = nearest(word, words.iter().copied()).map(|word| format!("; did you mean \"{word}\"?"));
-                Err(format!("is \"{word}\"; it must be one of {}{}", words.join(", "), meant.unwrap_or_default()))
+                Err(format!("is \"{word}\"; it must be {}{}", self.allowed(), meant.unwrap_or_default()))
             }
             Self::Time => duration::parse(text(value)?).map(drop),
             Self::Device => text(value)?.parse::<DeviceChoice>().map(drop),
+        }
+    }
+
+    fn number(self, value: &Value, accept: impl Fn(f64) -> bool) -> Result<(), String> {
+        let number = match value {
+            Value::Integer(whole) => *whole as f64,
+            Value::Float(number) => *number,
+            other => return Err(format!("is {}; it must be {}", shown(other), self.allowed())),
+        };
+        if number.is_finite() && accept(number) {
+            Ok(())
+        } else {
+            Err(format!("is {number}; it must be {}", self.allowed()))
         }
     }
 }
@@ -220,15 +275,6 @@ fn shown(value: &Value) -> String {
 
 fn text(value: &Value) -> Result<&str, String> {
     value.as_str().ok_or_else(|| format!("is {}; it must be text in quotes", shown(value)))
-}
-
-fn number(value: &Value, allowed: &str, accept: impl Fn(f64) -> bool) -> Result<(), String> {
-    let number = match value {
-        Value::Integer(whole) => *whole as f64,
-        Value::Float(number) => *number,
-        other => return Err(format!("is {}; it must be a number {allowed}", shown(other))),
-    };
-    if number.is_finite() && accept(number) { Ok(()) } else { Err(format!("is {number}; it must be {allowed}")) }
 }
 
 /// The key of this section and name.

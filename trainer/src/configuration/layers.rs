@@ -1,4 +1,4 @@
-//! Defaults, preset, file and flags, each on top of the one before.
+//! Defaults, preset, file, flags and assignments, each on top of the one before.
 
 use std::path::{Path, PathBuf};
 
@@ -6,8 +6,9 @@ use gradus_models::configuration::{ModelConfiguration, presets};
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-use super::document::{Document, value_at};
+use super::document::{Document, set_value, value_at};
 use super::keys;
+use super::shape::{refuse_contradictions, table_of};
 use super::{Configuration, Mode, writing};
 use crate::device_choice::DeviceChoice;
 use crate::error::{Result, TrainerError};
@@ -18,6 +19,8 @@ pub const DEFAULT_MAX_TIME: &str = "5m";
 /// Values from the command line; `None` was not given.
 #[derive(Clone, Debug, Default)]
 pub struct Flags {
+    /// `--init`
+    pub init: Option<PathBuf>,
     /// `--data`
     pub data: Option<PathBuf>,
     /// `--device`
@@ -40,49 +43,74 @@ pub struct Flags {
     pub precision: Option<Mode>,
     /// `--gradient-checkpointing`
     pub gradient_checkpointing: bool,
+    /// `--keep`
+    pub keep: Option<u64>,
+    /// `--set`, each `section.key=value`
+    pub set: Vec<String>,
 }
 
 /// Where the model comes from.
 #[derive(Clone, Debug)]
 pub enum ModelBase {
-    /// `--model` was not given: the file's `[model]`, else this preset.
+    /// `--model` was not given: the `[model]` of file and assignments, else the shape of the weights to start from, else this
+    /// preset.
     FileOr(&'static str),
     /// `--model` names a preset. It replaces the file's `[model]` as a whole.
     Preset(String),
     /// `--model` names a TOML file. Its keys go below those of `--config`, but its `[model]`
     /// replaces theirs as a whole.
     File(PathBuf),
-    /// `--model` names a folder with weights, whose configuration is this. It replaces the
-    /// file's `[model]` as a whole.
-    Given(Box<ModelConfiguration>),
+    /// `--model` names a folder with weights to start from, whose shape replaces the file's `[model]` as a whole.
+    Given,
 }
 
-/// A file and flags, before it is known which model they are for.
+/// A file, flags and assignments, before it is known which model they are for.
 #[derive(Clone, Debug)]
 pub struct Layers {
     file: Option<Document>,
     flags: Flags,
+    assigned: Option<Document>,
 }
 
 impl Layers {
     /// Reads the configuration file, if one is named.
     ///
     /// # Errors
-    /// As [`Document::read`].
+    /// As [`Document::read`] and [`Document::assigned`].
     pub fn read(config: Option<&Path>, flags: Flags) -> Result<Self> {
-        Ok(Self { file: config.map(Document::read).transpose()?, flags })
+        Self::over(config.map(Document::read).transpose()?, flags)
+    }
+
+    fn over(file: Option<Document>, flags: Flags) -> Result<Self> {
+        let assigned = Document::assigned(&flags.set)?;
+        Ok(Self { file, flags, assigned })
+    }
+
+    /// The text of a key in one of the documents.
+    fn text_in<'a>(document: Option<&'a Document>, section: &str, key: &str) -> Option<&'a str> {
+        document?.value(section, key)?.as_str()
     }
 
     /// The device asked for, which decides the default model.
     pub fn device(&self) -> DeviceChoice {
-        let from_file = || self.file.as_ref()?.value("train", "device")?.as_str()?.parse().ok();
-        self.flags.device.or_else(from_file).unwrap_or_default()
+        let of = |document| Self::text_in(document, "train", "device")?.parse().ok();
+        let from_file = || of(self.file.as_ref());
+        of(self.assigned.as_ref()).or(self.flags.device).or_else(from_file).unwrap_or_default()
     }
 
     /// The text or tokens asked for, which decide the vocabulary.
     pub fn data_path(&self) -> Option<PathBuf> {
-        let from_file = || Some(self.file.as_ref()?.value("data", "path")?.as_str()?.into());
-        self.flags.data.clone().or_else(from_file)
+        self.path("data", "path", self.flags.data.as_ref())
+    }
+
+    /// The folder of weights to start from, which decides the model's shape.
+    pub fn init(&self) -> Option<PathBuf> {
+        self.path("train", "init", self.flags.init.as_ref())
+    }
+
+    fn path(&self, section: &str, key: &str, flag: Option<&PathBuf>) -> Option<PathBuf> {
+        let of = |document| Self::text_in(document, section, key).map(PathBuf::from);
+        of(self.assigned.as_ref()).or_else(|| flag.cloned()).or_else(|| of(self.file.as_ref()))
     }
 
     /// Puts the layers together. A preset's vocabulary is that of the data.
@@ -91,21 +119,36 @@ impl Layers {
     /// If the preset is unknown, the model's file has errors, a key is missing where no preset
     /// gives it, or a value does not fit another.
     pub fn resolve(&self, base: ModelBase, vocabulary: usize) -> Result<Configuration> {
+        self.resolve_with(base, None, vocabulary)
+    }
+
+    /// The same with the shape of the weights to start from, which the layers may name but not contradict.
+    ///
+    /// # Errors
+    /// As [`Self::resolve`], and if a key of `[model]` says something else than the weights.
+    pub fn resolve_with(
+        &self,
+        base: ModelBase,
+        weights: Option<&ModelConfiguration>,
+        vocabulary: usize,
+    ) -> Result<Configuration> {
         let mut file = self.file.clone();
         if !matches!(base, ModelBase::FileOr(_))
             && let Some(file) = &mut file
         {
             file.sections.remove("model");
         }
-        let documents: Vec<Document> = match &base {
-            ModelBase::File(path) => [Some(Document::read(path)?), file].into_iter().flatten().collect(),
-            _ => file.into_iter().collect(),
+        let of_model = match &base {
+            ModelBase::File(path) => Some(Document::read(path)?),
+            _ => None,
         };
-        let mut preset = self.preset(&base, &documents)?;
+        // From the lowest layer to the highest; flags are below the last.
+        let documents: Vec<Document> = [of_model, file, self.assigned.clone()].into_iter().flatten().collect();
+        let mut preset = self.preset(&base, weights.is_some(), &documents)?;
         if let Some(preset) = preset.as_mut().filter(|preset| preset.model.vocab_size < vocabulary) {
             preset.model.vocab_size = vocabulary;
         }
-        let model = self.model(&base, preset.as_ref(), &documents)?;
+        let model = self.model(weights, preset.as_ref(), &documents)?;
         let mut defaults = Configuration::for_model(model);
         if let Some(preset) = &preset {
             defaults.preset = Some(preset.name.into());
@@ -117,11 +160,15 @@ impl Layers {
             overlay(&mut sections, &document.sections);
         }
         overlay(&mut sections, &self.flag_sections());
+        if let Some(assigned) = &self.assigned {
+            overlay(&mut sections, &assigned.sections);
+        }
         if value_at(&sections, "train", "steps").or(value_at(&sections, "train", "max_time")).is_none() {
-            set(&mut sections, "train", "max_time", Value::String(DEFAULT_MAX_TIME.into()));
+            set_value(&mut sections, "train", "max_time", Value::String(DEFAULT_MAX_TIME.into()));
         }
         let configuration = from_sections(sections)?;
-        let model_place = documents.first().map(|document| document.name.clone());
+        let model_place = documents.iter().rev().find(|document| document.sections.contains_key("model"));
+        let model_place = model_place.map(|document| document.name.clone());
         configuration.model.validate().map_err(|error| match model_place {
             Some(place) => TrainerError::Configuration { place, message: error.to_string(), hint: None },
             None => error.into(),
@@ -129,14 +176,25 @@ impl Layers {
         Ok(configuration)
     }
 
-    /// The preset that the model starts from: that of `--model`, else of the first document's
-    /// `[model]`, else the default unless the document describes its model in full.
-    fn preset(&self, base: &ModelBase, documents: &[Document]) -> Result<Option<presets::Preset>> {
+    /// The preset that the model starts from: that of `--model`, else of the highest document whose
+    /// `[model]` names one, else the default unless a document describes its model in full,
+    /// or weights do.
+    fn preset(&self, base: &ModelBase, has_weights: bool, documents: &[Document]) -> Result<Option<presets::Preset>> {
+        let mut named = documents
+            .iter()
+            .rev()
+            .filter_map(|document| Some((document, Self::text_in(Some(document), "model", "preset")?)));
+        let named = named.next();
+        if let (ModelBase::Preset(_) | ModelBase::Given, Some((document, _))) = (base, named) {
+            return Err(TrainerError::Configuration {
+                place: document.place("model", "preset"),
+                message: "the model is named by --model too".into(),
+                hint: Some("give one of the two; other keys of [model] may be set beside --model".into()),
+            });
+        }
         if let ModelBase::Preset(name) = base {
             return Ok(Some(presets::find(name)?));
         }
-        let named =
-            documents.iter().find_map(|document| Some((document, document.value("model", "preset")?.as_str()?)));
         if let Some((document, name)) = named {
             let place = document.place("model", "preset");
             return match presets::find(name) {
@@ -146,7 +204,7 @@ impl Layers {
         }
         let in_full = documents.iter().any(|document| document.value("model", "architecture").is_some());
         match base {
-            ModelBase::FileOr(default) if !in_full => Ok(Some(presets::find(default)?)),
+            ModelBase::FileOr(default) if !in_full && !has_weights => Ok(Some(presets::find(default)?)),
             _ => Ok(None),
         }
     }
@@ -154,26 +212,26 @@ impl Layers {
     /// The model with the keys of the documents and flags on top of the preset's.
     fn model(
         &self,
-        base: &ModelBase,
+        weights: Option<&ModelConfiguration>,
         preset: Option<&presets::Preset>,
         documents: &[Document],
     ) -> Result<ModelConfiguration> {
-        let start = match (base, preset) {
-            (ModelBase::Given(model), _) => Some((**model).clone()),
-            (_, Some(preset)) => Some(preset.model.clone()),
-            _ => None,
-        };
-        let mut table = match start {
-            Some(model) => Table::try_from(model).map_err(|error| internal(&error))?,
-            None => Table::new(),
+        let of_preset = preset.map(|preset| table_of(&preset.model)).transpose()?;
+        let mut table = match weights {
+            Some(weights) => table_of(weights)?,
+            None => of_preset.clone().unwrap_or_default(),
         };
         for document in documents {
+            if weights.is_some() {
+                refuse_contradictions(&table, document, of_preset.as_ref())?;
+            }
             if let Some(Value::Table(model)) = document.sections.get("model") {
                 table.extend(model.clone());
             }
         }
         table.remove("preset");
-        if let Some(context) = self.flags.context {
+        let assigned = |key| self.assigned.as_ref().is_some_and(|document| document.value("model", key).is_some());
+        if let Some(context) = self.flags.context.filter(|_| !assigned("context_length")) {
             table.insert("context_length".into(), count(context));
         }
         let place = || documents.first().map_or("[model]".into(), |document| document.name.clone());
@@ -190,6 +248,7 @@ impl Layers {
         let flags = &self.flags;
         let mut sections = Table::new();
         let values = [
+            ("train", "init", flags.init.as_ref().map(|path| Value::String(path.display().to_string()))),
             ("data", "path", flags.data.as_ref().map(|path| Value::String(path.display().to_string()))),
             ("train", "device", flags.device.map(|device| Value::String(device.to_string()))),
             ("train", "steps", flags.steps.map(count)),
@@ -199,12 +258,13 @@ impl Layers {
             ("model", "context_length", flags.context.map(count)),
             ("optimizer", "learning_rate", flags.learning_rate.map(Value::Float)),
             ("evaluation", "every", flags.eval_every.map(count)),
+            ("checkpoint", "keep", flags.keep.map(count)),
             ("train", "gradient_checkpointing", flags.gradient_checkpointing.then_some(Value::Boolean(true))),
             ("precision", "mode", flags.precision.map(|mode| Value::String(mode.name().into()))),
         ];
         for (section, key, value) in values {
             if let Some(value) = value {
-                set(&mut sections, section, key, value);
+                set_value(&mut sections, section, key, value);
             }
         }
         sections
@@ -215,16 +275,10 @@ fn count(count: u64) -> Value {
     Value::Integer(count.min(keys::LARGEST_COUNT) as i64)
 }
 
-fn set(sections: &mut Table, section: &str, key: &str, value: Value) {
-    if let Value::Table(table) = sections.entry(section).or_insert_with(|| Value::Table(Table::new())) {
-        table.insert(key.into(), value);
-    }
-}
-
 fn overlay(sections: &mut Table, above: &Table) {
     for (section, entries) in above {
         for (key, value) in entries.as_table().into_iter().flatten() {
-            set(sections, section, key, value.clone());
+            set_value(sections, section, key, value.clone());
         }
     }
 }
@@ -270,7 +324,7 @@ mod tests {
     use super::*;
 
     fn resolve(file: &str, flags: Flags, base: ModelBase) -> Result<Configuration> {
-        Layers { file: Some(Document::parse("a.toml", file)?), flags }.resolve(base, 256)
+        Layers::over(Some(Document::parse("a.toml", file)?), flags)?.resolve(base, 256)
     }
 
     fn tiny() -> ModelBase {
@@ -296,7 +350,7 @@ mod tests {
     fn the_file_is_above_the_preset_and_flags_above_the_file() {
         let file = "[model]\npreset = 'llama-tiny'\nnum_blocks = 6\n[train]\nbatch = 3\nseed = 9\ndevice = 'cpu'\n[optimizer]\nlearning_rate = 1";
         let flags = Flags { batch: Some(5), context: Some(64), steps: Some(7), ..Flags::default() };
-        let layers = Layers { file: Some(Document::parse("a.toml", file).unwrap()), flags };
+        let layers = Layers::over(Some(Document::parse("a.toml", file).unwrap()), flags).unwrap();
         assert_eq!(layers.device(), DeviceChoice::Cpu);
         let configuration = layers.resolve(tiny(), 256).unwrap();
         assert_eq!(configuration.preset.as_deref(), Some("llama-tiny"));
@@ -307,6 +361,49 @@ mod tests {
         assert_eq!((configuration.train.steps, configuration.train.max_time), (Some(7), None));
     }
 
+    fn set(assignments: &[&str]) -> Flags {
+        Flags { set: assignments.iter().map(|text| text.to_string()).collect(), ..Flags::default() }
+    }
+
+    #[test]
+    fn assignments_are_above_flags_and_file() {
+        let file =
+            "[model]\npreset = 'llama-tiny'\nnum_blocks = 6\n[train]\nbatch = 3\ndevice = 'cpu'\n[data]\npath = 'a'\n";
+        let assigned = set(&[
+            "model.num_blocks=2",
+            "model.context_length=32",
+            "train.batch=4",
+            "train.device=gpu:1",
+            "train.steps=9",
+            "data.path=b",
+        ]);
+        let flags = Flags { batch: Some(5), context: Some(64), data: Some("c".into()), seed: Some(1), ..assigned };
+        let layers = Layers::over(Some(Document::parse("a.toml", file).unwrap()), flags).unwrap();
+        assert_eq!((layers.device(), layers.data_path()), (DeviceChoice::Gpu(Some(1)), Some("b".into())));
+        let configuration = layers.resolve(tiny(), 256).unwrap();
+        assert_eq!((configuration.model.num_blocks, configuration.model.context_length), (2, 32));
+        assert_eq!((configuration.train.batch, configuration.train.seed), (4, 1));
+        assert_eq!((configuration.train.steps, configuration.train.max_time.as_deref()), (Some(9), None));
+        assert_eq!(
+            (configuration.train.device, configuration.data.path),
+            (DeviceChoice::Gpu(Some(1)), Some("b".into()))
+        );
+        // They change what --model names, too.
+        let preset = ModelBase::Preset("xlstm-tiny".into());
+        let configuration = resolve(file, set(&["model.num_blocks=2"]), preset.clone()).unwrap();
+        assert_eq!((configuration.model.num_blocks, configuration.preset.as_deref()), (2, Some("xlstm-tiny")));
+        // A preset of theirs takes the place of the file's, whose other keys stay.
+        let configuration = resolve(file, set(&["model.preset=llama-small"]), tiny()).unwrap();
+        assert_eq!((configuration.model.num_blocks, configuration.model.embedding_dim), (6, 512));
+        let both = resolve(file, set(&["model.preset=llama-small"]), preset).unwrap_err();
+        assert!(
+            both.to_string().starts_with("--set model.preset=llama-small: the model is named by --model"),
+            "{both}"
+        );
+        let unfit = resolve(file, set(&["model.num_heads=3"]), tiny()).unwrap_err();
+        assert!(unfit.to_string().starts_with("--set: ") && unfit.to_string().contains("num_"), "{unfit}");
+    }
+
     #[test]
     fn a_model_on_the_command_line_replaces_that_of_the_file() {
         let file = "[model]\npreset = 'llama-tiny'\nnum_blocks = 6\n[train]\nmax_time = '10s'\n";
@@ -315,7 +412,8 @@ mod tests {
         assert_eq!(configuration.train.max_time.as_deref(), Some("10s"));
         let mut given = presets::find("llama-tiny").unwrap().model;
         given.num_blocks = 2;
-        let configuration = resolve(file, Flags::default(), ModelBase::Given(Box::new(given.clone()))).unwrap();
+        let layers = Layers::over(Some(Document::parse("a.toml", file).unwrap()), Flags::default()).unwrap();
+        let configuration = layers.resolve_with(ModelBase::Given, Some(&given), 256).unwrap();
         assert_eq!((configuration.model, configuration.preset), (given, None));
     }
 

@@ -6,6 +6,9 @@
 pub mod document;
 pub mod keys;
 pub mod layers;
+#[cfg(test)]
+mod reference;
+pub mod shape;
 pub mod writing;
 
 use std::path::PathBuf;
@@ -44,6 +47,9 @@ pub struct Configuration {
     pub checkpoint: Checkpoint,
 }
 
+/// The share of a text that is held out where nobody gives one.
+pub const DEFAULT_VALIDATION_FRACTION: f64 = 0.05;
+
 /// Section `[data]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -51,7 +57,7 @@ pub struct Data {
     /// Text file or folder; `None` is the default corpus.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
-    /// Share of the user's text that is held out.
+    /// Share of the user's text that is held out; of no effect where the data has a held-out part of its own.
     pub validation_fraction: f64,
 }
 
@@ -80,6 +86,9 @@ pub struct Train {
     /// The device asked for.
     #[serde(with = "device_as_text")]
     pub device: DeviceChoice,
+    /// Folder of weights to start from; `None` is random ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init: Option<PathBuf>,
     /// Limit by steps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub steps: Option<u64>,
@@ -163,11 +172,14 @@ pub struct Evaluation {
     pub interval: f64,
     /// Tokens of one evaluation.
     pub tokens: usize,
+    /// Tokens of the sample after each evaluation.
+    #[serde(default)]
+    pub short_sample_tokens: usize,
     /// Tokens of the sample at the end.
     pub sample_tokens: usize,
-    /// The sample's beginning.
+    /// The samples' beginning.
     pub sample_prompt: String,
-    /// The sample's temperature.
+    /// The samples' temperature.
     pub sample_temperature: f64,
 }
 
@@ -180,8 +192,11 @@ pub struct Checkpoint {
     pub every: Option<u64>,
     /// Share of the run between checkpoints where `every` is unset.
     pub interval: f64,
-    /// How many are kept.
+    /// How many of the newest are kept.
     pub keep: usize,
+    /// Whether the one of the lowest validation loss is saved and kept beside them.
+    #[serde(default)]
+    pub best: bool,
 }
 
 mod device_as_text {
@@ -210,7 +225,7 @@ impl Configuration {
         Self {
             preset: None,
             model,
-            data: Data { path: None, validation_fraction: 0.05 },
+            data: Data { path: None, validation_fraction: DEFAULT_VALIDATION_FRACTION },
             optimizer: Optimizer {
                 learning_rate: if small { 3e-3 } else { 1e-3 },
                 beta1: 0.9,
@@ -222,6 +237,7 @@ impl Configuration {
             schedule: Schedule::default(),
             train: Train {
                 device: DeviceChoice::Auto,
+                init: None,
                 steps: None,
                 max_time: None,
                 batch: 8,
@@ -240,11 +256,12 @@ impl Configuration {
                 every: None,
                 interval: 0.1,
                 tokens: 32_768,
+                short_sample_tokens: 40,
                 sample_tokens: 300,
                 sample_prompt: "fn ".into(),
                 sample_temperature: 0.8,
             },
-            checkpoint: Checkpoint { every: None, interval: 0.1, keep: 2 },
+            checkpoint: Checkpoint { every: None, interval: 0.1, keep: 2, best: true },
         }
     }
 

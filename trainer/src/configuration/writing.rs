@@ -96,6 +96,7 @@ mod tests {
             let mut configuration = Configuration::for_model(presets::find(name).unwrap().model);
             configuration.preset = Some(name.into());
             configuration.data.path = Some("x".into());
+            configuration.train.init = Some("x".into());
             configuration.train.steps = Some(1);
             configuration.train.max_time = Some("1s".into());
             configuration.evaluation.every = Some(1);

@@ -17,9 +17,10 @@ pub mod user_text;
 pub mod walk;
 pub mod windows;
 
+use std::fmt::Display;
 use std::path::Path;
 
-use crate::configuration;
+use crate::configuration::{self, DEFAULT_VALIDATION_FRACTION};
 use crate::error::{Result, TrainerError};
 use gradus_models::tokenizer::{TOKENIZER, Tokenizer};
 use prepared::{Index, TokenizerFile};
@@ -75,13 +76,15 @@ impl Corpus {
     pub fn open(data: &configuration::Data, context: usize) -> Result<Self> {
         if let Some(path) = &data.path {
             if Index::is_at(path) {
+                refuse_fraction(data, &path.display())?;
                 return Self::of_prepared(path);
             }
             return match foreign::find(path)? {
-                Some(files) => Self::of_foreign(path, &files, data.validation_fraction, context),
+                Some(files) => Self::of_foreign(path, &files, data, context),
                 None => user_text::open(path, data.validation_fraction, context),
             };
         }
+        refuse_fraction(data, &"the default text")?;
         let corpus = default_corpus::open()?;
         let name = match &corpus.folder {
             Some(folder) => format!("Rust sources of this program's dependencies, {}", folder.display()),
@@ -120,9 +123,15 @@ impl Corpus {
         })
     }
 
-    fn of_foreign(path: &Path, files: &foreign::Files, fraction: f64, context: usize) -> Result<Self> {
+    fn of_foreign(path: &Path, files: &foreign::Files, data: &configuration::Data, context: usize) -> Result<Self> {
         let foreign::Foreign { mut train, validation, vocabulary, tokenizer } = foreign::open(path, files)?;
-        let validation = validation.unwrap_or_else(|| train.split_off(user_text::kept(train.len(), fraction, context)));
+        let validation = match validation {
+            Some(own) => {
+                refuse_fraction(data, &path.display())?;
+                own
+            }
+            None => train.split_off(user_text::kept(train.len(), data.validation_fraction, context)),
+        };
         let mut notes =
             vec!["how many bytes of text a token stands for is not known: losses are in nats a token".into()];
         if tokenizer.is_none() {
@@ -185,6 +194,23 @@ fn identity(train: &Sequence, validation: &Sequence) -> String {
     block_hash::of_bytes(format!("{train}{validation}").as_bytes())
 }
 
+/// Refuses a share to hold out of data that has a held-out part of its own, where it would change nothing.
+fn refuse_fraction(data: &configuration::Data, name: &dyn Display) -> Result<()> {
+    let fraction = data.validation_fraction;
+    if fraction == DEFAULT_VALIDATION_FRACTION {
+        return Ok(());
+    }
+    Err(TrainerError::Configuration {
+        place: "[data]".into(),
+        message: format!(
+            "`validation_fraction` is {fraction} and has no effect: {name} has a held-out part of its own"
+        ),
+        hint: Some(
+            "remove the key; gradus data prepare --validation-fraction says how much of a text is held out".into(),
+        ),
+    })
+}
+
 fn data_error(path: &Path, problem: &str, hint: &str) -> TrainerError {
     TrainerError::Data { path: path.to_owned(), problem: problem.into(), hint: hint.into() }
 }
@@ -192,6 +218,17 @@ fn data_error(path: &Path, problem: &str, hint: &str) -> TrainerError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_share_to_hold_out_that_would_change_nothing_is_refused() {
+        let data = configuration::Data { path: None, validation_fraction: 0.2 };
+        let error = Corpus::open(&data, 1).unwrap_err();
+        assert!(
+            error.to_string().contains("`validation_fraction` is 0.2 and has no effect: the default text"),
+            "{error}"
+        );
+        assert_eq!(error.exit_code(), 2);
+    }
 
     #[test]
     fn a_context_longer_than_the_text_is_refused() {

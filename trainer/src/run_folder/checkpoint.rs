@@ -2,7 +2,8 @@
 //!
 //! A step is written to a folder `.tmp-…`, every file and then the folder are synced, the folder
 //! is renamed once to `step-00000400` and its parent synced; then the file `latest`, which names
-//! it, is replaced as one event. Whatever happens in between, `latest` names a whole step.
+//! it, is replaced as one event. Whatever happens in between, `latest` names a whole step. So does
+//! `best`, where a run has one: the step of its lowest validation loss.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,6 +21,8 @@ use crate::error::{Result, TrainerError};
 pub const FOLDER: &str = "checkpoint";
 /// The file that names the newest step.
 pub const LATEST: &str = "latest";
+/// The file that names the step of the lowest validation loss.
+pub const BEST: &str = "best";
 /// The file of a step that is written by [`write_step`] itself.
 pub const STATE_FILE: &str = "state.json";
 
@@ -99,7 +102,16 @@ pub fn step_number(name: &str) -> Option<u64> {
     (step_name(number) == name).then_some(number)
 }
 
-/// Saves a step of a run; `write` writes its files. Then all but the newest `keep` steps are
+/// Which steps of a run stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// How many of the newest.
+    pub newest: usize,
+    /// The step of the lowest validation loss, beside them.
+    pub best: Option<u64>,
+}
+
+/// Saves a step of a run; `write` writes its files. Then all steps but those to `keep` are
 /// removed. If it fails, the steps that were there before are still there and `latest` names a
 /// whole one. A step that is there already, whole and at the same position, is not written again.
 ///
@@ -109,7 +121,7 @@ pub fn write_step(
     storage: &dyn Storage,
     run: &Path,
     position: &Position,
-    keep: usize,
+    keep: Keep,
     write: impl FnOnce(&mut StepWriter<'_>) -> Result<()>,
 ) -> Result<Saved> {
     let parent = run.join(FOLDER);
@@ -125,10 +137,37 @@ pub fn write_step(
         remove_litter(&parent);
         written?;
     }
-    let latest = parent.join(LATEST);
-    replace(storage, &latest, format!("{name}\n").as_bytes()).map_err(TrainerError::io("write", &latest))?;
+    point(storage, &parent, LATEST, position.step)?;
+    mark_best(storage, run, keep.best)?;
     let left_over = remove_older(storage, &parent, position.step, keep);
     Ok(Saved { folder, left_over })
+}
+
+/// Makes `latest` or `best` name a step.
+fn point(storage: &dyn Storage, parent: &Path, pointer: &str, step: u64) -> Result<()> {
+    let path = parent.join(pointer);
+    let text = format!("{}\n", step_name(step));
+    if fs::read_to_string(&path).is_ok_and(|there| there == text) {
+        return Ok(());
+    }
+    replace(storage, &path, text.as_bytes()).map_err(TrainerError::io("write", &path))
+}
+
+/// Makes `best` name a step, or removes it.
+///
+/// # Errors
+/// The system's.
+pub fn mark_best(storage: &dyn Storage, run: &Path, best: Option<u64>) -> Result<()> {
+    let parent = run.join(FOLDER);
+    match best {
+        Some(step) => point(storage, &parent, BEST, step),
+        None => match fs::remove_file(parent.join(BEST)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(TrainerError::io("remove", &parent.join(BEST))(error))
+            }
+            _ => Ok(()),
+        },
+    }
 }
 
 fn fill(
@@ -171,9 +210,10 @@ fn remove_litter(parent: &Path) {
     }
 }
 
-fn remove_older(storage: &dyn Storage, parent: &Path, newest: u64, keep: usize) -> Vec<PathBuf> {
+fn remove_older(storage: &dyn Storage, parent: &Path, newest: u64, keep: Keep) -> Vec<PathBuf> {
     let older = steps_in(parent).filter(|step| *step < newest);
-    let surplus: Vec<u64> = older.rev().skip(keep.saturating_sub(1)).collect();
+    let surplus: Vec<u64> =
+        older.rev().skip(keep.newest.saturating_sub(1)).filter(|step| keep.best != Some(*step)).collect();
     surplus.into_iter().filter_map(|step| remove_step(storage, parent, step).err()).collect()
 }
 
@@ -197,9 +237,7 @@ pub fn steps_in(parent: &Path) -> std::vec::IntoIter<u64> {
 /// If one cannot be removed.
 pub fn discard_after(storage: &dyn Storage, run: &Path, step: u64) -> Result<()> {
     let parent = run.join(FOLDER);
-    let latest = parent.join(LATEST);
-    replace(storage, &latest, format!("{}\n", step_name(step)).as_bytes())
-        .map_err(TrainerError::io("write", &latest))?;
+    point(storage, &parent, LATEST, step)?;
     for later in steps_in(&parent).filter(|later| *later > step) {
         let refused = |path: PathBuf| TrainerError::io("remove", &path)(io::Error::other("it is in use or protected"));
         remove_step(storage, &parent, later).map_err(refused)?;
@@ -207,8 +245,14 @@ pub fn discard_after(storage: &dyn Storage, run: &Path, step: u64) -> Result<()>
     Ok(())
 }
 
-/// The folder of the step that `latest` names, in a run or its folder `checkpoint`; a step's own
-/// folder is returned as it is.
+/// Whether a path is one of the files `latest` and `best` of a run.
+pub fn is_pointer(path: &Path) -> bool {
+    let is_named = path.file_name().is_some_and(|name| name == LATEST || name == BEST);
+    is_named && path.parent().is_some_and(|parent| parent.ends_with(FOLDER)) && path.is_file()
+}
+
+/// The folder of the step that `latest` names, in a run or its folder `checkpoint`; of the one that `latest` or `best` names
+/// where `path` is that file. A step's own folder is returned as it is.
 ///
 /// # Errors
 /// If there is none.
@@ -217,11 +261,15 @@ pub fn find_step(path: &Path) -> Result<PathBuf> {
         return Ok(path.to_owned());
     }
     let below = path.join(FOLDER);
-    let parent = if below.is_dir() { below } else { path.to_owned() };
-    let latest = parent.join(LATEST);
+    let pointer = match path {
+        path if is_pointer(path) => path.to_owned(),
+        _ if below.is_dir() => below.join(LATEST),
+        path => path.join(LATEST),
+    };
+    let parent = pointer.parent().unwrap_or(Path::new(".")).to_owned();
     let broken =
-        |problem: String| TrainerError::Checkpoint { path: latest.clone(), problem, hint: other_steps(&parent) };
-    let name = fs::read_to_string(&latest).map_err(|error| broken(format!("no checkpoint here: {error}")))?;
+        |problem: String| TrainerError::Checkpoint { path: pointer.clone(), problem, hint: other_steps(&parent) };
+    let name = fs::read_to_string(&pointer).map_err(|error| broken(format!("no checkpoint here: {error}")))?;
     let name = name.trim_end();
     if step_number(name).is_none() {
         return Err(broken(format!("`{name}` is not the name of a step")));

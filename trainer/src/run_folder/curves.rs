@@ -36,7 +36,7 @@ pub fn loss_over_tokens(rows: &[Row]) -> (Points, Points) {
                 }
             }
             Row::Evaluation(row) if row.validation_loss.is_finite() => curves.1.push((tokens, row.validation_loss)),
-            Row::Evaluation(_) => {}
+            Row::Evaluation(_) | Row::Sample(_) => {}
         }
     }
     curves

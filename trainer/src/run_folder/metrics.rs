@@ -1,4 +1,4 @@
-//! `metrics.jsonl`: one line of JSON a training step and a line an evaluation.
+//! `metrics.jsonl`: one line of JSON a training step, a line an evaluation and a line the text written after it.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -59,6 +59,16 @@ pub struct EvaluationRow {
     pub validation_bits_per_byte: f64,
 }
 
+/// A text that the model wrote after an evaluation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SampleRow {
+    /// Steps done before it.
+    pub step: u64,
+    /// The prompt and what followed.
+    pub sample: String,
+}
+
 /// A line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -67,6 +77,8 @@ pub enum Row {
     Train(TrainRow),
     /// An evaluation.
     Evaluation(EvaluationRow),
+    /// A text.
+    Sample(SampleRow),
 }
 
 impl Row {
@@ -75,6 +87,7 @@ impl Row {
         match self {
             Self::Train(row) => row.step,
             Self::Evaluation(row) => row.step,
+            Self::Sample(row) => row.step,
         }
     }
 }
@@ -178,13 +191,15 @@ mod tests {
     fn lines_are_what_the_format_says_and_are_read_again() {
         let run = tempfile::tempdir().unwrap();
         let mut metrics = Metrics::open(run.path()).unwrap();
-        let rows = [train(1, 5.5), evaluation(1), train(2, 5.25)];
+        let sample = Row::Sample(SampleRow { step: 1, sample: "fn a\u{1b}\n\"é".into() });
+        let rows = [train(1, 5.5), evaluation(1), sample, train(2, 5.25)];
         rows.iter().for_each(|row| metrics.write(row).unwrap());
         assert_eq!(read(run.path()).unwrap(), rows);
         let text = fs::read_to_string(run.path().join(FILE)).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[0].starts_with(r#"{"step":1,"tokens":2048,"loss":5.5,"bits_per_byte":7.93"#), "{text}");
         assert_eq!(lines[1], r#"{"step":1,"validation_loss":1.5,"validation_bits_per_byte":2.25}"#);
+        assert_eq!(lines[2], r#"{"step":1,"sample":"fn a\u001b\n\"é"}"#);
     }
 
     #[test]

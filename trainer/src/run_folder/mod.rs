@@ -16,7 +16,7 @@ use crate::error::{Result, TrainerError};
 use storage::{Disk, replace};
 
 pub use checkpoint::Saved;
-pub use metrics::{EvaluationRow, Metrics, Row, TrainRow};
+pub use metrics::{EvaluationRow, Metrics, Row, SampleRow, TrainRow};
 pub use state::Position;
 
 /// The file with the run's whole configuration.

@@ -131,9 +131,11 @@ fn planned(plan: &Plan, budget: f64, model: ModelConfiguration, seed: u64) -> Pl
     configuration.precision.mode = plan.precision;
     // The loss that counts is the last; a checkpoint at each quarter is what a killed sweep goes on from.
     configuration.evaluation.interval = 1.0;
+    configuration.evaluation.short_sample_tokens = 0;
     configuration.evaluation.tokens = plan.evaluation_tokens;
     configuration.checkpoint.interval = 0.25;
     configuration.checkpoint.keep = 1;
+    configuration.checkpoint.best = false;
     let steps = ((budget / flops_per_step(&configuration)).round() as u64).max(1);
     configuration.train.steps = Some(steps);
     let model = &configuration.model;

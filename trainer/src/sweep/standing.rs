@@ -98,7 +98,7 @@ fn finished(rows: &[Row], steps: u64) -> Option<Finished> {
         .iter()
         .filter_map(|row| match row {
             Row::Train(row) => Some(row),
-            Row::Evaluation(_) => None,
+            Row::Evaluation(_) | Row::Sample(_) => None,
         })
         .collect();
     let last = trained.last().filter(|row| row.step == steps)?;

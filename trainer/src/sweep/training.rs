@@ -66,7 +66,7 @@ impl Trainer {
             }
             Standing::Begun { checkpoint, .. } => {
                 let opened = (self.device.clone(), self.why.clone());
-                resume::setup_on(checkpoint, |_| Ok(opened), started)?
+                resume::setup_on(checkpoint, None, |_| Ok(opened), started)?
             }
             _ => self.begin(&path, run, started)?,
         };
@@ -137,7 +137,7 @@ fn step_seconds(rows: &[Row]) -> f64 {
         .iter()
         .filter_map(|row| match row {
             Row::Train(row) => Some(row.seconds),
-            Row::Evaluation(_) => None,
+            Row::Evaluation(_) | Row::Sample(_) => None,
         })
         .collect();
     match (seconds.first(), seconds.last()) {

@@ -72,6 +72,13 @@ impl Clock {
         result
     }
 
+    /// Has the model write the text after an evaluation, which counts as a part of it.
+    pub fn sample<R>(&mut self, write: impl FnOnce() -> R) -> R {
+        let (result, taken) = self.pause(write);
+        self.evaluation = Some(self.evaluation.unwrap_or(0.0) + taken);
+        result
+    }
+
     /// Makes a copy for a checkpoint and remembers how long it took.
     pub fn saving<R>(&mut self, save: impl FnOnce() -> R) -> R {
         let (result, taken) = self.pause(save);

@@ -1,9 +1,12 @@
 //! Training: [`setup`] makes everything ready, [`run`] is the loop, [`step`] one step of it, [`evaluation`] the loss on
-//! held-out text, [`saving`] the checkpoints, [`resume`] the way back from one, [`clock`] what the time goes into,
-//! [`memory`] what is planned, [`sample`] the text at the end.
+//! held-out text, [`saving`] the checkpoints, [`resume`] the way back from one, [`initial`] weights
+//! to start from, [`best`] which of them is the best, [`clock`] what the
+//! time goes into, [`memory`] what is planned, [`sample`] the text at the end.
 
+pub mod best;
 pub mod clock;
 pub mod evaluation;
+pub mod initial;
 pub mod memory;
 pub mod resume;
 pub mod run;
@@ -35,5 +38,6 @@ pub fn train(arguments: &Arguments, started: Instant) -> Result<()> {
     let _ = write!(std::io::stderr(), "{}", setup.first_screen().text());
     let progress = Progress::new(setup.configuration.run_length(), setup.configuration.train.log_every);
     let stdout = std::io::stdout();
-    Run::new(setup, interrupt, progress)?.finish_with_sample(stdout.is_terminal(), &mut stdout.lock())
+    let run = Run::new(setup, interrupt, progress)?.stopping_at(arguments.stop_at);
+    run.finish_with_sample(stdout.is_terminal(), &mut stdout.lock())
 }

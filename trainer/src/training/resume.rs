@@ -8,23 +8,25 @@ use gradus_engine::device::gpu;
 use gradus_engine::ops::optimizer::{Moments, Optimizer, Standing};
 use gradus_models::folder;
 
+use super::best::Best;
 use super::saving::{TRAINING_FILE, first_moment, second_moment};
 use super::setup::{Prepared, Setup, run_of};
 use super::step::{self, Learner};
 use crate::configuration::Configuration;
+use crate::configuration::shape::first_difference;
 use crate::device_choice::DeviceChoice;
 use crate::error::{Result, TrainerError};
 use crate::run_folder::storage::Disk;
 use crate::run_folder::{self, Position, checkpoint, metrics};
 
 /// The run at `path`, which is its folder, its `checkpoint/` or one of its steps, at that step or the latest. Later steps
-/// and rows are removed. `device` overrides the configuration's.
+/// and rows are removed. `device` overrides the configuration's; `stop_at` is where it is to stop again.
 ///
 /// # Errors
-/// If there is no whole checkpoint, it does not fit the run's configuration, or the run is over.
-pub fn setup(path: &Path, device: Option<DeviceChoice>, started: Instant) -> Result<Setup> {
+/// If there is no whole checkpoint, it does not fit the run's configuration, or the run is over or beyond `stop_at`.
+pub fn setup(path: &Path, device: Option<DeviceChoice>, stop_at: Option<u64>, started: Instant) -> Result<Setup> {
     let open = |choice: DeviceChoice| choice.open(gpu::Options::from_environment());
-    setup_on(path, |configured| open(device.unwrap_or(configured)), started)
+    setup_on(path, stop_at, |configured| open(device.unwrap_or(configured)), started)
 }
 
 /// The same on the device that `open` gives, which is told what the configuration asks for.
@@ -33,6 +35,7 @@ pub fn setup(path: &Path, device: Option<DeviceChoice>, started: Instant) -> Res
 /// As [`setup`], and that of `open`.
 pub fn setup_on(
     path: &Path,
+    stop_at: Option<u64>,
     open: impl FnOnce(DeviceChoice) -> Result<(Device, String)>,
     started: Instant,
 ) -> Result<Setup> {
@@ -48,27 +51,39 @@ pub fn setup_on(
     let step_folder = checkpoint::find_step(path)?;
     let position = checkpoint::read_step(&step_folder)?;
     refuse_unfit(&configuration, &position, &run)?;
+    if let Some(stop) = stop_at.filter(|stop| *stop <= position.step) {
+        return Err(TrainerError::Usage {
+            message: format!("--stop-at {stop}: the run stands at step {} already", position.step),
+            hint: Some(format!("name a later step, or an earlier checkpoint of {}", run.display())),
+        });
+    }
     let (device, why) = open(configuration.train.device)?;
     let prepared = Prepared::new(&configuration, &device)?;
     if !position.data.is_empty() && position.data != prepared.corpus.identity {
         return Err(TrainerError::RunFolder {
             path: run,
             problem: format!("the data is not what the run was trained on: {} was changed", prepared.corpus.name),
-            hint: "bring the data back as it was, or train on from the weights in a new run with --model RUN_FOLDER"
+            hint: "bring the data back as it was, or train on from the weights in a new run with --init RUN_FOLDER"
                 .into(),
         });
     }
     let model = folder::load(&step_folder, &device)?
         .in_precision(configuration.precision.mode.into())?
         .with_gradient_checkpointing(configuration.train.gradient_checkpointing);
-    if *model.configuration() != configuration.model {
-        return Err(broken(&step_folder, "its model is not the one of the run's configuration"));
+    if let Some((key, [there, here])) = first_difference(model.configuration(), &configuration.model)? {
+        let problem = format!(
+            "its model is not that of the run's configuration: `{key}` is {there} in the checkpoint, {here} there"
+        );
+        return Err(broken(&step_folder, &problem));
     }
     let mut optimizer = step::optimizer(&model, &configuration.optimizer, &configuration.precision)?;
     restore(&mut optimizer, &position, &step_folder)?;
     // From here on the run changes.
     checkpoint::discard_after(&Disk, &run, position.step)?;
     let rows = metrics::cut_back(&Disk, &run, position.step)?;
+    if configuration.checkpoint.best {
+        checkpoint::mark_best(&Disk, &run, Best::among(&rows, &run).map(|best| best.step))?;
+    }
     let learner = Learner::new(model, optimizer);
     Ok(prepared.into_setup(configuration, (device, why), learner, (position, rows), run, started))
 }
@@ -89,7 +104,7 @@ fn refuse_unfit(configuration: &Configuration, position: &Position, run: &Path) 
         return Err(TrainerError::RunFolder {
             path: run.to_owned(),
             problem: format!("the run is over: it ended after step {}", position.step),
-            hint: "train on from its weights in a new run with --model RUN_FOLDER".into(),
+            hint: "train on from its weights in a new run with --init RUN_FOLDER".into(),
         });
     }
     Ok(())

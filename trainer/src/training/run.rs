@@ -4,10 +4,12 @@ use std::io::Write;
 
 use gradus_engine::Device;
 use gradus_engine::ops::optimizer::Report;
+use gradus_models::tokenizer::Tokenizer;
 
+use super::best::Best;
 use super::clock::{Clock, is_due, sample_seconds};
 use super::evaluation::evaluate;
-use super::sample::write_sample;
+use super::sample::{Limit, write_sample};
 use super::saving::{Saver, Snapshot};
 use super::setup::Setup;
 use super::step::Taken;
@@ -16,12 +18,15 @@ use crate::data::Loader;
 use crate::error::{Result, TrainerError};
 use crate::figures;
 use crate::interrupt::Interrupt;
-use crate::progress::Progress;
-use crate::run_folder::{EvaluationRow, Metrics, Position, Row, Saved, TrainRow};
+use crate::progress::{Progress, bits_per_byte};
+use crate::run_folder::{EvaluationRow, Metrics, Position, Row, SampleRow, Saved, TrainRow, checkpoint};
 use crate::schedule::RunLength;
 
 /// So many steps in a row without a finite gradient end a run that skips such steps: it would never learn again.
 const MOST_SKIPPED: u64 = 50;
+
+/// The time of a text after an evaluation, as a share of that at the end.
+const SHORT_SAMPLE_SHARE: f64 = 0.1;
 
 /// A run under way.
 pub struct Run {
@@ -39,7 +44,13 @@ pub struct Run {
     skipped: u64,
     /// Share of the run that is done.
     share: f64,
-    saved_step: Option<u64>,
+    /// The step that was saved last, and the best one by then.
+    saved: Option<(u64, Option<u64>)>,
+    best: Option<Best>,
+    /// For the texts that the model writes; none where tokens cannot be read.
+    tokenizer: Option<Tokenizer>,
+    /// The step after which the run is to stop before its end.
+    stop_at: Option<u64>,
     evaluated: Option<EvaluationRow>,
 }
 
@@ -54,6 +65,7 @@ impl Run {
         let mut clock = Clock::new(setup.started, setup.position.seconds);
         clock.begin(setup.position.tokens);
         let title = format!("{}, {}", configuration.name(), setup.folder.display());
+        let best = configuration.checkpoint.best.then(|| Best::among(&setup.rows, &setup.folder)).flatten();
         let mut run = Self {
             loader: Loader::start(setup.windows.clone(), setup.position.window, train.batch, train.prefetch)?,
             metrics: Metrics::open(&setup.folder)?,
@@ -62,7 +74,10 @@ impl Run {
             kernels_kept: false,
             skipped: 0,
             share: 0.0,
-            saved_step: (setup.position.step > 0).then_some(setup.position.step),
+            saved: (setup.position.step > 0).then_some((setup.position.step, best.map(|best| best.step))),
+            best,
+            tokenizer: setup.corpus.open_tokenizer()?,
+            stop_at: None,
             evaluated: None,
             clock,
             setup,
@@ -70,7 +85,14 @@ impl Run {
             progress,
         };
         run.share = run.share_done(run.training_length());
+        run.progress.remember(&run.setup.rows);
         Ok(run)
+    }
+
+    /// Makes the run stop after a step as if it were interrupted there.
+    pub fn stopping_at(mut self, step: Option<u64>) -> Self {
+        self.stop_at = step;
+        self
     }
 
     /// Trains to the end, then writes a sample to `out` and the summary among the messages.
@@ -84,39 +106,44 @@ impl Run {
         }
         // What is written already should be whole, also where the loop failed; the first error is the one that counts.
         let written = self.saver.wait();
-        result?;
+        let whole = result?;
         self.note(written?);
         self.progress.finish();
-        if self.interrupt.requested() {
+        if !whole {
             let folder = self.setup.folder.display();
             self.progress.say(&format!(
                 "saved at step {}; go on with: gradus train --resume {folder}",
                 self.setup.position.step
             ));
-            return Err(TrainerError::Interrupted);
+            return if self.interrupt.requested() { Err(TrainerError::Interrupted) } else { Ok(()) };
         }
-        let limit = self.setup.configuration.run_length().seconds.map(sample_seconds);
         let configuration = &self.setup.configuration;
-        if let Some(tokenizer) = self.setup.corpus.open_tokenizer()? {
-            let (model, seed) = (&self.setup.learner.model, configuration.train.seed);
-            write_sample(model, &tokenizer, &configuration.evaluation, seed, limit, terminal, out)?;
+        if let Some(tokenizer) = &self.tokenizer {
+            let (model, options) = (&self.setup.learner.model, &configuration.evaluation);
+            let seconds = configuration.run_length().seconds.map(sample_seconds);
+            let limit = Limit { tokens: options.sample_tokens, seconds };
+            write_sample(model, tokenizer, options, limit, configuration.train.seed, terminal, out)?;
         }
         let summary = self.summary();
         self.progress.say(&summary);
         Ok(())
     }
 
-    /// The steps, the last evaluation and the last checkpoint.
+    /// The steps, the last evaluation and the last checkpoint. Returns whether the run came to its end, and was not stopped
+    /// before.
     ///
     /// # Errors
     /// What goes wrong.
-    pub fn train(&mut self) -> Result<()> {
+    pub fn train(&mut self) -> Result<bool> {
         self.make_up_for_evaluation()?;
-        loop {
+        let over = loop {
             let length = self.training_length();
-            let elapsed = self.clock.elapsed();
-            if self.interrupt.requested() || length.is_over(self.setup.position.step, elapsed) {
-                break;
+            let (step, elapsed) = (self.setup.position.step, self.clock.elapsed());
+            if length.is_over(step, elapsed) {
+                break true;
+            }
+            if self.interrupt.requested() || self.stop_at.is_some_and(|stop| step >= stop) {
+                break false;
             }
             self.step(length, elapsed)?;
             let (before, now) = (self.share, self.share_done(length));
@@ -134,12 +161,13 @@ impl Run {
             }
             let saved = self.saver.poll()?;
             self.note(saved);
-        }
+        };
         self.fetch()?;
-        if !self.interrupt.requested() {
+        if over {
             self.evaluate()?;
         }
-        self.save()
+        self.save()?;
+        Ok(over && !self.interrupt.requested())
     }
 
     /// An interrupt may have come between a step and the evaluation that was due after it.
@@ -158,7 +186,7 @@ impl Run {
     fn is_worth_evaluating(&self) -> bool {
         let last = self.setup.rows.iter().rev().find_map(|row| match row {
             Row::Evaluation(row) => Some(row.step),
-            Row::Train(_) => None,
+            Row::Train(_) | Row::Sample(_) => None,
         });
         self.setup.position.step >= last.unwrap_or(0) + self.setup.evaluation.len() as u64
     }
@@ -234,7 +262,7 @@ impl Run {
             tokens_per_second: self.clock.step_done(tokens),
             seconds: self.clock.elapsed(),
         };
-        self.progress.step(&row);
+        self.progress.step(&row, self.setup.device.memory().0);
         self.write(Row::Train(row))?;
         Ok((loss, report))
     }
@@ -301,22 +329,48 @@ impl Run {
         let row = EvaluationRow { step, validation_loss: loss, validation_bits_per_byte: bits };
         self.progress.evaluation(&row);
         self.evaluated = Some(row.clone());
-        self.write(Row::Evaluation(row))
+        let improved = Best::improved(self.best, &row).filter(|_| self.setup.configuration.checkpoint.best);
+        self.write(Row::Evaluation(row))?;
+        self.write_short_sample()?;
+        if improved.is_some() {
+            self.best = improved;
+            self.save()?;
+        }
+        Ok(())
+    }
+
+    /// The text after an evaluation, in the metrics and among the messages.
+    fn write_short_sample(&mut self) -> Result<()> {
+        let configuration = &self.setup.configuration;
+        let options = &configuration.evaluation;
+        let Some(tokenizer) = self.tokenizer.as_ref().filter(|_| options.short_sample_tokens > 0) else {
+            return Ok(());
+        };
+        let seconds = configuration.run_length().seconds.map(|limit| SHORT_SAMPLE_SHARE * sample_seconds(limit));
+        let limit = Limit { tokens: options.short_sample_tokens, seconds };
+        let (model, seed, step) = (&self.setup.learner.model, configuration.train.seed, self.setup.position.step);
+        let mut text = Vec::new();
+        let written = self.clock.sample(|| write_sample(model, tokenizer, options, limit, seed, false, &mut text));
+        written.map_err(|error| error.at(&self.setup.device, step, "sample"))?;
+        let sample = String::from_utf8_lossy(&text).trim_end_matches('\n').to_owned();
+        self.progress.sample(&sample);
+        self.write(Row::Sample(SampleRow { step, sample }))
     }
 
     fn save(&mut self) -> Result<()> {
         self.fetch()?;
         let step = self.setup.position.step;
-        if self.saved_step == Some(step) {
+        let best = self.best.map(|best| best.step);
+        if self.saved == Some((step, best)) {
             return Ok(());
         }
         let position = Position { seconds: self.clock.elapsed(), ..self.setup.position.clone() };
         let Setup { learner, rows, corpus, .. } = &self.setup;
-        let snapshot = self.clock.saving(|| Snapshot::take(learner, corpus.tokenizer.as_ref(), position, rows));
+        let snapshot = self.clock.saving(|| Snapshot::take(learner, corpus.tokenizer.as_ref(), position, rows, best));
         let before =
             self.saver.save(snapshot.map_err(|error| error.at(&self.setup.device, step, "copy for a checkpoint"))?)?;
         self.note(before);
-        self.saved_step = Some(step);
+        self.saved = Some((step, best));
         Ok(())
     }
 
@@ -326,24 +380,29 @@ impl Run {
         }
     }
 
-    /// Steps, validation, speed, memory, and what to do next.
+    /// Steps, losses, the best of them, memory, and what to do next.
     fn summary(&self) -> String {
         let Setup { position, device, plan, folder, .. } = &self.setup;
+        let folder = folder.display();
+        let (tokens, time) = (figures::count(position.tokens as f64), figures::time(self.clock.elapsed()));
+        let mut lines = vec![format!("{} steps, {tokens} tokens in {time}", position.step)];
+        let training = self.progress.smoothed().map(|loss| format!("training loss {loss:.4} (smoothed)"));
+        let validation = self.evaluated.as_ref().map(|row| {
+            let bits = bits_per_byte(", ", row.validation_bits_per_byte);
+            format!("validation loss {:.4}{bits}", row.validation_loss)
+        });
+        let losses: Vec<String> = [training, validation].into_iter().flatten().collect();
+        lines.extend((!losses.is_empty()).then(|| losses.join(", ")));
+        let earlier = self.best.filter(|best| best.step != position.step);
+        lines.extend(earlier.map(|best| {
+            let path = format!("{folder}/{}/{}", checkpoint::FOLDER, checkpoint::BEST);
+            format!("best: step {}, validation loss {:.4}, kept as {path}", best.step, best.loss)
+        }));
         let (_, peak) = device.memory();
-        let validation = self
-            .evaluated
-            .as_ref()
-            .map_or(String::new(), |row| format!(", validation {:.4} bits per byte", row.validation_bits_per_byte));
-        let seconds = self.clock.elapsed();
-        format!(
-            "{} steps, {} tokens in {}{validation}\nmemory: {} at most, {} were planned\nrun folder: {folder}\ngo on with: gradus generate --model {folder} --prompt \"fn \"",
-            position.step,
-            figures::count(position.tokens as f64),
-            figures::time(seconds),
-            figures::bytes(peak),
-            figures::bytes(plan.total()),
-            folder = folder.display()
-        )
+        lines.push(format!("memory: {} at most, {} were planned", figures::bytes(peak), figures::bytes(plan.total())));
+        lines.push(format!("run folder: {folder}"));
+        lines.push(format!("go on with: gradus generate --model {folder} --prompt \"fn \""));
+        lines.join("\n")
     }
 
     /// The run's parts, for those who look at it from outside.

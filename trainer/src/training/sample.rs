@@ -1,4 +1,4 @@
-//! The text that a trained model writes at the end of its run.
+//! The texts that a model writes: a short one at each evaluation, a longer one at the end of its run.
 
 use std::io::Write;
 use std::time::Instant;
@@ -14,7 +14,16 @@ use crate::text_stream::TextStream;
 /// Share of the probability that the sample's tokens are drawn from.
 const TOP_P: f64 = 0.95;
 
-/// Writes the prompt and what follows to `out`, for at most `seconds`. A reader that is gone ends it quietly.
+/// Where a text ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit {
+    /// Tokens behind the prompt.
+    pub tokens: usize,
+    /// Seconds that they may take.
+    pub seconds: Option<f64>,
+}
+
+/// Writes the prompt and what follows to `out`. A reader that is gone ends it quietly.
 ///
 /// # Errors
 /// What the model meets.
@@ -22,12 +31,12 @@ pub fn write_sample(
     model: &Model,
     tokenizer: &Tokenizer,
     options: &Evaluation,
+    limit: Limit,
     seed: u64,
-    seconds: Option<f64>,
     terminal: bool,
     out: &mut dyn Write,
 ) -> Result<()> {
-    if options.sample_tokens == 0 {
+    if limit.tokens == 0 {
         return Ok(());
     }
     let started = Instant::now();
@@ -35,9 +44,9 @@ pub fn write_sample(
     let sampling = Sampling { temperature: options.sample_temperature, top_p: TOP_P, seed, ..Sampling::greedy() };
     let mut text = TextStream::new(tokenizer, terminal);
     let mut listening = write!(out, "{}", options.sample_prompt).is_ok();
-    generate(model, &prompt, options.sample_tokens, sampling, |token| {
+    generate(model, &prompt, limit.tokens, sampling, |token| {
         listening = listening && write!(out, "{}", text.push(token)).and_then(|()| out.flush()).is_ok();
-        listening && seconds.is_none_or(|seconds| started.elapsed().as_secs_f64() < seconds)
+        listening && limit.seconds.is_none_or(|seconds| started.elapsed().as_secs_f64() < seconds)
     })?;
     if listening {
         // As above: nobody may be reading.

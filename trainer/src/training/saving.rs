@@ -11,6 +11,7 @@ use gradus_models::tokenizer::TOKENIZER;
 use super::step::Learner;
 use crate::data::prepared::TokenizerFile;
 use crate::error::{Result, TrainerError};
+use crate::run_folder::checkpoint::Keep;
 use crate::run_folder::storage::Disk;
 use crate::run_folder::{Position, Row, Saved, checkpoint, plot};
 
@@ -33,10 +34,11 @@ pub struct Snapshot {
     position: Position,
     files: Vec<(&'static str, Vec<u8>)>,
     rows: Vec<Row>,
+    best: Option<u64>,
 }
 
 impl Snapshot {
-    /// Copies weights and moments off the device.
+    /// Copies weights and moments off the device. `best` is the step whose checkpoint stays beside the newest.
     ///
     /// # Errors
     /// A fault of the device.
@@ -45,6 +47,7 @@ impl Snapshot {
         tokenizer: Option<&TokenizerFile>,
         position: Position,
         rows: &[Row],
+        best: Option<u64>,
     ) -> Result<Self> {
         let end = tokenizer.and_then(|tokenizer| tokenizer.end);
         let special = &SpecialTokens { end: end.into_iter().collect(), ..SpecialTokens::default() };
@@ -59,7 +62,7 @@ impl Snapshot {
             training.add(second_moment(&parameter.name), &moments.second)?;
         }
         files.push((TRAINING_FILE, training.to_bytes()?));
-        Ok(Self { position, files, rows: rows.to_vec() })
+        Ok(Self { position, files, rows: rows.to_vec(), best })
     }
 }
 
@@ -151,6 +154,7 @@ fn stopped() -> TrainerError {
 }
 
 fn write(run: &std::path::Path, keep: usize, title: &str, snapshot: &Snapshot) -> Result<Saved> {
+    let keep = Keep { newest: keep, best: snapshot.best };
     let saved = checkpoint::write_step(&Disk, run, &snapshot.position, keep, |writer| {
         snapshot.files.iter().try_for_each(|(name, content)| writer.file(name, |file| file.write_all(content)))
     })?;

@@ -8,13 +8,14 @@ use gradus_engine::device::gpu;
 use gradus_models::Model;
 use gradus_models::configuration::ModelConfiguration;
 
+use super::initial::Initial;
 use super::memory::Plan;
 use super::step::{self, Learner};
 use crate::configuration::{Configuration, Mode, ModelBase};
 use crate::data::{self, Batch, Corpus, windows::Windows};
 use crate::error::{Result, TrainerError};
 use crate::figures;
-use crate::model_source::{self, ModelSource};
+use crate::model_source::ModelSource;
 use crate::progress::FirstScreen;
 use crate::run_folder::{self, Position, Row};
 use crate::verbs::train::Arguments;
@@ -59,27 +60,36 @@ impl Setup {
     /// Whatever is wrong with it, with the model, the data, the device or the folder.
     pub fn new(arguments: &Arguments, started: Instant) -> Result<Self> {
         if let Some(run) = &arguments.resume {
-            return super::resume::setup(run, arguments.device, started);
+            return super::resume::setup(run, arguments.device, arguments.stop_at, started);
         }
         let layers = arguments.layers()?;
         let source = arguments.model_source()?;
+        let init = layers.init();
+        if let (Some(_), Some(init)) = (&source, &init) {
+            return Err(TrainerError::Usage {
+                message: format!("--model: the model is given by train.init too, as {}", init.display()),
+                hint: Some("leave out one of the two".into()),
+            });
+        }
         let (device, why) = layers.device().open(gpu::Options::from_environment())?;
         let default = if device.is_gpu() { DEFAULT_ON_GPU } else { DEFAULT_ON_CPU };
-        let (base, weights) = match source {
-            None => (ModelBase::FileOr(default), None),
+        let (base, init) = match source {
+            None => (ModelBase::FileOr(default), init),
             Some(ModelSource::Preset(name)) => (ModelBase::Preset(name.into()), None),
             Some(ModelSource::File(path)) => (ModelBase::File(path), None),
-            Some(ModelSource::Folder(path)) => {
-                let folder = model_source::weights_folder(&path)?;
-                let loaded = gradus_models::folder::load(&folder, &device)?;
-                (ModelBase::Given(Box::new(loaded.configuration().clone())), Some(loaded))
-            }
+            Some(ModelSource::Folder(path)) => (ModelBase::Given, Some(path)),
         };
+        let initial = init.as_ref().map(|path| Initial::load(path, &device)).transpose()?;
+        let shape = initial.as_ref().map(Initial::configuration);
         let vocabulary = data::vocabulary(layers.data_path().as_deref())?;
-        let configuration = layers.resolve(base, vocabulary)?;
+        let mut configuration = layers.resolve_with(base, shape, vocabulary)?;
+        configuration.train.init = init;
         let prepared = Prepared::new(&configuration, &device)?;
-        let model = match weights {
-            Some(loaded) => Model::with_weights(configuration.model.clone(), loaded.weights)?,
+        let model = match initial {
+            Some(initial) => {
+                initial.check_tokenizer(&prepared.corpus)?;
+                initial.into_model(configuration.model.clone())?
+            }
             None => Model::new(configuration.model.clone(), &device, configuration.train.seed)?,
         };
         let model = model

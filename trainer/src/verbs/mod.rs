@@ -138,6 +138,8 @@ mod tests {
             "--learning-rate 1e999",
             "--seed -1",
             "--eval-every 0",
+            "--stop-at 0",
+            "--keep 0",
             "--max-time 0s",
             "--max-time never",
             "--device tpu",
@@ -177,11 +179,13 @@ mod tests {
     #[test]
     fn every_verb_takes_its_flags() {
         let train = "train --config c.toml --model llama-tiny --data d --device gpu:1 --steps 5 --max-time 5m --batch 4 --context 64 \
-                     --learning-rate 1e-3 --seed 1 --out o --eval-every 10";
+                     --learning-rate 1e-3 --seed 1 --out o --eval-every 10 --keep 3";
         for line in [
             train,
             "train --checkpoint runs/a",
-            "train --resume runs/a --device cpu",
+            "train --init runs/a/checkpoint/best --data d",
+            "train --set train.steps=5 --set evaluation.sample_prompt=x --stop-at 3",
+            "train --resume runs/a --device cpu --stop-at 9",
             "generate --model m --prompt p --max-tokens 10 --temperature 0 --top-k 5 --top-p 0.9 --seed 3 --device cpu",
             "generate --checkpoint m",
             "generate --model m --prompts f --batch 4 --repetition-penalty 1.2 --stop END --stop -- --json --ignore-end",
@@ -218,6 +222,8 @@ mod tests {
         assert!(parse("tokenizer").is_err(), "tokenizer needs to know what");
         assert!(parse("bench").is_err(), "bench needs to know what");
         assert!(parse("train --resume runs/a --steps 5").is_err(), "a resumed run keeps its length");
+        assert!(parse("train --resume runs/a --set train.seed=5").is_err(), "a resumed run keeps its configuration");
+        assert!(parse("train --init runs/a --model llama-tiny").is_err(), "one source of the model");
         assert!(parse("check --max-time 3s").is_err(), "only a long check has a time");
         assert!(parse("check --long --cases 3").is_err(), "a long check draws for ever");
         assert!(parse("check --vectors v --cases 3").is_err(), "vectors are not drawn");

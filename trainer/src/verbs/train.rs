@@ -19,6 +19,9 @@ pub struct Arguments {
     /// A preset, a TOML file, or a folder with weights to go on from
     #[arg(long, alias = "checkpoint", value_name = "PRESET|FILE|DIR")]
     pub model: Option<String>,
+    /// Start from the weights and the shape of a folder, with a fresh optimizer: in Hugging Face layout, a run or a checkpoint
+    #[arg(long, value_name = "DIR", conflicts_with = "model")]
+    pub init: Option<PathBuf>,
     /// Text file or folder to train on [default: Rust sources of this program's dependencies]
     #[arg(long, value_name = "PATH")]
     pub data: Option<PathBuf>,
@@ -47,7 +50,7 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Go on with an interrupted run: its folder, or one of its steps. Everything else is as it was; --device may differ
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "model", "data", "steps", "max_time", "batch", "context", "learning_rate", "seed", "out", "eval_every", "precision", "gradient_checkpointing"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "model", "init", "data", "steps", "max_time", "batch", "context", "learning_rate", "seed", "out", "eval_every", "precision", "gradient_checkpointing", "keep", "set"])]
     pub resume: Option<PathBuf>,
     /// Steps between evaluations [default: a tenth of the run]
     #[arg(long, value_name = "N", value_parser = numbers::count, allow_negative_numbers = true)]
@@ -58,6 +61,15 @@ pub struct Arguments {
     /// Compute each block again on the way back instead of keeping what it made: less memory, the same results, slower
     #[arg(long)]
     pub gradient_checkpointing: bool,
+    /// Newest checkpoints kept, beside the best one [default: 2]
+    #[arg(long, value_name = "N", value_parser = numbers::size, allow_negative_numbers = true)]
+    pub keep: Option<u64>,
+    /// Set any key of the configuration, above the file and the other flags: --set optimizer.beta2=0.99 (may be repeated)
+    #[arg(long, value_name = "SECTION.KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Save and end after step N, as if interrupted; --resume goes on. Not part of the configuration
+    #[arg(long, value_name = "N", value_parser = numbers::count, allow_negative_numbers = true)]
+    pub stop_at: Option<u64>,
 }
 
 impl Arguments {
@@ -67,6 +79,7 @@ impl Arguments {
     /// If the file cannot be read or has errors.
     pub fn layers(&self) -> Result<Layers> {
         let flags = Flags {
+            init: self.init.clone(),
             data: self.data.clone(),
             device: self.device,
             steps: self.steps,
@@ -78,6 +91,8 @@ impl Arguments {
             eval_every: self.eval_every,
             precision: self.precision,
             gradient_checkpointing: self.gradient_checkpointing,
+            keep: self.keep,
+            set: self.set.clone(),
         };
         Layers::read(self.config.as_deref(), flags)
     }
@@ -99,6 +114,7 @@ mod tests {
     #[test]
     fn flags_reach_the_configuration() {
         let arguments = Arguments {
+            init: Some("weights".into()),
             data: Some("text".into()),
             device: Some(DeviceChoice::Gpu(Some(1))),
             steps: Some(5),
@@ -110,6 +126,8 @@ mod tests {
             eval_every: Some(2),
             precision: Some(Mode::Mixed),
             gradient_checkpointing: true,
+            keep: Some(7),
+            set: vec!["schedule.warmup=0.5".into()],
             ..Arguments::default()
         };
         let layers = arguments.layers().unwrap();
@@ -121,6 +139,8 @@ mod tests {
         assert_eq!((configuration.optimizer.learning_rate, configuration.evaluation.every), (0.5, Some(2)));
         assert_eq!(configuration.precision.mode, Mode::Mixed);
         assert!(configuration.train.gradient_checkpointing);
+        assert_eq!((configuration.schedule.warmup, configuration.checkpoint.keep), (0.5, 7));
+        assert_eq!((layers.init(), configuration.train.init), (Some("weights".into()), Some("weights".into())));
         assert_eq!(configuration.data.path, Some("text".into()));
     }
 }

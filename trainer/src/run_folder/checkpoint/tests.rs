@@ -80,7 +80,11 @@ fn position(step: u64) -> Position {
 }
 
 /// Files whose content depends on the step.
-fn save(storage: &dyn Storage, run: &Path, step: u64, keep: usize) -> Result<Saved> {
+fn save(storage: &dyn Storage, run: &Path, step: u64, newest: usize) -> Result<Saved> {
+    save_beside(storage, run, step, Keep { newest, best: None })
+}
+
+fn save_beside(storage: &dyn Storage, run: &Path, step: u64, keep: Keep) -> Result<Saved> {
     write_step(storage, run, &position(step), keep, |writer| {
         writer.file("model.safetensors", |file| file.write_all(&[step as u8; 3000]))?;
         writer.file("config.json", |file| write!(file, "{{\"step\": {step}}}"))
@@ -119,6 +123,27 @@ fn only_the_newest_are_kept() {
     assert_eq!(names(run.path()), ["latest", "step-00000015", "step-00000020"]);
     save(&Disk, run.path(), 25, 1).unwrap();
     assert_eq!(names(run.path()), ["latest", "step-00000025"]);
+}
+
+#[test]
+fn the_best_is_kept_beside_the_newest() {
+    let run = tempfile::tempdir().unwrap();
+    for (step, best) in [(5, 5), (10, 10), (15, 10), (20, 10)] {
+        save_beside(&Disk, run.path(), step, Keep { newest: 1, best: Some(best) }).unwrap();
+    }
+    assert_eq!(names(run.path()), ["best", "latest", "step-00000010", "step-00000020"]);
+    let [best, latest] = [BEST, LATEST].map(|pointer| run.path().join(FOLDER).join(pointer));
+    assert!(is_pointer(&best) && is_pointer(&latest) && !is_pointer(run.path()));
+    assert_eq!((load(&best).unwrap(), load(&latest).unwrap()), (position(10), position(20)));
+    assert_eq!(load(run.path()).unwrap(), position(20));
+    // A better one takes its place, and the same step may turn out to be the best after it was saved.
+    save_beside(&Disk, run.path(), 20, Keep { newest: 1, best: Some(20) }).unwrap();
+    assert_eq!((load(&best).unwrap(), load(&latest).unwrap()), (position(20), position(20)));
+    save_beside(&Disk, run.path(), 25, Keep { newest: 1, best: Some(20) }).unwrap();
+    assert_eq!(names(run.path()), ["best", "latest", "step-00000020", "step-00000025"]);
+    mark_best(&Disk, run.path(), None).unwrap();
+    mark_best(&Disk, run.path(), None).unwrap();
+    assert_eq!(names(run.path()), ["latest", "step-00000020", "step-00000025"]);
 }
 
 #[test]
@@ -188,7 +213,7 @@ fn wherever_saving_fails_the_previous_checkpoint_loads() {
 fn an_error_of_the_writer_leaves_no_trace() {
     let run = tempfile::tempdir().unwrap();
     save(&Disk, run.path(), 1, 3).unwrap();
-    let failed = write_step(&Disk, run.path(), &position(2), 3, |writer| {
+    let failed = write_step(&Disk, run.path(), &position(2), Keep { newest: 3, best: None }, |writer| {
         writer.file("model.safetensors", |file| file.write_all(b"half"))?;
         Err(TrainerError::Interrupted)
     });
@@ -200,7 +225,7 @@ fn an_error_of_the_writer_leaves_no_trace() {
 fn names_outside_the_folder_and_taken_names_are_refused() {
     let run = tempfile::tempdir().unwrap();
     for name in ["../x", STATE_FILE, ".hidden", "a/b", "twice"] {
-        let saved = write_step(&Disk, run.path(), &position(1), 1, |writer| {
+        let saved = write_step(&Disk, run.path(), &position(1), Keep { newest: 1, best: None }, |writer| {
             writer.file("twice", |_| Ok(()))?;
             writer.file(name, |_| Ok(()))
         });
