@@ -8,7 +8,8 @@ use toml::{Table, Value};
 
 use super::document::{Document, value_at};
 use super::keys;
-use super::{Configuration, Mode, writing};
+use super::{AutomaticBatch, Configuration, Mode, writing};
+use crate::data::tasks::Task;
 use crate::device_choice::DeviceChoice;
 use crate::error::{Result, TrainerError};
 
@@ -20,6 +21,8 @@ pub const DEFAULT_MAX_TIME: &str = "5m";
 pub struct Flags {
     /// `--data`
     pub data: Option<PathBuf>,
+    /// `--task`
+    pub task: Option<Task>,
     /// `--device`
     pub device: Option<DeviceChoice>,
     /// `--steps`
@@ -27,7 +30,9 @@ pub struct Flags {
     /// `--max-time`, in the words of [`crate::duration::parse`]
     pub max_time: Option<String>,
     /// `--batch`
-    pub batch: Option<u64>,
+    pub batch: Option<BatchSize>,
+    /// `--accumulation`
+    pub accumulation: Option<u64>,
     /// `--context`
     pub context: Option<u64>,
     /// `--learning-rate`
@@ -40,6 +45,15 @@ pub struct Flags {
     pub precision: Option<Mode>,
     /// `--gradient-checkpointing`
     pub gradient_checkpointing: bool,
+}
+
+/// What `--batch` takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BatchSize {
+    /// As many sequences as memory holds.
+    Auto,
+    /// So many sequences.
+    Rows(u64),
 }
 
 /// Where the model comes from.
@@ -85,6 +99,12 @@ impl Layers {
         self.flags.data.clone().or_else(from_file)
     }
 
+    /// The synthetic task asked for, if there is one.
+    pub fn task(&self) -> Option<Task> {
+        let from_file = || self.file.as_ref()?.value("data", "task").cloned()?.try_into().ok();
+        self.flags.task.or_else(from_file)
+    }
+
     /// Puts the layers together. A preset's vocabulary is that of the data.
     ///
     /// # Errors
@@ -120,7 +140,9 @@ impl Layers {
         if value_at(&sections, "train", "steps").or(value_at(&sections, "train", "max_time")).is_none() {
             set(&mut sections, "train", "max_time", Value::String(DEFAULT_MAX_TIME.into()));
         }
-        let configuration = from_sections(sections)?;
+        let automatic = automatic_batch(&mut sections, &documents, defaults.train.batch);
+        let mut configuration = from_sections(sections)?;
+        configuration.train.automatic_batch = automatic;
         let model_place = documents.first().map(|document| document.name.clone());
         configuration.model.validate().map_err(|error| match model_place {
             Some(place) => TrainerError::Configuration { place, message: error.to_string(), hint: None },
@@ -191,10 +213,12 @@ impl Layers {
         let mut sections = Table::new();
         let values = [
             ("data", "path", flags.data.as_ref().map(|path| Value::String(path.display().to_string()))),
+            ("data", "task", flags.task.map(|task| Value::String(task.to_string()))),
             ("train", "device", flags.device.map(|device| Value::String(device.to_string()))),
             ("train", "steps", flags.steps.map(count)),
             ("train", "max_time", flags.max_time.clone().map(Value::String)),
-            ("train", "batch", flags.batch.map(count)),
+            ("train", "batch", flags.batch.map(BatchSize::value)),
+            ("train", "accumulation", flags.accumulation.map(count)),
             ("train", "seed", flags.seed.map(count)),
             ("model", "context_length", flags.context.map(count)),
             ("optimizer", "learning_rate", flags.learning_rate.map(Value::Float)),
@@ -209,6 +233,27 @@ impl Layers {
         }
         sections
     }
+}
+
+impl BatchSize {
+    const AUTO: &str = "auto";
+
+    fn value(self) -> Value {
+        match self {
+            Self::Auto => Value::String(Self::AUTO.into()),
+            Self::Rows(rows) => count(rows),
+        }
+    }
+}
+
+/// Puts a number in the place of `auto`: what `documents` name, else `default`. Returns what is to be chosen.
+fn automatic_batch(sections: &mut Table, documents: &[Document], default: usize) -> Option<AutomaticBatch> {
+    if value_at(sections, "train", "batch")?.as_str() != Some(BatchSize::AUTO) {
+        return None;
+    }
+    let named = documents.iter().rev().find_map(|document| document.value("train", "batch")?.as_integer());
+    set(sections, "train", "batch", Value::Integer(named.unwrap_or(default as i64)));
+    Some(if named.is_some() { AutomaticBatch::OfStep } else { AutomaticBatch::Free })
 }
 
 fn count(count: u64) -> Value {
@@ -295,7 +340,7 @@ mod tests {
     #[test]
     fn the_file_is_above_the_preset_and_flags_above_the_file() {
         let file = "[model]\npreset = 'llama-tiny'\nnum_blocks = 6\n[train]\nbatch = 3\nseed = 9\ndevice = 'cpu'\n[optimizer]\nlearning_rate = 1";
-        let flags = Flags { batch: Some(5), context: Some(64), steps: Some(7), ..Flags::default() };
+        let flags = Flags { batch: Some(BatchSize::Rows(5)), context: Some(64), steps: Some(7), ..Flags::default() };
         let layers = Layers { file: Some(Document::parse("a.toml", file).unwrap()), flags };
         assert_eq!(layers.device(), DeviceChoice::Cpu);
         let configuration = layers.resolve(tiny(), 256).unwrap();
@@ -305,6 +350,20 @@ mod tests {
         assert_eq!(configuration.optimizer.learning_rate, 1.0);
         // A limit by steps takes the place of the default limit by time.
         assert_eq!((configuration.train.steps, configuration.train.max_time), (Some(7), None));
+    }
+
+    #[test]
+    fn an_automatic_batch_keeps_the_step_that_a_file_names() {
+        let auto = || Flags { batch: Some(BatchSize::Auto), ..Flags::default() };
+        let train = |file: &str, flags: Flags| resolve(file, flags, tiny()).unwrap().train;
+        let free = train("", auto());
+        assert_eq!((free.automatic_batch, free.batch), (Some(AutomaticBatch::Free), 8));
+        assert_eq!(train("[train]\nbatch = 'auto'\n", Flags::default()).automatic_batch, Some(AutomaticBatch::Free));
+        let named = train("[train]\nbatch = 32\naccumulation = 2\n", auto());
+        assert_eq!((named.automatic_batch, named.batch, named.accumulation), (Some(AutomaticBatch::OfStep), 32, 2));
+        let flag = Flags { batch: Some(BatchSize::Rows(4)), ..Flags::default() };
+        let number = train("[train]\nbatch = 'auto'\n", flag);
+        assert_eq!((number.automatic_batch, number.batch), (None, 4));
     }
 
     #[test]

@@ -57,6 +57,9 @@ pub struct EvaluationRow {
     /// The same in bits a byte of text.
     #[serde(deserialize_with = "null_as_nan")]
     pub validation_bits_per_byte: f64,
+    /// Share of a synthetic task's answers that are right.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<f64>,
 }
 
 /// A line.
@@ -171,7 +174,7 @@ mod tests {
     }
 
     fn evaluation(step: u64) -> Row {
-        Row::Evaluation(EvaluationRow { step, validation_loss: 1.5, validation_bits_per_byte: 2.25 })
+        Row::Evaluation(EvaluationRow { step, validation_loss: 1.5, validation_bits_per_byte: 2.25, accuracy: None })
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Training: [`setup`] makes everything ready, [`run`] is the loop, [`step`] one step of it, [`evaluation`] the loss on
 //! held-out text, [`saving`] the checkpoints, [`resume`] the way back from one, [`clock`] what the time goes into,
-//! [`memory`] what is planned, [`sample`] the text at the end.
+//! [`memory`] what is planned, [`fitting`] which batch fits, [`sample`] the text at the end.
 
 pub mod clock;
 pub mod evaluation;
+pub mod fitting;
 pub mod memory;
 pub mod resume;
 pub mod run;
