@@ -131,12 +131,7 @@ impl Progress {
     /// An evaluation is done.
     pub fn evaluation(&mut self, row: &EvaluationRow) {
         self.validation = Some(row.validation_bits_per_byte);
-        let (loss, bits) = (row.validation_loss, row.validation_bits_per_byte);
-        let more = match row.accuracy {
-            Some(accuracy) => format!("{:.1} % of the answers right", 100.0 * accuracy),
-            None => format!("{bits:.4} bits per byte"),
-        };
-        self.say(&format!("step {}: validation loss {loss:.4}, {more}", row.step));
+        self.say(&format!("step {}: validation loss {:.4}{}", row.step, row.validation_loss, row.more()));
     }
 
     /// The last word: the bar goes away.

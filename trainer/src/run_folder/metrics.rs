@@ -62,6 +62,17 @@ pub struct EvaluationRow {
     pub accuracy: Option<f64>,
 }
 
+impl EvaluationRow {
+    /// What is said of it besides the loss: how much of a task is right, or bits a byte where these are known.
+    pub fn more(&self) -> String {
+        match self.accuracy {
+            Some(accuracy) => format!(", {:.1} % of the answers right", 100.0 * accuracy),
+            None if self.validation_bits_per_byte.is_nan() => String::new(),
+            None => format!(", {:.4} bits per byte", self.validation_bits_per_byte),
+        }
+    }
+}
+
 /// A line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]

@@ -97,17 +97,20 @@ mod tests {
         [before, accuracy(&learner.model, &held_out).unwrap()]
     }
 
-    #[test]
-    fn a_small_transformer_learns_to_copy() {
-        let [before, after] = learned("llama-tiny", Task::Copy, 16, 600, 2e-3);
-        println!("copy: {before:.3} before, {after:.3} after; chance {:.3}", Task::Copy.chance());
-        assert!(before < 4.0 * Task::Copy.chance() && after > 0.9, "{before} before, {after} after");
+    fn learns(preset: &str, task: Task, steps: u64, least: f64) {
+        let [before, after] = learned(preset, task, 16, steps, 2e-3);
+        println!("{preset} {task}: {before:.3} before, {after:.3} after; chance {:.3}", task.chance());
+        assert!(before < 4.0 * task.chance() && after > least, "{preset} {task}: {before} before, {after} after");
     }
 
     #[test]
-    fn a_small_xlstm_learns_to_recall() {
-        let [before, after] = learned("xlstm-tiny", Task::Recall, 16, 900, 3e-3);
-        println!("recall: {before:.3} before, {after:.3} after; chance {:.3}", Task::Recall.chance());
-        assert!(before < 0.1 && after > 0.5, "{before} before, {after} after");
+    fn small_models_learn_to_copy() {
+        learns("llama-tiny", Task::Copy, 200, 0.95);
+        learns("xlstm-tiny", Task::Copy, 400, 0.5);
+    }
+
+    #[test]
+    fn a_small_transformer_learns_to_recall() {
+        learns("llama-tiny", Task::Recall, 900, 0.9);
     }
 }

@@ -10,6 +10,9 @@ use crate::figures;
 /// Of a card's memory, what a run may take: the driver and the display need some.
 const USABLE: f64 = 0.96;
 
+/// Of what there is, what a chosen batch may plan for: the plan is within a tenth of what a run takes.
+const CHOSEN: f64 = 0.9;
+
 /// What there is, where the system says so.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
@@ -68,6 +71,8 @@ pub fn choose(configuration: &mut Configuration, limits: Limits, windows: u64) -
             hint: Some("give a number of sequences (--batch 8); the first screen says what it will need".into()),
         });
     }
+    let memory = limits.memory.map(|bytes| (CHOSEN * bytes as f64) as u64);
+    let limits = Limits { memory, ..limits };
     let rows = configuration.train.batch * configuration.train.accumulation;
     let most = match automatic {
         AutomaticBatch::OfStep => rows,
@@ -185,6 +190,11 @@ mod tests {
         configuration
     }
 
+    /// So many bytes for a batch that is chosen.
+    fn chosen_from(bytes: u64) -> Limits {
+        memory((bytes as f64 / CHOSEN).ceil() as u64)
+    }
+
     fn memory(bytes: u64) -> Limits {
         Limits { memory: Some(bytes), tensor: None }
     }
@@ -205,11 +215,13 @@ mod tests {
     fn the_largest_power_of_two_that_fits_is_chosen() {
         let free = |limits, windows| chosen(&configuration(8, 1), AutomaticBatch::Free, limits, windows);
         for batch in [1, 2, 16, 64] {
-            // The limit itself fits, a byte less does not.
-            assert_eq!(free(memory(need(batch, 1)), 1 << 40), (batch, 1));
-            assert_eq!(free(memory(need(batch + 1, 1) - 1), 1 << 40), (batch, 1));
+            // The limit itself fits, a little less does not.
+            assert_eq!(free(chosen_from(need(batch, 1)), 1 << 40), (batch, 1));
             if batch > 1 {
-                assert_eq!(free(memory(need(batch, 1) - 1), 1 << 40), (batch / 2, 1));
+                assert_eq!(free(chosen_from(need(batch + 1, 1)), 1 << 40), (batch, 1));
+            }
+            if batch > 1 {
+                assert_eq!(free(chosen_from(need(batch, 1) - 10), 1 << 40), (batch / 2, 1));
             }
         }
         // No more than an epoch has, and no tensor beyond the device's limit.
@@ -225,12 +237,12 @@ mod tests {
 
     #[test]
     fn the_sequences_of_a_step_stay() {
-        let of_step = |from: &Configuration, bytes| chosen(from, AutomaticBatch::OfStep, memory(bytes), 1);
+        let of_step = |from: &Configuration, bytes| chosen(from, AutomaticBatch::OfStep, chosen_from(bytes), 1);
         assert_eq!(of_step(&configuration(64, 1), need(8, 8)), (8, 8));
-        assert_eq!(of_step(&configuration(64, 1), need(8, 8) - 1), (4, 16));
-        assert_eq!(of_step(&configuration(16, 4), u64::MAX), (64, 1));
-        assert_eq!(of_step(&configuration(24, 1), u64::MAX), (8, 3));
-        assert_eq!(of_step(&configuration(7, 3), u64::MAX), (1, 21));
+        assert_eq!(of_step(&configuration(64, 1), need(8, 8) - 10), (4, 16));
+        assert_eq!(of_step(&configuration(16, 4), 1 << 60), (64, 1));
+        assert_eq!(of_step(&configuration(24, 1), 1 << 60), (8, 3));
+        assert_eq!(of_step(&configuration(7, 3), 1 << 60), (1, 21));
     }
 
     #[test]

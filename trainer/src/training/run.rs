@@ -340,7 +340,7 @@ impl Run {
         let validation = self
             .evaluated
             .as_ref()
-            .map_or(String::new(), |row| format!(", validation {:.4} bits per byte", row.validation_bits_per_byte));
+            .map_or(String::new(), |row| format!(", validation loss {:.4}{}", row.validation_loss, row.more()));
         let seconds = self.clock.elapsed();
         format!(
             "{} steps, {} tokens in {}{validation}\nmemory: {} at most, {} were planned\nrun folder: {folder}\ngo on with: gradus generate --model {folder} --prompt \"fn \"",
