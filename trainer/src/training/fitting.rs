@@ -76,7 +76,9 @@ pub fn choose(configuration: &mut Configuration, limits: Limits, windows: u64) -
     let rows = configuration.train.batch * configuration.train.accumulation;
     let most = match automatic {
         AutomaticBatch::OfStep => rows,
-        AutomaticBatch::Free => usize::try_from(windows).unwrap_or(usize::MAX).min(LARGEST),
+        AutomaticBatch::Free => {
+            usize::try_from(windows).unwrap_or(usize::MAX).min(MOST_TOKENS / configuration.model.context_length)
+        }
     };
     let with = |batch: usize| match automatic {
         AutomaticBatch::OfStep => with_batch(configuration, batch, rows),
@@ -96,8 +98,8 @@ pub fn choose(configuration: &mut Configuration, limits: Limits, windows: u64) -
     Ok(())
 }
 
-/// The largest batch that is tried.
-const LARGEST: usize = 1 << 16;
+/// The most tokens of a batch that is tried: what an index of 32 bits counts.
+const MOST_TOKENS: usize = 1 << 31;
 
 /// From the largest that is not above `most`, which is not 0, to 1.
 fn powers_of_two(most: usize) -> impl Iterator<Item = usize> {
@@ -288,7 +290,7 @@ mod tests {
             assert!(Limits::of(&Device::cpu()).memory.unwrap() > 1 << 20);
         }
         let mut huge = configuration(1 << 16, 1);
-        huge.model.context_length = 1 << 30;
+        huge.model.context_length = 1 << 20;
         assert!(check(&huge, Limits::of(&Device::cpu())).is_err() || !cfg!(target_os = "linux"));
     }
 }
