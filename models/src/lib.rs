@@ -2,8 +2,8 @@
 //!
 //! Read in this order: [`configuration`] (what a model is), [`parameters`] (its weights by name, and how they start),
 //! [`xlstm`] and [`transformer`] (the whole forward pass, a file each), [`pass`] (its precision and what is kept of it),
-//! [`documents`] (borders that nothing passes), [`model`] (loss and logits), [`generate`] (token by token), [`folder`] (Hugging Face folders), [`hugging_face`] (their
-//! configuration), [`tokenizer`] (text to tokens and back).
+//! [`documents`] (borders that nothing passes), [`model`] (loss and logits), [`generate`] (token by token), [`folder`] (Hugging
+//! Face folders), [`hugging_face`] (their configuration), [`tokenizer`] (text to tokens and back).
 
 pub mod configuration;
 pub mod documents;

@@ -4,7 +4,7 @@
 //! 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
 //! ```
 //!
-//! (Radford et al., "Language Models are Unsupervised Multitask Learners", 2019, `encoder.py`), by hand and so many times faster.
+//! (Radford et al., "Language Models are Unsupervised Multitask Learners", 2019, `encoder.py`), by hand: many times faster.
 
 use std::sync::OnceLock;
 

@@ -84,8 +84,8 @@ impl Corpus {
     /// Opens what the section `[data]` names, for windows of `context` tokens.
     ///
     /// # Errors
-    /// If it is missing, empty or no text; has no borders of documents where they are asked for; or if it is the default text and neither the cache nor
-    /// cargo has it.
+    /// If it is missing, empty or no text; has no borders of documents where they are asked for; or if it is the default text
+    /// and neither the cache nor cargo has it.
     pub fn open(data: &configuration::Data, context: usize) -> Result<Self> {
         if let Some(task) = data.task {
             return Self::of_task(task, data);

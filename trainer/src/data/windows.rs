@@ -82,9 +82,9 @@ impl Windows {
     }
 }
 
-/// Evenly spread windows that are the same at every evaluation, of a text and, where it matters, its documents. `count` of them, or as many as do
-/// not overlap if those are fewer; then rounded down to whole batches of `batch`, at least one.
-/// `None` where the text has fewer than `context` + 1 tokens.
+/// Evenly spread windows of a text that are the same at every evaluation, with its documents where these are to be apart.
+/// `count` of them, or as many as do not overlap if those are fewer; then rounded down to whole batches of `batch`, at least
+/// one. `None` where the text has fewer than `context` + 1 tokens.
 pub fn evaluation_batches(
     (tokens, documents): (&Sequence, Option<&Documents>),
     context: usize,
