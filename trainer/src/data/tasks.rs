@@ -145,7 +145,7 @@ fn recall(context: usize, draw: &mut Draw) -> (Vec<u32>, Vec<u32>) {
         let pair = draw.below(pairs as u64) as usize;
         sequence.extend([keys[pair], values[pair]]);
     }
-    let counts = |at: usize| at >= 2 * pairs && at % 2 == 0;
+    let counts = |at: usize| at >= 2 * pairs && at.is_multiple_of(2);
     let targets = (0..context).map(|at| if counts(at) { sequence[at + 1] } else { IGNORED }).collect();
     (sequence[..context].to_vec(), targets)
 }
@@ -244,7 +244,7 @@ mod tests {
                 let said: HashMap<u32, u32> = inputs[..2 * pairs].chunks(2).map(|pair| (pair[0], pair[1])).collect();
                 assert_eq!(said.len(), pairs, "keys of a row differ");
                 for (at, target) in targets.iter().enumerate() {
-                    let counts = at >= 2 * pairs && at % 2 == 0;
+                    let counts = at >= 2 * pairs && at.is_multiple_of(2);
                     assert_eq!(*target, if counts { said[&inputs[at]] } else { IGNORED });
                 }
             }
