@@ -2,10 +2,11 @@
 //!
 //! Read in this order: [`configuration`] (what a model is), [`parameters`] (its weights by name, and how they start),
 //! [`xlstm`] and [`transformer`] (the whole forward pass, a file each), [`pass`] (its precision and what is kept of it),
-//! [`model`] (loss and logits), [`generate`] (token by token), [`folder`] (Hugging Face folders), [`hugging_face`] (their
-//! configuration), [`tokenizer`] (text to tokens and back).
+//! [`documents`] (borders that nothing passes), [`model`] (loss and logits), [`generate`] (token by token), [`folder`] (Hugging
+//! Face folders), [`hugging_face`] (their configuration), [`tokenizer`] (text to tokens and back).
 
 pub mod configuration;
+pub mod documents;
 mod error;
 pub mod folder;
 pub mod generate;
@@ -19,6 +20,7 @@ pub mod tokenizer;
 pub mod transformer;
 pub mod xlstm;
 
+pub use documents::Documents;
 pub use error::{Error, Result};
 pub use half::HalfModel;
 pub use model::Model;

@@ -7,6 +7,7 @@ use gradus_engine::tensor::copy_range;
 use gradus_engine::{DType, Device, Precision, Spec, Tensor, Var};
 
 use crate::configuration::{Architecture, ModelConfiguration};
+use crate::documents::Documents;
 use crate::parameters::{self, Parameter};
 use crate::pass::Pass;
 use crate::state::State;
@@ -112,6 +113,16 @@ impl Model {
     /// # Errors
     /// What the operations meet; a state without room.
     pub fn hidden(&self, weights: &[Var], tokens: &Tensor, state: Option<&mut State>) -> Result<Var> {
+        self.hidden_within(weights, tokens, None, state)
+    }
+
+    fn hidden_within(
+        &self,
+        weights: &[Var],
+        tokens: &Tensor,
+        documents: Option<&Documents>,
+        state: Option<&mut State>,
+    ) -> Result<Var> {
         let &[_, sequence] = tokens.sizes() else {
             return Err(Error::Request(format!("tokens must be [batch, sequence], they are {:?}", tokens.shape())));
         };
@@ -121,10 +132,10 @@ impl Model {
             Architecture::Transformer => transformer::forward,
         };
         match state {
-            None => Ok(forward(&self.configuration, weights, &tokens, self.pass, None)?),
+            None => Ok(forward(&self.configuration, weights, &tokens, self.pass, documents, None)?),
             Some(state) => {
                 state.room_for(sequence)?;
-                let hidden = forward(&self.configuration, weights, &tokens, Pass::PLAIN, Some(state))?;
+                let hidden = forward(&self.configuration, weights, &tokens, Pass::PLAIN, None, Some(state))?;
                 state.advance(sequence);
                 Ok(hidden)
             }
@@ -141,7 +152,21 @@ impl Model {
     /// # Errors
     /// What the operations meet.
     pub fn loss(&self, weights: &[Var], tokens: &Tensor, targets: &Tensor) -> Result<Var> {
-        let hidden = self.hidden(weights, tokens, None)?;
+        self.loss_within(weights, tokens, targets, None)
+    }
+
+    /// The same, where tokens see those of their own document alone.
+    ///
+    /// # Errors
+    /// As [`Self::loss`]; documents of other shapes.
+    pub fn loss_within(
+        &self,
+        weights: &[Var],
+        tokens: &Tensor,
+        targets: &Tensor,
+        documents: Option<&Documents>,
+    ) -> Result<Var> {
+        let hidden = self.hidden_within(weights, tokens, documents, None)?;
         let targets = Var::constant(targets.clone());
         let cap = self.configuration.output_logit_soft_cap;
         Ok(linear_cross_entropy(&hidden, self.head(weights), &targets, cap)?)

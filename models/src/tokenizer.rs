@@ -3,6 +3,9 @@
 //! The `tokenizers` crate does the work; here is what a model needs of it: which ids its vocabulary has, which text cannot be
 //! encoded, and text that comes out as it is generated.
 
+mod byte_level;
+mod words;
+
 use std::path::Path;
 
 use tokenizers::models::bpe::{BPE, BpeTrainer};
@@ -13,6 +16,9 @@ use crate::configuration::{Architecture, ModelConfiguration};
 use crate::folder::{self, read_text};
 use crate::hugging_face::SpecialTokens;
 use crate::{Error, Result};
+
+use byte_level::ByteLevelBpe;
+pub use byte_level::WordCache;
 
 /// The file of a tokenizer beside a model's weights.
 pub const TOKENIZER: &str = "tokenizer.json";
@@ -26,6 +32,8 @@ pub struct Tokenizer {
     special: SpecialTokens,
     /// Put before a text whose tokens do not begin with it.
     begin: Option<u32>,
+    /// The fast way, where there is one.
+    words: Option<ByteLevelBpe>,
 }
 
 enum Kind {
@@ -45,7 +53,7 @@ pub struct Encoded {
 impl Tokenizer {
     /// Tokens that are bytes, of a vocabulary of this size.
     pub fn bytes(vocabulary: usize) -> Self {
-        Self { kind: Kind::Bytes, vocabulary, special: SpecialTokens::default(), begin: None }
+        Self { kind: Kind::Bytes, vocabulary, special: SpecialTokens::default(), begin: None, words: None }
     }
 
     /// The tokenizer of a model's folder: its `tokenizer.json`, or bytes where it has none.
@@ -86,7 +94,9 @@ impl Tokenizer {
         tokenizer.with_truncation(None).map_err(|error| Error::content(path, error.to_string()))?;
         // Ids may have gaps.
         let vocabulary = tokenizer.get_vocab(true).into_values().max().map_or(0, |largest| largest as usize + 1);
-        Ok(Self { kind: Kind::File(Box::new(tokenizer)), vocabulary, special: SpecialTokens::default(), begin: None })
+        let words = ByteLevelBpe::of(&tokenizer);
+        let kind = Kind::File(Box::new(tokenizer));
+        Ok(Self { kind, vocabulary, special: SpecialTokens::default(), begin: None, words })
     }
 
     /// Whether tokens are bytes.
@@ -135,6 +145,27 @@ impl Tokenizer {
             Kind::Bytes => Ok(self.encode(piece)?.tokens),
             Kind::File(tokenizer) => Ok(encoding(tokenizer, piece, false)?.get_ids().to_vec()),
         }
+    }
+
+    /// Adds the tokens of [`Self::encode_piece`] to `out`, with the tokens of words that `cache` knows. It is of this tokenizer
+    /// alone, empty at first.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
+    pub fn encode_piece_with(&self, cache: &mut WordCache, piece: &str, out: &mut Vec<u32>) -> Result<()> {
+        let known = match (&self.kind, &self.words) {
+            (Kind::File(tokenizer), Some(words)) => words.encode(tokenizer, cache, piece, out)?,
+            _ => false,
+        };
+        if !known {
+            out.extend(self.encode_piece(piece)?);
+        }
+        Ok(())
+    }
+
+    /// Whether [`Self::encode_piece_with`] looks words up.
+    pub fn has_words(&self) -> bool {
+        self.words.is_some()
     }
 
     /// The tokens that the tokenizer's own rules put before every text.

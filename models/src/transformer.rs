@@ -5,7 +5,7 @@
 //!
 //! In mixed precision x stays f32; what the norms give, and all between there and the next sum with x, is f16.
 
-use gradus_engine::ops::attention::{AttentionOptions, attention, attention_with};
+use gradus_engine::ops::attention::{AttentionOptions, attention, attention_documents, attention_with};
 use gradus_engine::ops::embedding::embedding;
 use gradus_engine::ops::matmul::{MatMul, linear_add, linear_in};
 use gradus_engine::ops::norm::rms_norm_to;
@@ -15,12 +15,14 @@ use gradus_engine::ops::swiglu::swiglu;
 use gradus_engine::{Error, Last, Result, Var};
 
 use crate::configuration::ModelConfiguration;
+use crate::documents::Documents;
 use crate::parameters::TRANSFORMER_BLOCK;
 use crate::pass::{Pass, recomputed};
 use crate::state::{Cache, Layer, State};
 
 /// The last hidden states [batch, sequence, embedding_dim], after the final norm, of tokens [batch, sequence]. With a state,
-/// goes on from it and leaves in it the new keys and values too.
+/// goes on from it and leaves in it the new keys and values too. Without one, tokens see those of their own document alone
+/// if `documents` says where these begin.
 ///
 /// # Errors
 /// What the operations meet.
@@ -29,6 +31,7 @@ pub fn forward(
     weights: &[Var],
     tokens: &Var,
     pass: Pass,
+    documents: Option<&Documents>,
     state: Option<&mut State>,
 ) -> Result<Var> {
     let position = state.as_ref().map_or(0, |state| state.position());
@@ -41,10 +44,12 @@ pub fn forward(
     for (place, block) in blocks.enumerate() {
         let layer = layers.as_mut().and_then(Iterator::next);
         x = if layer.is_none() && pass.recomputes(place, model.num_blocks) {
-            let (model, tables) = (model.clone(), tables.clone());
-            recomputed(block, &x, move |block, x| forward_block(&model, block, x, pass, (position, &tables), None))?
+            let (model, tables, documents) = (model.clone(), tables.clone(), documents.cloned());
+            recomputed(block, &x, move |block, x| {
+                forward_block(&model, block, x, pass, (position, &tables), documents.as_ref(), None)
+            })?
         } else {
-            forward_block(model, block, &x, pass, (position, &tables), layer)?.apply()?
+            forward_block(model, block, &x, pass, (position, &tables), documents, layer)?.apply()?
         };
     }
     rms_norm_to(&x, &weights[1 + model.num_blocks * TRANSFORMER_BLOCK], model.norm_eps, pass.precision)
@@ -57,6 +62,7 @@ fn forward_block(
     x: &Var,
     Pass { precision, .. }: Pass,
     (position, tables): (usize, &RotaryTables),
+    documents: Option<&Documents>,
     layer: Option<&mut Layer>,
 ) -> Result<Last> {
     let [norm_attention, q, k, v, out, norm_mlp, gate, up, down] = weights else {
@@ -80,7 +86,12 @@ fn forward_block(
             let options = AttentionOptions { key_length: Some(position + sequence) };
             attention_with(options, &query, &keys, &values)?
         }
-        _ => attention(&query, &key, &value)?,
+        _ => match documents {
+            None => attention(&query, &key, &value)?,
+            Some(documents) => {
+                attention_documents(AttentionOptions::default(), &query, &key, &value, documents.tensor())?
+            }
+        },
     };
     let mixed = reshape(&mixed, &[batch, sequence, model.num_heads * model.v_head_dim])?;
     let x = linear_add(&mixed, out, x)?;

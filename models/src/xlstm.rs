@@ -11,7 +11,7 @@
 
 use gradus_engine::ops::embedding::embedding;
 use gradus_engine::ops::matmul::{MatMul, linear_add, linear_bias, linear_in};
-use gradus_engine::ops::mlstm::{self, mlstm, mlstm_step, mlstm_with_state};
+use gradus_engine::ops::mlstm::{self, mlstm_step, mlstm_with, mlstm_with_state};
 use gradus_engine::ops::norm::{multi_head_norm_gated, rms_norm_to};
 use gradus_engine::ops::reshape::reshape;
 use gradus_engine::ops::swiglu::swiglu;
@@ -19,12 +19,13 @@ use gradus_engine::ops::unary::soft_cap;
 use gradus_engine::{Error, Last, Result, Var};
 
 use crate::configuration::ModelConfiguration;
+use crate::documents::Documents;
 use crate::parameters::XLSTM_BLOCK;
 use crate::pass::{Pass, recomputed};
 use crate::state::{Layer, Recurrent, State};
 
 /// The last hidden states [batch, sequence, embedding_dim], after the final norm, of tokens [batch, sequence]. With a state,
-/// goes on from it and leaves in it what comes after.
+/// goes on from it and leaves in it what comes after. Without one, the cells forget at the beginnings of `documents`.
 ///
 /// # Errors
 /// What the operations meet.
@@ -33,6 +34,7 @@ pub fn forward(
     weights: &[Var],
     tokens: &Var,
     pass: Pass,
+    documents: Option<&Documents>,
     state: Option<&mut State>,
 ) -> Result<Var> {
     let mut layers = state.map(|state| state.layers.iter_mut());
@@ -40,10 +42,10 @@ pub fn forward(
     for (place, block) in weights[1..=model.num_blocks * XLSTM_BLOCK].chunks(XLSTM_BLOCK).enumerate() {
         let layer = layers.as_mut().and_then(Iterator::next);
         x = if layer.is_none() && pass.recomputes(place, model.num_blocks) {
-            let model = model.clone();
-            recomputed(block, &x, move |block, x| forward_block(&model, block, x, pass, None))?
+            let (model, documents) = (model.clone(), documents.cloned());
+            recomputed(block, &x, move |block, x| forward_block(&model, block, x, pass, documents.as_ref(), None))?
         } else {
-            forward_block(model, block, &x, pass, layer)?.apply()?
+            forward_block(model, block, &x, pass, documents, layer)?.apply()?
         };
     }
     rms_norm_to(&x, &weights[1 + model.num_blocks * XLSTM_BLOCK], model.norm_eps, pass.precision)
@@ -55,6 +57,7 @@ fn forward_block(
     weights: &[Var],
     x: &Var,
     Pass { precision, .. }: Pass,
+    documents: Option<&Documents>,
     layer: Option<&mut Layer>,
 ) -> Result<Last> {
     let [norm_mlstm, q, k, v, o, i, i_bias, f, f_bias, head_norm, out, norm_ffn, up_gate, up, down] = weights else {
@@ -89,7 +92,13 @@ fn forward_block(
             };
             cell
         }
-        _ => mlstm(&query, &key, &value, &input_gate, &forget_gate, options)?,
+        _ => {
+            let (query, key, value) = (&query, &key, &value);
+            let (input_gate, forget_gate) = (&input_gate, &forget_gate);
+            let inputs = mlstm::Inputs { query, key, value, input_gate, forget_gate };
+            let reset = documents.map(Documents::tensor);
+            mlstm_with(inputs, mlstm::Extras { reset, ..Default::default() }, options)?.0
+        }
     };
     let gated = multi_head_norm_gated(&cell, head_norm, &output_gate, model.norm_eps)?;
     let x = linear_add(&gated, out, x)?;

@@ -38,8 +38,8 @@ fn trained(configuration: &Configuration, device: &Device) -> (Vec<f64>, Vec<Vec
     let (batch, context) = (configuration.train.batch, configuration.model.context_length);
     let losses = (1..=3).map(|step| {
         let tokens = |shift| (0..batch * context).map(|at| ((at * 37 + shift) % 256) as u32).collect();
-        let batch = Batch { inputs: tokens(step), targets: tokens(step + 5), batch, context };
-        learner.step(step as u64, &batch, 0, 1e-3).unwrap().wait().unwrap().0
+        let batch = Batch { inputs: tokens(step), targets: tokens(step + 5), first: None, batch, context };
+        learner.step(step as u64, std::slice::from_ref(&batch), 0, 1e-3).unwrap().wait().unwrap().0
     });
     let losses = losses.collect();
     let bits = |tensor: &gradus_engine::Tensor| tensor.to_vec::<f32>().unwrap().iter().map(|x| x.to_bits()).collect();

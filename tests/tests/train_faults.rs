@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use gradus_engine::Device;
+use gradus_trainer::configuration::BatchSize;
 use gradus_trainer::device_choice::DeviceChoice;
 use gradus_trainer::interrupt::Interrupt;
 use gradus_trainer::progress::Progress;
@@ -61,7 +62,7 @@ fn a_lost_device_is_reported_and_the_last_checkpoint_is_whole() {
         data: at("text.txt"),
         out: at("run"),
         device: Some(DeviceChoice::Gpu(None)),
-        batch: Some(1),
+        batch: Some(BatchSize::Rows(1)),
         steps: Some(100_000),
         ..Arguments::default()
     };

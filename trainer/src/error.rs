@@ -101,6 +101,8 @@ pub enum TrainerError {
         need: u64,
         /// Bytes there are.
         have: u64,
+        /// What would fit.
+        advice: String,
     },
     /// NaN or infinity in gradients, and the run is to stop there, or it never ends.
     #[error("step {step}: {problem}")]
@@ -150,7 +152,7 @@ impl TrainerError {
             Self::Weights(gradus_models::Error::Content { .. } | gradus_models::Error::File { .. }) => {
                 Some("name a folder with a whole config.json and model.safetensors: a run, one of its steps, or weights in Hugging Face layout".into())
             }
-            Self::Memory { .. } => Some("use a smaller --batch, --context or --model, or --gradient-checkpointing".into()),
+            Self::Memory { advice, .. } => Some(advice.clone()),
             Self::NonFinite { .. } => {
                 Some("lower --learning-rate; the last checkpoint is whole, and the weights hold no NaN".into())
             }

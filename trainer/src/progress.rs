@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::figures;
 use crate::run_folder::{EvaluationRow, Row, TrainRow};
 use crate::schedule::RunLength;
+use crate::training::memory::Plan;
 
 /// What is said before the first step.
 #[derive(Clone, Debug)]
@@ -22,14 +23,14 @@ pub struct FirstScreen {
     pub model: String,
     /// Number of parameters.
     pub parameters: u64,
-    /// Bytes of device memory that the run will need.
-    pub memory: u64,
+    /// The device memory that the run will need.
+    pub memory: Plan,
     /// Where the text is from.
     pub data: String,
     /// How much there is to train on, and held out.
     pub data_sizes: [String; 2],
-    /// Sequences of a step, and tokens of each.
-    pub batch: (usize, usize),
+    /// Batches of a step, sequences of each, and tokens of these.
+    pub step: [usize; 3],
     /// When the run ends.
     pub length: RunLength,
     /// The run's folder.
@@ -42,16 +43,23 @@ impl FirstScreen {
     /// Its lines.
     pub fn text(&self) -> String {
         let [train, held_out] = &self.data_sizes;
-        let (batch, context) = self.batch;
+        let [accumulation, batch, context] = self.step;
+        let accumulation = if accumulation > 1 { format!("{accumulation} x ") } else { String::new() };
         let steps = self.length.steps.map(|steps| format!("{steps} steps"));
         let time = self.length.seconds.map(figures::time);
         let length = [steps, time].into_iter().flatten().collect::<Vec<_>>().join(" or ");
         let mut lines = vec![
             format!("device   {} ({})", self.device, self.why),
             format!("model    {}, {} parameters", self.model, figures::count(self.parameters as f64)),
-            format!("memory   {} planned", figures::bytes(self.memory)),
+            format!(
+                "memory   {} planned: weights {}, optimizer {}, gradients and activations {}",
+                figures::bytes(self.memory.total()),
+                figures::bytes(self.memory.weights),
+                figures::bytes(self.memory.moments),
+                figures::bytes(self.memory.way_back)
+            ),
             format!("data     {}: {} to train on, {} held out", self.data, train, held_out),
-            format!("steps    {batch} x {context} tokens; the run ends after {length}"),
+            format!("steps    {accumulation}{batch} x {context} tokens; the run ends after {length}"),
             format!("folder   {}", self.folder),
         ];
         lines.extend(self.notes.iter().map(|note| format!("note     {note}")));
@@ -174,8 +182,7 @@ impl Progress {
     /// An evaluation is done.
     pub fn evaluation(&mut self, row: &EvaluationRow) {
         self.validation = Some(row.validation_loss);
-        let bits = bits_per_byte(", ", row.validation_bits_per_byte);
-        self.say(&format!("step {}: validation loss {:.4}{bits}", row.step, row.validation_loss));
+        self.say(&format!("step {}: validation loss {:.4}{}", row.step, row.validation_loss, row.more()));
     }
 
     /// The model has written a text. Control characters, with which it could make a terminal do anything, become U+FFFD.
@@ -271,7 +278,12 @@ mod tests {
             for step in 1..=20 {
                 progress.step(&row(step, 2.0 * step as f64), 412 << 20);
             }
-            progress.evaluation(&EvaluationRow { step: 20, validation_loss: 1.25, validation_bits_per_byte: 1.8034 });
+            progress.evaluation(&EvaluationRow {
+                step: 20,
+                validation_loss: 1.25,
+                validation_bits_per_byte: 1.8034,
+                accuracy: None,
+            });
             progress.sample("fn a\n\u{1b}[2J");
             progress.step(&row(30, 60.0), 412 << 20);
         });
@@ -329,10 +341,10 @@ mod tests {
             why: "no GPU found".into(),
             model: "xlstm-tiny".into(),
             parameters: 867_104,
-            memory: 64 << 20,
+            memory: Plan { weights: 10 << 20, moments: 20 << 20, way_back: 34 << 20, largest: 9 << 20 },
             data: "a.txt".into(),
             data_sizes: ["20 MiB".into(), "1 MiB".into()],
-            batch: (8, 256),
+            step: [1, 8, 256],
             length: RunLength { steps: None, seconds: Some(300.0) },
             folder: "runs/x".into(),
             notes: vec!["one thing".into()],
@@ -341,7 +353,7 @@ mod tests {
         for part in [
             "CPU, 2 threads (no GPU found)",
             "867 k parameters",
-            "64 MiB planned",
+            "64 MiB planned: weights 10 MiB, optimizer 20 MiB, gradients and activations 34 MiB",
             "20 MiB to train on, 1 MiB held out",
             "8 x 256 tokens; the run ends after 5m00s",
             "runs/x",

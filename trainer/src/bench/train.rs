@@ -13,12 +13,13 @@ use super::session::Session;
 use super::split;
 use super::stopwatch::Spread;
 use super::table::{self, Column, number, percent};
-use crate::configuration::{Configuration, Flags, Layers, Mode, ModelBase};
+use crate::configuration::{BatchSize, Configuration, Flags, Layers, Mode, ModelBase};
 use crate::data::Batch;
 use crate::data::tokens::BYTE_VOCABULARY;
 use crate::error::{Result, TrainerError};
 use crate::figures;
 use crate::model_source::ModelSource;
+use crate::training::fitting::{self, Limits};
 use crate::training::memory::Plan;
 use crate::training::setup::check_precision;
 use crate::training::setup::{DEFAULT_ON_CPU, DEFAULT_ON_GPU};
@@ -103,7 +104,7 @@ fn configuration(arguments: &TrainArguments, device: &Device) -> Result<Configur
         }
     };
     let flags = Flags {
-        batch: arguments.batch,
+        batch: arguments.batch.map(BatchSize::Rows),
         context: arguments.context,
         steps: Some(1),
         gradient_checkpointing: arguments.gradient_checkpointing,
@@ -117,6 +118,7 @@ fn configuration(arguments: &TrainArguments, device: &Device) -> Result<Configur
     if let Some(mode) = arguments.precision {
         configuration.precision.mode = mode;
     }
+    fitting::choose(&mut configuration, Limits::of(device), u64::MAX)?;
     Ok(configuration)
 }
 
@@ -174,7 +176,7 @@ impl Bench {
     fn new(configuration: &Configuration, device: &Device) -> Result<Self> {
         let (model, batch) = (&configuration.model, configuration.train.batch);
         check_precision(configuration.precision.mode, device)?;
-        Plan::new(configuration).check(device)?;
+        fitting::check(configuration, Limits::of(device))?;
         let model = Model::new(model.clone(), device, configuration.train.seed)?;
         let model = model
             .in_precision(configuration.precision.mode.into())?
@@ -196,7 +198,7 @@ impl Bench {
     fn step(&mut self) -> Result<()> {
         let batch = &self.batches[self.step as usize % self.batches.len()];
         let start = Instant::now();
-        let taken = self.learner.step(self.step + 1, batch, 0, self.learning_rate)?;
+        let taken = self.learner.step(self.step + 1, std::slice::from_ref(batch), 0, self.learning_rate)?;
         self.recording += start.elapsed();
         self.step += 1;
         self.fetch()?;
@@ -263,6 +265,7 @@ fn random_batch(seed: u32, batch: usize, context: usize, vocabulary: usize) -> B
     Batch {
         inputs: rows().flat_map(|row| &row[..context]).copied().collect(),
         targets: rows().flat_map(|row| &row[1..]).copied().collect(),
+        first: None,
         batch,
         context,
     }

@@ -244,6 +244,7 @@ mod tests {
                 let numbers = [i128::from(least) - 1].into_iter().chain(beyond.map(i128::from));
                 return numbers.map(|x| x.to_string()).chain(["1.5", "-1", "'1'"].map(String::from)).collect();
             }
+            Kind::SizeOrAuto => &["0", "1.5", "'Auto'"],
             Kind::Positive => &["0", "-1.0", "'1'"],
             Kind::NonNegative => &["-0.1", "true"],
             Kind::Fraction => &["-0.1", "1.1"],

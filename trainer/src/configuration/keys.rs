@@ -13,6 +13,8 @@ use crate::duration;
 pub enum Kind {
     /// A whole number from the first to the second.
     Count(u64, u64),
+    /// A size, or the word `auto`.
+    SizeOrAuto,
     /// A finite number above zero.
     Positive,
     /// A finite number of at least zero.
@@ -70,7 +72,7 @@ const fn key(section: &'static str, name: &'static str, kind: Kind, meaning: &'s
 }
 
 /// All keys, by section.
-pub static KEYS: [Key; 54] = {
+pub static KEYS: [Key; 57] = {
     use Kind::*;
     const ONE: Kind = Kind::Count(1, LARGEST_COUNT);
     const SIZE: Kind = Kind::Count(1, LARGEST_SIZE);
@@ -105,6 +107,18 @@ pub static KEYS: [Key; 54] = {
             Share,
             "share of a text held out for validation; prepared data and the default text have a held-out part of their own",
         ),
+        key(
+            "data",
+            "task",
+            Choice(&["recall", "copy", "parity", "modular"]),
+            "a synthetic task in the place of text, made as it is needed",
+        ),
+        key(
+            "data",
+            "document_reset",
+            Switch,
+            "prepared data: whether attention and the mLSTM's state end at the borders of documents",
+        ),
         key("optimizer", "learning_rate", Positive, "peak learning rate"),
         key("optimizer", "beta1", BelowOne, "AdamW: decay of the first moment"),
         key("optimizer", "beta2", BelowOne, "AdamW: decay of the second moment"),
@@ -134,7 +148,18 @@ pub static KEYS: [Key; 54] = {
         ),
         key("train", "steps", ONE, "optimizer steps of the run; unset: no limit by steps"),
         key("train", "max_time", Time, "length of the run, as 90s, 5m or 1h30m; unset: no limit by time"),
-        key("train", "batch", SIZE, "sequences of one optimizer step"),
+        key(
+            "train",
+            "batch",
+            SizeOrAuto,
+            "sequences that are computed at once; \"auto\": as many as memory holds, a power of two",
+        ),
+        key(
+            "train",
+            "accumulation",
+            SIZE,
+            "batches of one optimizer step, whose gradients are added up: batch x accumulation sequences a step",
+        ),
         key("train", "seed", Count(0, LARGEST_COUNT), "seed of the weights and of the order of the data"),
         key("train", "log_every", ONE, "steps between lines where the output is no terminal"),
         key("train", "prefetch", Count(1, LARGEST_PREFETCH), "batches made ahead of the step that uses them"),
@@ -197,6 +222,7 @@ impl Kind {
     pub fn allowed(self) -> String {
         match self {
             Self::Count(least, most) => format!("a whole number from {least} to {most}"),
+            Self::SizeOrAuto => format!("{}, or \"auto\"", Self::Count(1, LARGEST_SIZE).allowed()),
             Self::Positive => "a number above zero and finite".into(),
             Self::NonNegative => "a number of at least zero and finite".into(),
             Self::Fraction => "a number from 0 to 1".into(),
@@ -224,6 +250,11 @@ impl Kind {
                 }
                 other => Err(format!("is {}; it must be {}", shown(other), self.allowed())),
             },
+            Self::SizeOrAuto if value.as_str() == Some("auto") => Ok(()),
+            Self::SizeOrAuto => {
+                let size = Self::Count(1, LARGEST_SIZE).check(value);
+                size.map_err(|problem| problem + ", or \"auto\"")
+            }
             Self::Positive => self.number(value, |x| x > 0.0),
             Self::NonNegative => self.number(value, |x| x >= 0.0),
             Self::Fraction => self.number(value, |x| (0.0..=1.0).contains(&x)),
@@ -301,7 +332,8 @@ mod tests {
 
     #[test]
     fn each_kind_takes_and_refuses() {
-        let cases: [(Kind, &[&str], &[&str]); 11] = [
+        let cases: [(Kind, &[&str], &[&str]); 12] = [
+            (Kind::SizeOrAuto, &["1", "'auto'"], &["0", "'8'", "'automatic'", "2147483648"]),
             (Kind::Count(0, 3), &["0", "3"], &["4", "-1"]),
             (Kind::Share, &["1", "0.1"], &["0", "1.5", "nan"]),
             (Kind::Count(1, LARGEST_COUNT), &["1", "9223372036854775807"], &["0", "-1", "1.0", "'1'", "nan", "[1]"]),

@@ -9,7 +9,8 @@ use toml::{Table, Value};
 use super::document::{Document, set_value, value_at};
 use super::keys;
 use super::shape::{refuse_contradictions, table_of};
-use super::{Configuration, Mode, writing};
+use super::{AutomaticBatch, Configuration, Mode, writing};
+use crate::data::tasks::Task;
 use crate::device_choice::DeviceChoice;
 use crate::error::{Result, TrainerError};
 
@@ -23,6 +24,8 @@ pub struct Flags {
     pub init: Option<PathBuf>,
     /// `--data`
     pub data: Option<PathBuf>,
+    /// `--task`
+    pub task: Option<Task>,
     /// `--device`
     pub device: Option<DeviceChoice>,
     /// `--steps`
@@ -30,7 +33,9 @@ pub struct Flags {
     /// `--max-time`, in the words of [`crate::duration::parse`]
     pub max_time: Option<String>,
     /// `--batch`
-    pub batch: Option<u64>,
+    pub batch: Option<BatchSize>,
+    /// `--accumulation`
+    pub accumulation: Option<u64>,
     /// `--context`
     pub context: Option<u64>,
     /// `--learning-rate`
@@ -47,6 +52,15 @@ pub struct Flags {
     pub keep: Option<u64>,
     /// `--set`, each `section.key=value`
     pub set: Vec<String>,
+}
+
+/// What `--batch` takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BatchSize {
+    /// As many sequences as memory holds.
+    Auto,
+    /// So many sequences.
+    Rows(u64),
 }
 
 /// Where the model comes from.
@@ -113,6 +127,12 @@ impl Layers {
         of(self.assigned.as_ref()).or_else(|| flag.cloned()).or_else(|| of(self.file.as_ref()))
     }
 
+    /// The synthetic task asked for, if there is one.
+    pub fn task(&self) -> Option<Task> {
+        let of = |document: Option<&Document>| document?.value("data", "task").cloned()?.try_into().ok();
+        of(self.assigned.as_ref()).or(self.flags.task).or_else(|| of(self.file.as_ref()))
+    }
+
     /// Puts the layers together. A preset's vocabulary is that of the data.
     ///
     /// # Errors
@@ -166,7 +186,9 @@ impl Layers {
         if value_at(&sections, "train", "steps").or(value_at(&sections, "train", "max_time")).is_none() {
             set_value(&mut sections, "train", "max_time", Value::String(DEFAULT_MAX_TIME.into()));
         }
-        let configuration = from_sections(sections)?;
+        let automatic = automatic_batch(&mut sections, &documents, defaults.train.batch);
+        let mut configuration = from_sections(sections)?;
+        configuration.train.automatic_batch = automatic;
         let model_place = documents.iter().rev().find(|document| document.sections.contains_key("model"));
         let model_place = model_place.map(|document| document.name.clone());
         configuration.model.validate().map_err(|error| match model_place {
@@ -250,10 +272,12 @@ impl Layers {
         let values = [
             ("train", "init", flags.init.as_ref().map(|path| Value::String(path.display().to_string()))),
             ("data", "path", flags.data.as_ref().map(|path| Value::String(path.display().to_string()))),
+            ("data", "task", flags.task.map(|task| Value::String(task.to_string()))),
             ("train", "device", flags.device.map(|device| Value::String(device.to_string()))),
             ("train", "steps", flags.steps.map(count)),
             ("train", "max_time", flags.max_time.clone().map(Value::String)),
-            ("train", "batch", flags.batch.map(count)),
+            ("train", "batch", flags.batch.map(BatchSize::value)),
+            ("train", "accumulation", flags.accumulation.map(count)),
             ("train", "seed", flags.seed.map(count)),
             ("model", "context_length", flags.context.map(count)),
             ("optimizer", "learning_rate", flags.learning_rate.map(Value::Float)),
@@ -269,6 +293,27 @@ impl Layers {
         }
         sections
     }
+}
+
+impl BatchSize {
+    const AUTO: &str = "auto";
+
+    fn value(self) -> Value {
+        match self {
+            Self::Auto => Value::String(Self::AUTO.into()),
+            Self::Rows(rows) => count(rows),
+        }
+    }
+}
+
+/// Puts a number in the place of `auto`: what `documents` name, else `default`. Returns what is to be chosen.
+fn automatic_batch(sections: &mut Table, documents: &[Document], default: usize) -> Option<AutomaticBatch> {
+    if value_at(sections, "train", "batch")?.as_str() != Some(BatchSize::AUTO) {
+        return None;
+    }
+    let named = documents.iter().rev().find_map(|document| document.value("train", "batch")?.as_integer());
+    set_value(sections, "train", "batch", Value::Integer(named.unwrap_or(default as i64)));
+    Some(if named.is_some() { AutomaticBatch::OfStep } else { AutomaticBatch::Free })
 }
 
 fn count(count: u64) -> Value {
@@ -349,7 +394,7 @@ mod tests {
     #[test]
     fn the_file_is_above_the_preset_and_flags_above_the_file() {
         let file = "[model]\npreset = 'llama-tiny'\nnum_blocks = 6\n[train]\nbatch = 3\nseed = 9\ndevice = 'cpu'\n[optimizer]\nlearning_rate = 1";
-        let flags = Flags { batch: Some(5), context: Some(64), steps: Some(7), ..Flags::default() };
+        let flags = Flags { batch: Some(BatchSize::Rows(5)), context: Some(64), steps: Some(7), ..Flags::default() };
         let layers = Layers::over(Some(Document::parse("a.toml", file).unwrap()), flags).unwrap();
         assert_eq!(layers.device(), DeviceChoice::Cpu);
         let configuration = layers.resolve(tiny(), 256).unwrap();
@@ -377,7 +422,13 @@ mod tests {
             "train.steps=9",
             "data.path=b",
         ]);
-        let flags = Flags { batch: Some(5), context: Some(64), data: Some("c".into()), seed: Some(1), ..assigned };
+        let flags = Flags {
+            batch: Some(BatchSize::Rows(5)),
+            context: Some(64),
+            data: Some("c".into()),
+            seed: Some(1),
+            ..assigned
+        };
         let layers = Layers::over(Some(Document::parse("a.toml", file).unwrap()), flags).unwrap();
         assert_eq!((layers.device(), layers.data_path()), (DeviceChoice::Gpu(Some(1)), Some("b".into())));
         let configuration = layers.resolve(tiny(), 256).unwrap();
@@ -402,6 +453,20 @@ mod tests {
         );
         let unfit = resolve(file, set(&["model.num_heads=3"]), tiny()).unwrap_err();
         assert!(unfit.to_string().starts_with("--set: ") && unfit.to_string().contains("num_"), "{unfit}");
+    }
+
+    #[test]
+    fn an_automatic_batch_keeps_the_step_that_a_file_names() {
+        let auto = || Flags { batch: Some(BatchSize::Auto), ..Flags::default() };
+        let train = |file: &str, flags: Flags| resolve(file, flags, tiny()).unwrap().train;
+        let free = train("", auto());
+        assert_eq!((free.automatic_batch, free.batch), (Some(AutomaticBatch::Free), 8));
+        assert_eq!(train("[train]\nbatch = 'auto'\n", Flags::default()).automatic_batch, Some(AutomaticBatch::Free));
+        let named = train("[train]\nbatch = 32\naccumulation = 2\n", auto());
+        assert_eq!((named.automatic_batch, named.batch, named.accumulation), (Some(AutomaticBatch::OfStep), 32, 2));
+        let flag = Flags { batch: Some(BatchSize::Rows(4)), ..Flags::default() };
+        let number = train("[train]\nbatch = 'auto'\n", flag);
+        assert_eq!((number.automatic_batch, number.batch), (None, 4));
     }
 
     #[test]

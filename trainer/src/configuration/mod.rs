@@ -17,12 +17,13 @@ use clap::ValueEnum;
 use gradus_models::configuration::{Architecture, ModelConfiguration};
 use serde::{Deserialize, Serialize};
 
+use crate::data::tasks::Task;
 use crate::device_choice::DeviceChoice;
 use crate::duration;
 use crate::schedule::{RunLength, Schedule};
 
 pub use document::Document;
-pub use layers::{Flags, Layers, ModelBase};
+pub use layers::{BatchSize, Flags, Layers, ModelBase};
 
 /// Everything that decides what a run does.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,6 +60,12 @@ pub struct Data {
     pub path: Option<PathBuf>,
     /// Share of the user's text that is held out; of no effect where the data has a held-out part of its own.
     pub validation_fraction: f64,
+    /// A synthetic task in the place of text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<Task>,
+    /// Whether nothing of one document is seen from another in the same window.
+    #[serde(default)]
+    pub document_reset: bool,
 }
 
 /// Section `[optimizer]`: AdamW with decoupled weight decay and clipping by the global norm.
@@ -79,6 +86,15 @@ pub struct Optimizer {
     pub gradient_clip: f64,
 }
 
+/// A batch that is to be as large as memory allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AutomaticBatch {
+    /// As many sequences as fit.
+    Free,
+    /// A step has a given number of sequences: `batch` x `accumulation` as they stand.
+    OfStep,
+}
+
 /// Section `[train]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -95,8 +111,14 @@ pub struct Train {
     /// Limit by time, in the words of [`duration::parse`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_time: Option<String>,
-    /// Sequences of one optimizer step.
+    /// Sequences that are computed at once.
     pub batch: usize,
+    /// Set until the batch is chosen, where the file or the command line has `auto`.
+    #[serde(skip)]
+    pub automatic_batch: Option<AutomaticBatch>,
+    /// Batches of one optimizer step.
+    #[serde(default = "one")]
+    pub accumulation: usize,
     /// Seed of weights and data order.
     pub seed: u64,
     /// Steps between lines where the output is no terminal.
@@ -199,6 +221,10 @@ pub struct Checkpoint {
     pub best: bool,
 }
 
+fn one() -> usize {
+    1
+}
+
 mod device_as_text {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
@@ -225,7 +251,12 @@ impl Configuration {
         Self {
             preset: None,
             model,
-            data: Data { path: None, validation_fraction: DEFAULT_VALIDATION_FRACTION },
+            data: Data {
+                path: None,
+                validation_fraction: DEFAULT_VALIDATION_FRACTION,
+                task: None,
+                document_reset: false,
+            },
             optimizer: Optimizer {
                 learning_rate: if small { 3e-3 } else { 1e-3 },
                 beta1: 0.9,
@@ -241,6 +272,8 @@ impl Configuration {
                 steps: None,
                 max_time: None,
                 batch: 8,
+                automatic_batch: None,
+                accumulation: 1,
                 seed: 0,
                 log_every: 10,
                 prefetch: 4,
@@ -273,12 +306,17 @@ impl Configuration {
 
     /// Tokens of one optimizer step.
     pub fn tokens_per_step(&self) -> usize {
+        self.tokens_per_batch() * self.train.accumulation
+    }
+
+    /// Tokens that are computed at once.
+    pub fn tokens_per_batch(&self) -> usize {
         self.train.batch * self.model.context_length
     }
 
     /// Sequences of one evaluation: enough for `tokens`, rounded up to whole batches.
     pub fn evaluation_windows(&self) -> usize {
-        self.evaluation.tokens.div_ceil(self.tokens_per_step()) * self.train.batch
+        self.evaluation.tokens.div_ceil(self.tokens_per_batch()) * self.train.batch
     }
 
     /// What the run is called in its folder's name: the preset, else the architecture.

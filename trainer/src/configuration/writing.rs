@@ -69,6 +69,7 @@ pub fn read(name: &str, text: &str) -> Result<Configuration> {
 mod tests {
     use super::*;
     use crate::configuration::keys;
+    use crate::data::tasks::Task;
     use gradus_models::configuration::presets;
 
     #[test]
@@ -97,6 +98,7 @@ mod tests {
             configuration.preset = Some(name.into());
             configuration.data.path = Some("x".into());
             configuration.train.init = Some("x".into());
+            configuration.data.task = Some(Task::Copy);
             configuration.train.steps = Some(1);
             configuration.train.max_time = Some("1s".into());
             configuration.evaluation.every = Some(1);

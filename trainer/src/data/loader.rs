@@ -3,7 +3,8 @@
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use super::windows::{Batch, Windows};
+use super::batches::Batches;
+use super::windows::Batch;
 use crate::error::{Result, TrainerError};
 
 /// The batches of a run from a position on, in order. Dropping it ends its thread.
@@ -16,16 +17,16 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// Starts at a window's position; at most `ahead` finished batches wait.
+    /// Starts at a row's position; at most `ahead` finished batches wait.
     ///
     /// # Errors
     /// If the system gives no thread.
-    pub fn start(windows: Windows, position: u64, batch: usize, ahead: usize) -> Result<Self> {
+    pub fn start(rows: Batches, position: u64, batch: usize, ahead: usize) -> Result<Self> {
         let (sender, batches) = sync_channel(ahead);
         let make = move || {
             let mut next = position;
             // The channel is closed when the loader is dropped.
-            while sender.send(windows.batch(next, batch)).is_ok() {
+            while sender.send(rows.batch(next, batch)).is_ok() {
                 next += batch as u64;
             }
         };
@@ -36,7 +37,7 @@ impl Loader {
         Ok(Self { batches: Some(batches), thread: Some(thread), position, batch })
     }
 
-    /// Position of the window that the next batch begins with: all that resuming needs.
+    /// Position of the row that the next batch begins with: all that resuming needs.
     pub fn position(&self) -> u64 {
         self.position
     }
@@ -68,6 +69,7 @@ impl Drop for Loader {
 mod tests {
     use super::*;
     use crate::data::tokens::Tokens;
+    use crate::data::windows::Windows;
 
     fn windows() -> Windows {
         Windows::new(Tokens::owned((0..2000).map(|i| (i * 7 % 256) as u8).collect()).into(), 16, 5).unwrap()
@@ -75,14 +77,14 @@ mod tests {
 
     #[test]
     fn batches_come_in_order_from_the_position_on() {
-        let mut loader = Loader::start(windows(), 0, 4, 2).unwrap();
+        let mut loader = Loader::start(windows().into(), 0, 4, 2).unwrap();
         let first: Vec<Batch> = (0..200).map(|_| loader.next_batch().unwrap()).collect();
         assert_eq!(loader.position(), 800);
         for (step, batch) in first.iter().enumerate() {
             assert_eq!(*batch, windows().batch(4 * step as u64, 4));
         }
         // Resuming in the middle gives what would have come.
-        let mut resumed = Loader::start(windows(), 4 * 150, 4, 1).unwrap();
+        let mut resumed = Loader::start(windows().into(), 4 * 150, 4, 1).unwrap();
         for batch in &first[150..] {
             assert_eq!(resumed.next_batch().unwrap(), *batch);
         }
@@ -91,7 +93,7 @@ mod tests {
     #[test]
     fn dropping_ends_the_thread_while_it_waits() {
         for _ in 0..50 {
-            let mut loader = Loader::start(windows(), 0, 1, 1).unwrap();
+            let mut loader = Loader::start(windows().into(), 0, 1, 1).unwrap();
             loader.next_batch().unwrap();
         }
     }

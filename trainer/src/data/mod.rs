@@ -2,16 +2,20 @@
 //!
 //! [`Corpus`] is text to train on and text held out: from [`default_corpus`], [`user_text`], a folder of tokens that was
 //! [`prepared`], or the token files of other programs ([`foreign`]). [`preparing`] makes such a folder. [`sequence`] reads
-//! tokens of any width, [`windows`] says which tokens make a batch, [`loader`] makes batches ahead of their use.
+//! tokens of any width, [`windows`] says which tokens make a batch, [`documents`] where documents begin; [`tasks`] are made as
+//! they are needed; [`loader`] makes batches ahead of their use.
 
+pub mod batches;
 pub mod block_hash;
 pub mod default_corpus;
+pub mod documents;
 pub mod foreign;
 pub mod loader;
 pub mod prepared;
 pub mod preparing;
 pub mod sequence;
 pub mod splitting;
+pub mod tasks;
 pub mod tokens;
 pub mod user_text;
 pub mod walk;
@@ -22,22 +26,29 @@ use std::path::Path;
 
 use crate::configuration::{self, DEFAULT_VALIDATION_FRACTION};
 use crate::error::{Result, TrainerError};
+use batches::Batches;
+use documents::Documents;
 use gradus_models::tokenizer::{TOKENIZER, Tokenizer};
 use prepared::{Index, TokenizerFile};
 use sequence::Sequence;
+use tasks::{Rows, Task};
 use tokens::BYTE_VOCABULARY;
 use windows::Windows;
 
 pub use loader::Loader;
 pub use windows::Batch;
 
-/// Text to train on and text that is held out.
+/// Text to train on and text that is held out, or a task in the place of both.
 #[derive(Clone, Debug)]
 pub struct Corpus {
     /// Text to train on.
     pub train: Sequence,
     /// Text that is held out.
     pub validation: Sequence,
+    /// The task, beside which there is no text.
+    pub task: Option<Task>,
+    /// Where the documents of both begin, if nothing may be seen beyond a border.
+    pub documents: Option<[Documents; 2]>,
     /// Where it is from, for the first screen.
     pub name: String,
     /// What the user should know about it.
@@ -56,7 +67,10 @@ pub struct Corpus {
 ///
 /// # Errors
 /// As [`Corpus::open`].
-pub fn vocabulary(path: Option<&Path>) -> Result<usize> {
+pub fn vocabulary(path: Option<&Path>, task: Option<Task>) -> Result<usize> {
+    if let Some(task) = task {
+        return Ok(task.vocabulary());
+    }
     let Some(path) = path else { return Ok(BYTE_VOCABULARY) };
     if Index::is_at(path) {
         return Ok(Index::read(path)?.tokenizer.vocabulary);
@@ -71,9 +85,27 @@ impl Corpus {
     /// Opens what the section `[data]` names, for windows of `context` tokens.
     ///
     /// # Errors
-    /// If it is missing, empty or no text; or if it is the default text and neither the cache nor
-    /// cargo has it.
+    /// If it is missing, empty or no text; has no borders of documents where they are asked for; or if it is the default text
+    /// and neither the cache nor cargo has it.
     pub fn open(data: &configuration::Data, context: usize) -> Result<Self> {
+        if let Some(task) = data.task {
+            refuse_fraction(data, &format_args!("the task {task}"))?;
+            return Self::of_task(task, data);
+        }
+        let mut corpus = Self::open_with_documents(data, context)?;
+        if !data.document_reset {
+            corpus.documents = None;
+        } else if corpus.documents.is_none() {
+            return Err(TrainerError::Configuration {
+                place: "[data]".into(),
+                message: format!("`document_reset` needs the borders of documents, and {} has none", corpus.name),
+                hint: Some("make a folder that has them: gradus data prepare --input TEXT --out DIR".into()),
+            });
+        }
+        Ok(corpus)
+    }
+
+    fn open_with_documents(data: &configuration::Data, context: usize) -> Result<Self> {
         if let Some(path) = &data.path {
             if Index::is_at(path) {
                 refuse_fraction(data, &path.display())?;
@@ -100,6 +132,8 @@ impl Corpus {
             identity: identity(&train, &validation),
             train,
             validation,
+            task: None,
+            documents: None,
             name,
             notes,
             vocabulary: BYTE_VOCABULARY,
@@ -108,12 +142,43 @@ impl Corpus {
         }
     }
 
+    fn of_task(task: Task, data: &configuration::Data) -> Result<Self> {
+        if let Some((key, hint)) = [
+            (data.path.is_some(), ("path", "leave --data out, or train on the text without a task")),
+            (data.document_reset, ("document_reset", "a task's rows are apart by themselves: remove the key")),
+        ]
+        .into_iter()
+        .find_map(|(given, key)| given.then_some(key))
+        {
+            return Err(TrainerError::Configuration {
+                place: "[data]".into(),
+                message: format!("`{key}` does not go with the task \"{task}\""),
+                hint: Some(hint.into()),
+            });
+        }
+        let nothing = || Sequence::from(tokens::Tokens::owned(Vec::new()));
+        Ok(Self {
+            train: nothing(),
+            validation: nothing(),
+            task: Some(task),
+            documents: None,
+            name: format!("the task {task}, made as it is needed"),
+            notes: vec![format!("of a task's answers {:.1} % are right by guessing", 100.0 * task.chance())],
+            vocabulary: task.vocabulary(),
+            tokenizer: None,
+            bytes_per_token: [f64::NAN; 2],
+            identity: block_hash::of_bytes(format!("task {task}").as_bytes()),
+        })
+    }
+
     fn of_prepared(path: &Path) -> Result<Self> {
-        let prepared::Prepared { index, texts: [train, validation], tokenizer } = prepared::open(path)?;
+        let prepared::Prepared { index, texts: [train, validation], documents, tokenizer } = prepared::open(path)?;
         let bytes_per_token = [&index.train, &index.validation].map(|part| part.text_bytes as f64 / part.tokens as f64);
         Ok(Self {
             train,
             validation,
+            task: None,
+            documents: Some(documents),
             name: path.display().to_string(),
             notes: Vec::new(),
             vocabulary: index.tokenizer.vocabulary,
@@ -141,6 +206,8 @@ impl Corpus {
             identity: identity(&train, &validation),
             train,
             validation,
+            task: None,
+            documents: None,
             name: path.display().to_string(),
             notes,
             vocabulary,
@@ -161,20 +228,44 @@ impl Corpus {
         }
     }
 
-    /// The windows of the training text.
+    /// What is trained on: windows of the text, or rows of the task.
     ///
     /// # Errors
-    /// If the context is longer than the text.
-    pub fn windows(&self, context: usize, seed: u64) -> Result<Windows> {
-        Windows::new(self.train.clone(), context, seed).ok_or_else(|| self.too_short("training", &self.train, context))
+    /// If the context is longer than the text or too short for the task.
+    pub fn batches(&self, context: usize, seed: u64) -> Result<Batches> {
+        match self.task {
+            Some(task) => Ok(Batches::Task(self.rows(task, context, seed)?)),
+            None => Ok(Batches::Text(self.windows(context, seed)?)),
+        }
     }
 
-    /// The batches of every evaluation: about `count` windows.
+    fn rows(&self, task: Task, context: usize, seed: u64) -> Result<Rows> {
+        Rows::new(task, context, seed).ok_or_else(|| TrainerError::Configuration {
+            place: "[model]".into(),
+            message: format!("a context of {context} is too short for the task \"{task}\""),
+            hint: Some(format!("give a --context of at least {}", task.least_context())),
+        })
+    }
+
+    fn windows(&self, context: usize, seed: u64) -> Result<Windows> {
+        let windows = Windows::new(self.train.clone(), context, seed);
+        let documents = self.documents.as_ref().map(|[train, _]| train.clone());
+        let windows = windows.ok_or_else(|| self.too_short("training", &self.train, context))?;
+        Ok(windows.within(documents))
+    }
+
+    /// The batches of every evaluation: about `count` windows, or rows that are not trained on.
     ///
     /// # Errors
-    /// If the context is longer than the held-out text.
+    /// As [`Self::batches`], of the held-out text.
     pub fn evaluation_batches(&self, context: usize, batch: usize, count: usize) -> Result<Vec<Batch>> {
-        windows::evaluation_batches(&self.validation, context, batch, count)
+        if let Some(task) = self.task {
+            // The same rows in every run, so that runs with other seeds can be compared.
+            let rows = self.rows(task, context, 0)?.held_out();
+            return Ok((0..count.div_ceil(batch)).map(|at| rows.batch((at * batch) as u64, batch)).collect());
+        }
+        let documents = self.documents.as_ref().map(|[_, validation]| validation);
+        windows::evaluation_batches((&self.validation, documents), context, batch, count)
             .ok_or_else(|| self.too_short("validation", &self.validation, context))
     }
 
@@ -221,7 +312,7 @@ mod tests {
 
     #[test]
     fn a_share_to_hold_out_that_would_change_nothing_is_refused() {
-        let data = configuration::Data { path: None, validation_fraction: 0.2 };
+        let data = configuration::Data { path: None, validation_fraction: 0.2, task: None, document_reset: false };
         let error = Corpus::open(&data, 1).unwrap_err();
         assert!(
             error.to_string().contains("`validation_fraction` is 0.2 and has no effect: the default text"),
@@ -235,15 +326,19 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.txt");
         std::fs::write(&path, "x".repeat(1000)).unwrap();
-        let data = configuration::Data { path: Some(path), validation_fraction: 0.05 };
+        let data =
+            configuration::Data { path: Some(path), validation_fraction: 0.05, document_reset: false, task: None };
         let corpus = Corpus::open(&data, 1).unwrap();
-        assert_eq!(corpus.windows(949, 0).unwrap().per_epoch(), 1);
-        let error = corpus.windows(950, 0).unwrap_err();
+        assert_eq!(corpus.batches(949, 0).unwrap().per_epoch(), 1);
+        let error = corpus.batches(950, 0).unwrap_err();
         assert!(error.to_string().contains("950 tokens, and a context of 950 needs at least 951"), "{error}");
         assert!(error.hint().unwrap().contains("--context"));
         assert_eq!(corpus.evaluation_batches(49, 8, 10).unwrap().len(), 1);
         assert!(
             corpus.evaluation_batches(50, 8, 10).unwrap_err().to_string().contains("validation text has 50 tokens")
         );
+        let error = Corpus::open(&configuration::Data { document_reset: true, ..data }, 1).unwrap_err();
+        assert!(error.to_string().contains("needs the borders of documents"), "{error}");
+        assert!(error.hint().unwrap().contains("gradus data prepare"));
     }
 }

@@ -1,7 +1,7 @@
 //! A folder of tokens that `gradus data prepare` made.
 //!
 //! `index.json` says what the others are, with their lengths and hashes: `train.bin` and `validation.bin` (tokens of 2 or 4
-//! bytes, little-endian), `train.documents` and `validation.documents` (for each document the place of its first token, 8
+//! bytes, little-endian, or of 1 where they are the bytes of the text), `train.documents` and `validation.documents` (for each document the place of its first token, 8
 //! bytes, little-endian), and `tokenizer.json` unless tokens are bytes.
 
 use std::fs;
@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::block_hash;
 use super::data_error;
+use super::documents::Documents;
 use super::sequence::{Sequence, Width};
 use super::tokens::{BYTE_VOCABULARY, Tokens};
 use crate::error::{Result, TrainerError};
@@ -72,7 +73,7 @@ pub struct Source {
 pub struct Index {
     /// [`FORMAT`].
     pub format: u32,
-    /// Bytes of a token: 2 or 4.
+    /// Bytes of a token: 1, 2 or 4.
     pub token_bytes: usize,
     /// What made the tokens.
     pub tokenizer: TokenizerRecord,
@@ -107,9 +108,15 @@ impl Index {
 
     fn width(&self, path: &Path) -> Result<Width> {
         match self.token_bytes {
+            1 if self.tokenizer.sha256.is_none() => Ok(Width::Byte),
             2 => Ok(Width::Two),
             4 => Ok(Width::Four),
-            other => Err(broken(path, &format!("says that tokens have {other} bytes; there are 2 and 4"))),
+            other => Err(broken(
+                path,
+                &format!(
+                    "says that tokens have {other} bytes; there are 2 and 4, and 1 where tokens are bytes of text"
+                ),
+            )),
         }
     }
 
@@ -137,6 +144,8 @@ pub struct Prepared {
     pub index: Index,
     /// The tokens to train on, and those held out.
     pub texts: [Sequence; 2],
+    /// Where the documents of each begin.
+    pub documents: [Documents; 2],
     /// What made the tokens; none where they are bytes.
     pub tokenizer: Option<TokenizerFile>,
 }
@@ -151,10 +160,11 @@ pub fn open(folder: &Path) -> Result<Prepared> {
     let parts = [(&index.train, PARTS[0]), (&index.validation, PARTS[1])];
     let texts = parts.map(|(part, name)| {
         let tokens = whole(&folder.join(tokens_file(name)), part.tokens, width.bytes() as u64, &part.tokens_hash)?;
-        whole(&folder.join(documents_file(name)), part.documents, PLACE, &part.documents_hash)?;
-        Ok::<_, TrainerError>(Sequence::joined(vec![tokens], width))
+        let documents = whole(&folder.join(documents_file(name)), part.documents, PLACE, &part.documents_hash)?;
+        Ok::<_, TrainerError>((Sequence::joined(vec![tokens], width), Documents::new(documents)))
     });
     let [train, validation] = texts;
+    let ((train, train_documents), (validation, validation_documents)) = (train?, validation?);
     let tokenizer = match &index.tokenizer.sha256 {
         None if index.tokenizer.vocabulary != BYTE_VOCABULARY => {
             let problem = format!("says that bytes have {} different values", index.tokenizer.vocabulary);
@@ -163,7 +173,8 @@ pub fn open(folder: &Path) -> Result<Prepared> {
         None => None,
         Some(sha256) => Some(tokenizer_file(folder, sha256, index.tokenizer.end)?),
     };
-    Ok(Prepared { texts: [train?, validation?], tokenizer, index })
+    let documents = [train_documents, validation_documents];
+    Ok(Prepared { texts: [train, validation], documents, tokenizer, index })
 }
 
 /// The name of the file of a part's tokens.

@@ -27,6 +27,23 @@ impl Width {
         }
     }
 
+    /// The bytes of tokens, which must fit.
+    pub fn write(self, tokens: &[u32]) -> Vec<u8> {
+        /// Writes in place, which compiles to vectors.
+        fn written<const N: usize>(tokens: &[u32], bytes_of: impl Fn(u32) -> [u8; N]) -> Vec<u8> {
+            let mut bytes = vec![0; N * tokens.len()];
+            for (bytes, token) in bytes.as_chunks_mut().0.iter_mut().zip(tokens) {
+                *bytes = bytes_of(*token);
+            }
+            bytes
+        }
+        match self {
+            Self::Byte => written(tokens, |token| [token as u8]),
+            Self::Two => written(tokens, |token| (token as u16).to_le_bytes()),
+            Self::Four => written(tokens, u32::to_le_bytes),
+        }
+    }
+
     /// Adds the tokens of some bytes to `out`.
     fn read(self, bytes: &[u8], out: &mut Vec<u32>) {
         match self {
@@ -136,6 +153,7 @@ mod tests {
         for width in [Width::Byte, Width::Two, Width::Four] {
             let bytes = |numbers: &[u32]| {
                 let all: Vec<u8> = numbers.iter().flat_map(|n| n.to_le_bytes()[..width.bytes()].to_vec()).collect();
+                assert_eq!(width.write(numbers), all);
                 Tokens::owned(all)
             };
             for cut in [0, 1, 17, 50] {

@@ -5,6 +5,9 @@
 //! (seed, epoch). The order is a permutation computed point by point, so that to continue at any
 //! position costs nothing and needs no stored state.
 
+use gradus_engine::ops::linear_cross_entropy::IGNORED;
+
+use super::documents::Documents;
 use super::sequence::Sequence;
 
 /// Input tokens and the tokens that follow them, both `[batch, context]`, row after row.
@@ -12,12 +15,21 @@ use super::sequence::Sequence;
 pub struct Batch {
     /// What the model sees.
     pub inputs: Vec<u32>,
-    /// What it should say: each input's next token.
+    /// What it should say: each input's next token, or [`IGNORED`].
     pub targets: Vec<u32>,
+    /// For each token the position in its row of the first one of its document, if nothing may be seen beyond.
+    pub first: Option<Vec<u32>>,
     /// Number of rows.
     pub batch: usize,
     /// Tokens of a row.
     pub context: usize,
+}
+
+impl Batch {
+    /// Targets that count in the loss.
+    pub fn counted(&self) -> usize {
+        self.targets.iter().filter(|target| **target != IGNORED).count()
+    }
 }
 
 /// The endless sequence of windows over a text. `position` numbers them from 0: with a constant
@@ -25,6 +37,7 @@ pub struct Batch {
 #[derive(Clone, Debug)]
 pub struct Windows {
     tokens: Sequence,
+    documents: Option<Documents>,
     context: usize,
     seed: u64,
     count: u64,
@@ -39,7 +52,12 @@ impl Windows {
         }
         // So many fit from every start below `context`; a text shorter than two windows has one.
         let count = ((tokens.len() - context) / context).max(1) as u64;
-        Some(Self { tokens, context, seed, count })
+        Some(Self { tokens, documents: None, context, seed, count })
+    }
+
+    /// The same, whose batches say where documents begin.
+    pub fn within(self, documents: Option<Documents>) -> Self {
+        Self { documents, ..self }
     }
 
     /// Windows of one epoch.
@@ -60,33 +78,56 @@ impl Windows {
     /// The batch of the windows from a position on.
     pub fn batch(&self, position: u64, batch: usize) -> Batch {
         let offsets = (position..position + batch as u64).map(|position| self.offset(position));
-        gather(&self.tokens, offsets, batch, self.context)
+        gather((&self.tokens, self.documents.as_ref()), offsets, batch, self.context)
     }
 }
 
-/// Evenly spread windows that are the same at every evaluation. `count` of them, or as many as do
-/// not overlap if those are fewer; then rounded down to whole batches of `batch`, at least one.
-/// `None` where the text has fewer than `context` + 1 tokens.
-pub fn evaluation_batches(tokens: &Sequence, context: usize, batch: usize, count: usize) -> Option<Vec<Batch>> {
+/// Evenly spread windows of a text that are the same at every evaluation, with its documents where these are to be apart.
+/// `count` of them, or as many as do not overlap if those are fewer; then rounded down to whole batches of `batch`, at least
+/// one. `None` where the text has fewer than `context` + 1 tokens.
+pub fn evaluation_batches(
+    (tokens, documents): (&Sequence, Option<&Documents>),
+    context: usize,
+    batch: usize,
+    count: usize,
+) -> Option<Vec<Batch>> {
     let last = tokens.len().checked_sub(context + 1).filter(|_| context > 0)?;
     let apart = last / context + 1;
     let batch = batch.min(apart).max(1);
     let count = (count.min(apart) / batch).max(1) * batch;
     let offset =
         |index: usize| if count == 1 { 0 } else { (index as u128 * last as u128 / (count as u128 - 1)) as usize };
+    let text = (tokens, documents);
     let batches =
-        (0..count / batch).map(|row| gather(tokens, (row * batch..(row + 1) * batch).map(offset), batch, context));
+        (0..count / batch).map(|row| gather(text, (row * batch..(row + 1) * batch).map(offset), batch, context));
     Some(batches.collect())
 }
 
-fn gather(tokens: &Sequence, offsets: impl Iterator<Item = usize>, batch: usize, context: usize) -> Batch {
+fn gather(
+    (tokens, documents): (&Sequence, Option<&Documents>),
+    offsets: impl Iterator<Item = usize>,
+    batch: usize,
+    context: usize,
+) -> Batch {
     let mut inputs = Vec::with_capacity(batch * context);
     let mut targets = Vec::with_capacity(batch * context);
+    let mut first = documents.map(|_| Vec::with_capacity(batch * context));
     for offset in offsets {
         tokens.read(offset..offset + context, &mut inputs);
         tokens.read(offset + 1..offset + context + 1, &mut targets);
+        if let (Some(first), Some(documents)) = (&mut first, documents) {
+            let begin = first.len();
+            documents.first_of(offset, context + 1, first);
+            // What begins another document does not follow from this one.
+            for at in 1..=context {
+                if first[begin + at] as usize == at {
+                    targets[begin + at - 1] = IGNORED;
+                }
+            }
+            first.truncate(begin + context);
+        }
     }
-    Batch { inputs, targets, batch, context }
+    Batch { inputs, targets, first, batch, context }
 }
 
 /// A permutation of 0..count, different for every key: four rounds of a Feistel network on the
@@ -109,7 +150,7 @@ fn permuted(index: u64, count: u64, key: u64) -> u64 {
 
 /// The finaliser of SplitMix64 (Steele, Lea and Flood 2014) after its increment: a bijection that
 /// makes any counter look random.
-fn mix(counter: u64) -> u64 {
+pub(super) fn mix(counter: u64) -> u64 {
     let mut z = counter.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -176,6 +217,25 @@ mod tests {
     }
 
     #[test]
+    fn nothing_follows_from_another_document() {
+        let places: Vec<u8> = [0u64, 4, 6, 13].iter().flat_map(|place| place.to_le_bytes()).collect();
+        let documents = Documents::new(Tokens::owned(places));
+        let tokens = counting(21);
+        let batches = evaluation_batches((&tokens, Some(&documents)), 10, 2, 2).unwrap();
+        let (out, first) = (IGNORED, batches[0].first.as_ref().unwrap());
+        assert_eq!(first[..10], [0, 0, 0, 0, 4, 4, 6, 6, 6, 6]);
+        assert_eq!(batches[0].targets[..10], [1, 2, 3, out, 5, out, 7, 8, 9, 10]);
+        assert_eq!(first[10..], [0, 0, 0, 3, 3, 3, 3, 3, 3, 3]);
+        assert_eq!(batches[0].targets[10..], [11, 12, out, 14, 15, 16, 17, 18, 19, 20]);
+        assert_eq!(batches[0].counted(), 17);
+        // A document that begins right behind the window.
+        let windows = Windows::new(counting(11), 10, 0).unwrap();
+        let places: Vec<u8> = [0u64, 10].iter().flat_map(|place| place.to_le_bytes()).collect();
+        let batch = windows.within(Some(Documents::new(Tokens::owned(places)))).batch(0, 1);
+        assert_eq!((batch.targets[9], batch.counted(), batch.first.unwrap()), (out, 9, vec![0; 10]));
+    }
+
+    #[test]
     fn batches_do_not_depend_on_how_they_are_grouped() {
         let windows = Windows::new(counting(999), 8, 7).unwrap();
         let large = windows.batch(100, 6);
@@ -187,21 +247,21 @@ mod tests {
     fn a_text_that_is_too_short_has_no_windows() {
         assert!(Windows::new(counting(16), 16, 0).is_none());
         assert!(Windows::new(counting(16), 0, 0).is_none());
-        assert!(evaluation_batches(&counting(16), 16, 1, 1).is_none());
-        assert!(evaluation_batches(&counting(0), 16, 1, 1).is_none());
+        assert!(evaluation_batches((&counting(16), None), 16, 1, 1).is_none());
+        assert!(evaluation_batches((&counting(0), None), 16, 1, 1).is_none());
     }
 
     #[test]
     fn evaluation_covers_the_text_in_whole_batches() {
         let tokens = counting(1001);
-        let batches = evaluation_batches(&tokens, 10, 4, 22).unwrap();
+        let batches = evaluation_batches((&tokens, None), 10, 4, 22).unwrap();
         assert_eq!(batches.len(), 5);
         assert_eq!(batches[0].inputs[0], 0);
         assert_eq!(*batches[4].targets.last().unwrap(), 1000 % 251);
-        assert_eq!(batches, evaluation_batches(&tokens, 10, 4, 22).unwrap());
+        assert_eq!(batches, evaluation_batches((&tokens, None), 10, 4, 22).unwrap());
         // No more than fit side by side, and never more than there is.
-        assert_eq!(evaluation_batches(&tokens, 10, 8, 10_000).unwrap().len(), 100 / 8);
-        let short = evaluation_batches(&counting(25), 10, 8, 64).unwrap();
+        assert_eq!(evaluation_batches((&tokens, None), 10, 8, 10_000).unwrap().len(), 100 / 8);
+        let short = evaluation_batches((&counting(25), None), 10, 8, 64).unwrap();
         assert_eq!((short.len(), short[0].batch), (1, 2));
     }
 }

@@ -57,6 +57,20 @@ pub struct EvaluationRow {
     /// The same in bits a byte of text.
     #[serde(deserialize_with = "null_as_nan")]
     pub validation_bits_per_byte: f64,
+    /// Share of a synthetic task's answers that are right.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<f64>,
+}
+
+impl EvaluationRow {
+    /// What is said of it besides the loss: how much of a task is right, or bits a byte where these are known.
+    pub fn more(&self) -> String {
+        match self.accuracy {
+            Some(accuracy) => format!(", {:.1} % of the answers right", 100.0 * accuracy),
+            None if self.validation_bits_per_byte.is_nan() => String::new(),
+            None => format!(", {:.4} bits per byte", self.validation_bits_per_byte),
+        }
+    }
 }
 
 /// A text that the model wrote after an evaluation.
@@ -184,7 +198,7 @@ mod tests {
     }
 
     fn evaluation(step: u64) -> Row {
-        Row::Evaluation(EvaluationRow { step, validation_loss: 1.5, validation_bits_per_byte: 2.25 })
+        Row::Evaluation(EvaluationRow { step, validation_loss: 1.5, validation_bits_per_byte: 2.25, accuracy: None })
     }
 
     #[test]

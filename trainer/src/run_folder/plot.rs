@@ -90,7 +90,12 @@ mod tests {
         }
         assert!(picture.matches("<polyline").count() >= 3);
         assert!(picture.len() < 100_000, "{}", picture.len());
-        let row = Row::Evaluation(EvaluationRow { step: 3, validation_loss: 1.0, validation_bits_per_byte: 1.4 });
+        let row = Row::Evaluation(EvaluationRow {
+            step: 3,
+            validation_loss: 1.0,
+            validation_bits_per_byte: 1.4,
+            accuracy: None,
+        });
         write(run.path(), "one point", &[row]).unwrap();
         assert!(run.path().join(FILE).is_file());
     }
@@ -98,7 +103,8 @@ mod tests {
     #[test]
     fn without_a_finite_value_there_is_no_picture() {
         let run = tempfile::tempdir().unwrap();
-        let row = EvaluationRow { step: 1, validation_loss: f64::NAN, validation_bits_per_byte: f64::NAN };
+        let row =
+            EvaluationRow { step: 1, validation_loss: f64::NAN, validation_bits_per_byte: f64::NAN, accuracy: None };
         write(run.path(), "none", &[Row::Evaluation(row)]).unwrap();
         assert!(!run.path().join(FILE).exists());
     }

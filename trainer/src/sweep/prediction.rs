@@ -85,14 +85,14 @@ fn cost(run: &PlannedRun) -> f64 {
 fn seconds_per_token(trainer: &mut Trainer, run: &PlannedRun) -> Result<f64> {
     let configuration = &run.configuration;
     let train = &configuration.train;
-    let windows = trainer.corpus(configuration)?.windows(configuration.model.context_length, train.seed)?;
+    let windows = trainer.corpus(configuration)?.batches(configuration.model.context_length, train.seed)?;
     let model = Model::new(configuration.model.clone(), trainer.device(), train.seed)?
         .in_precision(configuration.precision.mode.into())?;
     let optimizer = step::optimizer(&model, &configuration.optimizer, &configuration.precision)?;
     let mut learner = Learner::new(model, optimizer);
     let mut one = |step: u64| {
         let batch = windows.batch(step * train.batch as u64, train.batch);
-        learner.step(step + 1, &batch, 0, configuration.optimizer.learning_rate)?.wait()
+        learner.step(step + 1, &[batch], 0, configuration.optimizer.learning_rate)?.wait()
     };
     (0..WARM_UP).try_for_each(|step| one(step).map(drop))?;
     let started = Instant::now();

@@ -122,7 +122,12 @@ fn sizes(
 
 fn planned(plan: &Plan, budget: f64, model: ModelConfiguration, seed: u64) -> PlannedRun {
     let mut configuration = Configuration::for_model(model);
-    configuration.data = Data { path: plan.data.clone(), validation_fraction: plan.validation_fraction };
+    configuration.data = Data {
+        path: plan.data.clone(),
+        validation_fraction: plan.validation_fraction,
+        document_reset: false,
+        task: None,
+    };
     configuration.optimizer.learning_rate = plan.learning_rate.unwrap_or_else(|| learning_rate(budget));
     // Both architectures are clipped alike, as in the published runs.
     configuration.optimizer.gradient_clip = 0.5;

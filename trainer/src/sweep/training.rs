@@ -18,7 +18,7 @@ use crate::error::{Result, TrainerError};
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
 use crate::run_folder::{self, EvaluationRow, Metrics, Position, Row};
-use crate::training::memory::Plan as MemoryPlan;
+use crate::training::fitting::{self, Limits};
 use crate::training::step::{self, Learner};
 use crate::training::{Run, Setup, evaluation, resume};
 
@@ -85,11 +85,10 @@ impl Trainer {
 
     fn begin(&mut self, path: &Path, run: &PlannedRun, started: Instant) -> Result<Setup> {
         let configuration = run.configuration.clone();
-        let plan = MemoryPlan::new(&configuration);
-        plan.check(&self.device)?;
+        let plan = fitting::check(&configuration, Limits::of(&self.device))?;
         let corpus = self.corpus(&configuration)?.clone();
         let (context, train) = (configuration.model.context_length, &configuration.train);
-        let windows = corpus.windows(context, train.seed)?;
+        let rows = corpus.batches(context, train.seed)?;
         let evaluation = corpus.evaluation_batches(context, train.batch, configuration.evaluation_windows())?;
         let model = Model::new(configuration.model.clone(), &self.device, train.seed)?
             .in_precision(configuration.precision.mode.into())?;
@@ -102,7 +101,7 @@ impl Trainer {
             device: self.device.clone(),
             why: self.why.clone(),
             corpus,
-            windows,
+            batches: rows,
             evaluation,
             learner: Learner::new(model, optimizer),
             plan,
@@ -126,6 +125,7 @@ impl Trainer {
             step: run.steps,
             validation_loss: loss,
             validation_bits_per_byte: loss / std::f64::consts::LN_2,
+            accuracy: None,
         };
         Metrics::open(path)?.write(&Row::Evaluation(row))
     }

@@ -40,7 +40,12 @@ mod tests {
     fn the_best_is_the_lowest_finite_loss_whose_checkpoint_is_there() {
         let run = tempfile::tempdir().unwrap();
         let row = |(step, loss): (u64, f64)| {
-            Row::Evaluation(EvaluationRow { step, validation_loss: loss, validation_bits_per_byte: loss })
+            Row::Evaluation(EvaluationRow {
+                step,
+                validation_loss: loss,
+                validation_bits_per_byte: loss,
+                accuracy: None,
+            })
         };
         let rows: Vec<Row> = [(1, f64::NAN), (2, 1.5), (3, 1.0), (4, 1.25), (5, 1.25)].into_iter().map(row).collect();
         let best = |steps: &[u64]| {

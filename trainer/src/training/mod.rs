@@ -1,11 +1,12 @@
 //! Training: [`setup`] makes everything ready, [`run`] is the loop, [`step`] one step of it, [`evaluation`] the loss on
-//! held-out text, [`saving`] the checkpoints, [`resume`] the way back from one, [`initial`] weights
-//! to start from, [`best`] which of them is the best, [`clock`] what the
-//! time goes into, [`memory`] what is planned, [`sample`] the text at the end.
+//! held-out text, [`saving`] the checkpoints, [`resume`] the way back from one, [`initial`] weights to start from, [`best`] which
+//! of them is the best, [`clock`] what the time goes into, [`memory`] what is planned, [`fitting`] which batch fits, [`sample`]
+//! the text at the end.
 
 pub mod best;
 pub mod clock;
 pub mod evaluation;
+pub mod fitting;
 pub mod initial;
 pub mod memory;
 pub mod resume;

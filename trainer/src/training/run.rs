@@ -8,17 +8,17 @@ use gradus_models::tokenizer::Tokenizer;
 
 use super::best::Best;
 use super::clock::{Clock, is_due, sample_seconds};
-use super::evaluation::evaluate;
+use super::evaluation::{accuracy, evaluate};
 use super::sample::{Limit, write_sample};
 use super::saving::{Saver, Snapshot};
 use super::setup::Setup;
 use super::step::Taken;
 use crate::configuration::{Mode, OnNonFinite};
-use crate::data::Loader;
+use crate::data::{Batch, Loader};
 use crate::error::{Result, TrainerError};
 use crate::figures;
 use crate::interrupt::Interrupt;
-use crate::progress::{Progress, bits_per_byte};
+use crate::progress::Progress;
 use crate::run_folder::{EvaluationRow, Metrics, Position, Row, SampleRow, Saved, TrainRow, checkpoint};
 use crate::schedule::RunLength;
 
@@ -67,7 +67,7 @@ impl Run {
         let title = format!("{}, {}", configuration.name(), setup.folder.display());
         let best = configuration.checkpoint.best.then(|| Best::among(&setup.rows, &setup.folder)).flatten();
         let mut run = Self {
-            loader: Loader::start(setup.windows.clone(), setup.position.window, train.batch, train.prefetch)?,
+            loader: Loader::start(setup.batches.clone(), setup.position.window, train.batch, train.prefetch)?,
             metrics: Metrics::open(&setup.folder)?,
             saver: Saver::start(setup.folder.clone(), configuration.checkpoint.keep, title)?,
             taken: None,
@@ -207,9 +207,10 @@ impl Run {
         let Setup { configuration, learner, position, .. } = &mut self.setup;
         let factor = configuration.schedule.factor(length.progress(position.step, elapsed));
         let learning_rate = factor * configuration.optimizer.learning_rate;
-        let batch = self.loader.next_batch()?;
-        let tokens = position.tokens + batch.inputs.len() as u64;
-        let taken = learner.step(position.step + 1, &batch, tokens, learning_rate)?;
+        let batches: Vec<Batch> =
+            (0..configuration.train.accumulation).map(|_| self.loader.next_batch()).collect::<Result<_>>()?;
+        let tokens = position.tokens + batches.iter().map(|batch| batch.inputs.len() as u64).sum::<u64>();
+        let taken = learner.step(position.step + 1, &batches, tokens, learning_rate)?;
         position.step += 1;
         position.tokens = tokens;
         position.window = self.loader.position();
@@ -323,10 +324,16 @@ impl Run {
             return Ok(());
         }
         let (model, batches, interrupt) = (&self.setup.learner.model, &self.setup.evaluation, &self.interrupt);
-        let loss = self.clock.evaluation(|| evaluate(model, batches, || interrupt.requested()));
-        let Some(loss) = loss.map_err(|error| error.at(&self.setup.device, step, "evaluation"))? else { return Ok(()) };
+        let is_task = self.setup.corpus.task.is_some();
+        let evaluated = self.clock.evaluation(|| {
+            let loss = evaluate(model, batches, || interrupt.requested())?;
+            let accuracy = if is_task && loss.is_some() { Some(accuracy(model, batches)?) } else { None };
+            Ok(loss.map(|loss| (loss, accuracy)))
+        });
+        let evaluated = evaluated.map_err(|error: TrainerError| error.at(&self.setup.device, step, "evaluation"))?;
+        let Some((loss, accuracy)) = evaluated else { return Ok(()) };
         let bits = loss / std::f64::consts::LN_2 / self.setup.corpus.bytes_per_token[1];
-        let row = EvaluationRow { step, validation_loss: loss, validation_bits_per_byte: bits };
+        let row = EvaluationRow { step, validation_loss: loss, validation_bits_per_byte: bits, accuracy };
         self.progress.evaluation(&row);
         self.evaluated = Some(row.clone());
         let improved = Best::improved(self.best, &row).filter(|_| self.setup.configuration.checkpoint.best);
@@ -388,8 +395,7 @@ impl Run {
         let mut lines = vec![format!("{} steps, {tokens} tokens in {time}", position.step)];
         let training = self.progress.smoothed().map(|loss| format!("training loss {loss:.4} (smoothed)"));
         let validation = self.evaluated.as_ref().map(|row| {
-            let bits = bits_per_byte(", ", row.validation_bits_per_byte);
-            format!("validation loss {:.4}{bits}", row.validation_loss)
+            format!("validation loss {:.4}{}", row.validation_loss, row.more())
         });
         let losses: Vec<String> = [training, validation].into_iter().flatten().collect();
         lines.extend((!losses.is_empty()).then(|| losses.join(", ")));

@@ -8,11 +8,12 @@ use gradus_engine::device::gpu;
 use gradus_models::Model;
 use gradus_models::configuration::ModelConfiguration;
 
+use super::fitting::{self, Limits};
 use super::initial::Initial;
 use super::memory::Plan;
 use super::step::{self, Learner};
 use crate::configuration::{Configuration, Mode, ModelBase};
-use crate::data::{self, Batch, Corpus, windows::Windows};
+use crate::data::{self, Batch, Corpus, batches::Batches};
 use crate::error::{Result, TrainerError};
 use crate::figures;
 use crate::model_source::ModelSource;
@@ -35,8 +36,8 @@ pub struct Setup {
     pub why: String,
     /// The text.
     pub corpus: Corpus,
-    /// The windows of the training text.
-    pub windows: Windows,
+    /// What it is trained on.
+    pub batches: Batches,
     /// The batches of every evaluation.
     pub evaluation: Vec<Batch>,
     /// Model and optimizer.
@@ -81,10 +82,16 @@ impl Setup {
         };
         let initial = init.as_ref().map(|path| Initial::load(path, &device)).transpose()?;
         let shape = initial.as_ref().map(Initial::configuration);
-        let vocabulary = data::vocabulary(layers.data_path().as_deref())?;
+        let vocabulary = data::vocabulary(layers.data_path().as_deref(), layers.task())?;
         let mut configuration = layers.resolve_with(base, shape, vocabulary)?;
         configuration.train.init = init;
-        let prepared = Prepared::new(&configuration, &device)?;
+        let automatic = configuration.train.automatic_batch.is_some();
+        let mut prepared = Prepared::choosing(&mut configuration, &device)?;
+        if automatic {
+            let batch = configuration.train.batch;
+            let note = format!("batch {batch}: the largest power of two for which there is memory and data");
+            prepared.corpus.notes.push(note);
+        }
         let model = match initial {
             Some(initial) => {
                 initial.check_tokenizer(&prepared.corpus)?;
@@ -114,8 +121,10 @@ impl Setup {
         if self.position.step > 0 {
             notes.push(format!("goes on after step {}", self.position.step));
         }
+        let is_task = self.corpus.task.is_some();
         let is_bytes = self.corpus.bytes_per_token[0] == 1.0;
         let size = |tokens: usize| match is_bytes {
+            _ if is_task => "any number of rows".into(),
             true => figures::bytes(tokens as u64),
             false => format!("{} tokens", figures::count(tokens as f64)),
         };
@@ -125,10 +134,10 @@ impl Setup {
             why: self.why.clone(),
             model: configuration.name(),
             parameters: configuration.model.parameters().total(),
-            memory: self.plan.total(),
+            memory: self.plan,
             data: format!("{}{hash}", self.corpus.name),
             data_sizes: [self.corpus.train.len(), self.corpus.validation.len()].map(size),
-            batch: (configuration.train.batch, configuration.model.context_length),
+            step: [configuration.train.accumulation, configuration.train.batch, configuration.model.context_length],
             length: configuration.run_length(),
             folder: self.folder.display().to_string(),
             notes,
@@ -139,26 +148,36 @@ impl Setup {
 /// What follows from a configuration and a device alone.
 pub(super) struct Prepared {
     pub(super) corpus: Corpus,
-    windows: Windows,
+    batches: Batches,
     evaluation: Vec<Batch>,
     plan: Plan,
 }
 
 impl Prepared {
     pub(super) fn new(configuration: &Configuration, device: &Device) -> Result<Self> {
+        Self::choosing(&mut configuration.clone(), device)
+    }
+
+    /// The same, with a batch that fits where the configuration asks for one.
+    pub(super) fn choosing(configuration: &mut Configuration, device: &Device) -> Result<Self> {
         refuse_unsupported(configuration, device)?;
-        let model = &configuration.model;
+        let limits = Limits::of(device);
+        if configuration.train.automatic_batch.is_none() {
+            // Before the data is opened, which may take a while.
+            fitting::check(configuration, limits)?;
+        }
+        let corpus = Corpus::open(&configuration.data, configuration.model.context_length)?;
+        check_vocabulary(&configuration.model, corpus.vocabulary)?;
+        let batches = corpus.batches(configuration.model.context_length, configuration.train.seed)?;
+        fitting::choose(configuration, limits, batches.per_epoch())?;
         let plan = Plan::new(configuration);
-        plan.check(device)?;
-        let corpus = Corpus::open(&configuration.data, model.context_length)?;
-        check_vocabulary(model, corpus.vocabulary)?;
-        let windows = corpus.windows(model.context_length, configuration.train.seed)?;
+        let model = &configuration.model;
         let evaluation = corpus.evaluation_batches(
             model.context_length,
             configuration.train.batch,
             configuration.evaluation_windows(),
         )?;
-        Ok(Self { corpus, windows, evaluation, plan })
+        Ok(Self { corpus, batches, evaluation, plan })
     }
 
     pub(super) fn into_setup(
@@ -170,13 +189,13 @@ impl Prepared {
         folder: PathBuf,
         started: Instant,
     ) -> Setup {
-        let Self { corpus, windows, evaluation, plan } = self;
+        let Self { corpus, batches, evaluation, plan } = self;
         Setup {
             configuration,
             device,
             why,
             corpus,
-            windows,
+            batches,
             evaluation,
             learner,
             plan,

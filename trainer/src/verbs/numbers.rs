@@ -1,5 +1,6 @@
 //! Readers of the numbers on the command line.
 
+use crate::configuration::BatchSize;
 use crate::configuration::keys::{LARGEST_COUNT, LARGEST_SIZE};
 
 fn number(text: &str, allowed: &str, accept: impl Fn(f64) -> bool) -> Result<f64, String> {
@@ -50,6 +51,17 @@ fn whole(text: &str, least: u64, most: u64) -> Result<u64, String> {
 /// Says what is allowed.
 pub fn count(text: &str) -> Result<u64, String> {
     whole(text, 1, LARGEST_COUNT)
+}
+
+/// A size of a batch, or `auto`.
+///
+/// # Errors
+/// Says what is allowed.
+pub fn batch(text: &str) -> Result<BatchSize, String> {
+    match text {
+        "auto" => Ok(BatchSize::Auto),
+        number => size(number).map(BatchSize::Rows).map_err(|problem| problem + ", or auto"),
+    }
 }
 
 /// A whole number of at least 1 that may be a size in memory.

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::numbers;
-use crate::configuration::{Flags, Layers, Mode};
+use crate::configuration::{BatchSize, Flags, Layers, Mode};
+use crate::data::tasks::Task;
 use crate::device_choice::DeviceChoice;
 use crate::error::Result;
 use crate::model_source::ModelSource;
@@ -25,6 +26,9 @@ pub struct Arguments {
     /// Text file or folder to train on [default: Rust sources of this program's dependencies]
     #[arg(long, value_name = "PATH")]
     pub data: Option<PathBuf>,
+    /// A synthetic task in the place of text, to study models by
+    #[arg(long, value_enum, conflicts_with = "data")]
+    pub task: Option<Task>,
     /// auto, cpu, gpu or gpu:N
     #[arg(long)]
     pub device: Option<DeviceChoice>,
@@ -34,9 +38,12 @@ pub struct Arguments {
     /// End after this time, as 90s, 5m or 1h30m [default: 5m, unless --steps is given]
     #[arg(long, value_name = "TIME", value_parser = numbers::time)]
     pub max_time: Option<String>,
-    /// Sequences of one step
+    /// Sequences that are computed at once; auto: as many as memory holds
+    #[arg(long, value_name = "N|auto", value_parser = numbers::batch, allow_negative_numbers = true)]
+    pub batch: Option<BatchSize>,
+    /// Batches of one step, whose gradients are added up: a step of any size in the memory of one batch
     #[arg(long, value_name = "N", value_parser = numbers::size, allow_negative_numbers = true)]
-    pub batch: Option<u64>,
+    pub accumulation: Option<u64>,
     /// Tokens of one sequence
     #[arg(long, value_name = "N", value_parser = numbers::size, allow_negative_numbers = true)]
     pub context: Option<u64>,
@@ -50,7 +57,7 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Go on with an interrupted run: its folder, or one of its steps. Everything else is as it was; --device may differ
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "model", "init", "data", "steps", "max_time", "batch", "context", "learning_rate", "seed", "out", "eval_every", "precision", "gradient_checkpointing", "keep", "set"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "model", "init", "data", "task", "steps", "max_time", "batch", "accumulation", "context", "learning_rate", "seed", "out", "eval_every", "precision", "gradient_checkpointing", "keep", "set"])]
     pub resume: Option<PathBuf>,
     /// Steps between evaluations [default: a tenth of the run]
     #[arg(long, value_name = "N", value_parser = numbers::count, allow_negative_numbers = true)]
@@ -81,10 +88,12 @@ impl Arguments {
         let flags = Flags {
             init: self.init.clone(),
             data: self.data.clone(),
+            task: self.task,
             device: self.device,
             steps: self.steps,
             max_time: self.max_time.clone(),
             batch: self.batch,
+            accumulation: self.accumulation,
             context: self.context,
             learning_rate: self.learning_rate,
             seed: self.seed,
@@ -119,7 +128,8 @@ mod tests {
             device: Some(DeviceChoice::Gpu(Some(1))),
             steps: Some(5),
             max_time: Some("1m".into()),
-            batch: Some(3),
+            batch: Some(BatchSize::Rows(3)),
+            accumulation: Some(4),
             context: Some(32),
             learning_rate: Some(0.5),
             seed: Some(11),
@@ -135,6 +145,7 @@ mod tests {
         let configuration = layers.resolve(ModelBase::FileOr("xlstm-tiny"), 256).unwrap();
         let train = &configuration.train;
         assert_eq!((train.steps, train.max_time.as_deref(), train.batch, train.seed), (Some(5), Some("1m"), 3, 11));
+        assert_eq!((train.accumulation, configuration.tokens_per_step()), (4, 3 * 4 * 32));
         assert_eq!((train.device, configuration.model.context_length), (DeviceChoice::Gpu(Some(1)), 32));
         assert_eq!((configuration.optimizer.learning_rate, configuration.evaluation.every), (0.5, Some(2)));
         assert_eq!(configuration.precision.mode, Mode::Mixed);

@@ -1,8 +1,9 @@
 //! Chunks of text to tokens.
 
 use std::borrow::Cow;
+use std::sync::{Mutex, PoisonError};
 
-use gradus_models::tokenizer::Tokenizer;
+use gradus_models::tokenizer::{Tokenizer, WordCache};
 use serde_json::Value;
 
 use super::source::{Chunk, Content};
@@ -24,6 +25,8 @@ pub struct Encoder {
     field: String,
     /// The share of the documents that is held out; none where it is decided later.
     held_out: Option<f64>,
+    /// Those that no thread uses at the moment.
+    caches: Mutex<Vec<WordCache>>,
 }
 
 /// The tokens of a chunk that go to one part.
@@ -45,7 +48,7 @@ impl Encoder {
     /// # Errors
     /// A tokenizer that cannot encode.
     pub fn new(tokenizer: Tokenizer, end: Option<u32>, field: String, held_out: Option<f64>) -> Result<Self> {
-        Ok(Self { prefix: tokenizer.prefix()?, tokenizer, end, field, held_out })
+        Ok(Self { prefix: tokenizer.prefix()?, tokenizer, end, field, held_out, caches: Mutex::default() })
     }
 
     /// The tokens of a chunk: those to train on, and those held out.
@@ -53,12 +56,20 @@ impl Encoder {
     /// # Errors
     /// A line that is no JSON or has no text, or text that the tokenizer has no tokens for: says where.
     pub fn encode(&self, chunk: &Chunk) -> Result<[Encoded; 2]> {
+        let caches = || self.caches.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cache = caches().pop().unwrap_or_default();
+        let encoded = self.encode_with(&mut cache, chunk);
+        caches().push(cache);
+        encoded
+    }
+
+    fn encode_with(&self, cache: &mut WordCache, chunk: &Chunk) -> Result<[Encoded; 2]> {
         let mut parts = [Encoded::default(), Encoded::default()];
         let is_held_out = |name: &str| self.held_out.is_some_and(|fraction| is_validation(name, fraction));
         match chunk.content {
             Content::Text { first, last } => {
                 let part = &mut parts[usize::from(is_held_out(&chunk.name))];
-                self.document(&chunk.name, &chunk.bytes, first, last, part)?;
+                self.document(cache, (&chunk.name, &chunk.bytes), [first, last], part)?;
             }
             Content::Lines(number) => {
                 for (number, line) in (number..).zip(chunk.bytes.split(|byte| *byte == b'\n')) {
@@ -67,7 +78,8 @@ impl Encoder {
                     }
                     let place = format!("{}:{number}", chunk.name);
                     let text = self.text_of(line, &place)?;
-                    self.document(&place, text.as_bytes(), true, true, &mut parts[usize::from(is_held_out(&place))])?;
+                    let part = &mut parts[usize::from(is_held_out(&place))];
+                    self.document(cache, (&place, text.as_bytes()), [true, true], part)?;
                 }
             }
         }
@@ -92,7 +104,14 @@ impl Encoder {
         }
     }
 
-    fn document(&self, place: &str, bytes: &[u8], first: bool, last: bool, part: &mut Encoded) -> Result<()> {
+    /// Adds a document, or a part of one that is its `first` or `last` or neither.
+    fn document(
+        &self,
+        cache: &mut WordCache,
+        (place, bytes): (&str, &[u8]),
+        [first, last]: [bool; 2],
+        part: &mut Encoded,
+    ) -> Result<()> {
         if first {
             part.begins.push(part.tokens.len());
             part.tokens.extend(&self.prefix);
@@ -110,7 +129,7 @@ impl Encoder {
                 data_error(place.as_ref(), &error.to_string(), hint)
             };
             for piece in pieces(&text) {
-                part.tokens.extend(self.tokenizer.encode_piece(piece).map_err(at)?);
+                self.tokenizer.encode_piece_with(cache, piece, &mut part.tokens).map_err(at)?;
             }
         }
         match self.end {

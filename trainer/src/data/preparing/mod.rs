@@ -111,7 +111,7 @@ fn tokenizing(arguments: &Prepare) -> Result<Tokenizing> {
             });
         }
         let record = TokenizerRecord { vocabulary: BYTE_VOCABULARY, sha256: None, end: None };
-        return Ok(Tokenizing { file: None, record, width: Width::Two });
+        return Ok(Tokenizing { file: None, record, width: Width::Byte });
     }
     let path = if named.is_dir() { named.join(TOKENIZER) } else { named.clone() };
     if !path.is_file() {

@@ -51,9 +51,7 @@ impl Output {
     /// # Errors
     /// The system's.
     pub fn add(&mut self, encoded: &Encoded) -> Result<()> {
-        let size = self.width.bytes();
-        let bytes: Vec<u8> =
-            encoded.tokens.iter().flat_map(|token| token.to_le_bytes().into_iter().take(size)).collect();
+        let bytes = self.width.write(&encoded.tokens);
         self.tokens.1.write_all(&bytes).map_err(TrainerError::io("write", &self.tokens.0))?;
         self.places.extend(encoded.begins.iter().map(|at| self.count + *at as u64));
         self.count += encoded.tokens.len() as u64;

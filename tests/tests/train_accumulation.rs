@@ -1,0 +1,65 @@
+//! A step of several batches is one of a batch with the rows of all, within rounding, on every device and in mixed precision;
+//! and it is taken up again with the same bits.
+
+mod program;
+
+use std::path::Path;
+
+use program::{folder_with_text, losses, metrics, saved, succeed};
+
+const STEPS: u64 = 4;
+
+/// Trains on `batches` of `batch` rows a step.
+fn train(folder: &Path, out: &str, [batches, batch]: [usize; 2], flags: &str) {
+    let sizes = format!("--steps {STEPS} --batch {batch} --accumulation {batches}");
+    succeed(folder, &format!("train --data text.txt {sizes} --out {out} --config slow.toml {flags}"));
+}
+
+/// Batches of `batch` rows, four of which make a step, and one of as many.
+fn one_and_four(folder: &Path, batch: usize, model: &str, flags: &str, tolerance: f64) {
+    let tag: String = format!("{model}{flags}").chars().filter(|sign| sign.is_alphanumeric()).collect();
+    let (one, four) = (format!("{tag}-one"), format!("{tag}-four"));
+    train(folder, &one, [1, 4 * batch], &format!("--model {model} {flags}"));
+    train(folder, &four, [4, batch], &format!("--model {model} {flags}"));
+    let (at_one, at_four) = (folder.join(&one), folder.join(&four));
+    let pairs: Vec<(f64, f64)> = losses(&at_one).into_iter().zip(losses(&at_four)).collect();
+    assert_eq!(pairs.len() as u64, STEPS);
+    let worst = pairs.iter().map(|(one, four)| (one / four - 1.0).abs()).fold(0.0, f64::max);
+    println!("{model} {flags}: losses differ by at most {worst:.1e}, relative");
+    assert!(worst < tolerance, "{model} {flags}: {pairs:?}");
+    let tokens = |folder: &Path| metrics(folder).iter().filter_map(|row| row["tokens"].as_u64()).collect::<Vec<_>>();
+    assert_eq!(tokens(&at_one), tokens(&at_four));
+    // Taken up from the middle, it goes on with the same bits.
+    let (rows, bytes) = (metrics(&at_four), saved(&at_four, STEPS));
+    succeed(folder, &format!("train --resume {four}/checkpoint/step-00000002"));
+    assert_eq!(metrics(&at_four), rows, "{model} {flags}, resumed");
+    assert!(saved(&at_four, STEPS) == bytes, "{model} {flags}, resumed");
+}
+
+#[test]
+fn four_batches_are_one_of_as_many_rows() {
+    let folder = folder_with_text();
+    std::fs::write(
+        folder.path().join("slow.toml"),
+        "[evaluation]\nevery = 4\ntokens = 40\nsample_tokens = 1\n[checkpoint]\nevery = 2\n",
+    )
+    .unwrap();
+    let devices = succeed(folder.path(), "devices --json");
+    let devices: serde_json::Value = serde_json::from_slice(&devices.stdout).unwrap();
+    let adapters = devices["adapters"].as_array().unwrap();
+    if adapters.is_empty() {
+        assert!(std::env::var("GRADUS_REQUIRE_GPU").as_deref() != Ok("1"), "GRADUS_REQUIRE_GPU=1, but no adapter");
+        println!("only on the CPU: no GPU adapter, software or not");
+    }
+    for model in ["xlstm-tiny", "llama-tiny"] {
+        one_and_four(folder.path(), 2, model, "--device cpu --context 20", 1e-4);
+        if let Some(adapter) = adapters.first() {
+            one_and_four(folder.path(), 1, model, "--device gpu:0 --context 8", 1e-4);
+            if adapter["features"]["f16"] == true {
+                one_and_four(folder.path(), 1, model, "--device gpu:0 --context 8 --precision mixed", 1e-3);
+            } else {
+                println!("not in mixed precision: the adapter does not compute in f16");
+            }
+        }
+    }
+}
