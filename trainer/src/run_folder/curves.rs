@@ -2,7 +2,7 @@
 
 use super::metrics::Row;
 
-/// Share of the curve over which the smoothed one averages.
+/// Share of the curve over which the smoothed one averages, on either side.
 const SMOOTHING: f64 = 0.02;
 
 /// Points (x, y) in rising x.
@@ -63,16 +63,17 @@ pub fn thinned(points: &[(f64, f64)], most: usize) -> Points {
     points.chunks(group).map(mean).collect()
 }
 
-/// An exponential average whose start is not pulled towards zero.
+/// Means over neighbours on both sides, fewer at the start, so that the curve does not lag behind a falling one; at the end over
+/// those before alone.
 pub fn smoothed(points: &[(f64, f64)]) -> Points {
-    let keep = (-1.0 / (SMOOTHING * points.len() as f64).max(1.0)).exp();
-    let (mut sum, mut weight) = (0.0, 0.0);
-    let step = |(step, value): &(f64, f64)| {
-        sum = keep * sum + value;
-        weight = keep * weight + 1.0;
-        (*step, sum / weight)
+    let reach = ((SMOOTHING * points.len() as f64) as usize).max(1);
+    let mean_around = |at: usize| {
+        let before = at.min(reach);
+        let after = before.min(points.len() - 1 - at);
+        let window = &points[at - before..=at + after];
+        (points[at].0, window.iter().map(|point| point.1).sum::<f64>() / window.len() as f64)
     };
-    points.iter().map(step).collect()
+    (0..points.len()).map(mean_around).collect()
 }
 
 #[cfg(test)]
@@ -87,5 +88,9 @@ mod tests {
         assert!(smoothed(&thin).iter().all(|point| (point.1 - 3.0).abs() < 1e-9));
         let spike = [(0.0, 1.0), (1.0, 9.0), (2.0, 1.0)];
         assert!(smoothed(&spike)[1].1 < 9.0);
+        let falling: Points = (0..1000).map(|step| (f64::from(step), -f64::from(step))).collect();
+        let kept = smoothed(&falling).into_iter().zip(&falling).take(900).all(|(a, b)| (a.1 - b.1).abs() < 1e-9);
+        assert!(kept, "it does not lag");
+        assert!(smoothed(&[]).is_empty());
     }
 }

@@ -394,9 +394,8 @@ impl Run {
         let (tokens, time) = (figures::count(position.tokens as f64), figures::time(self.clock.elapsed()));
         let mut lines = vec![format!("{} steps, {tokens} tokens in {time}", position.step)];
         let training = self.progress.smoothed().map(|loss| format!("training loss {loss:.4} (smoothed)"));
-        let validation = self.evaluated.as_ref().map(|row| {
-            format!("validation loss {:.4}{}", row.validation_loss, row.more())
-        });
+        let validation =
+            self.evaluated.as_ref().map(|row| format!("validation loss {:.4}{}", row.validation_loss, row.more()));
         let losses: Vec<String> = [training, validation].into_iter().flatten().collect();
         lines.extend((!losses.is_empty()).then(|| losses.join(", ")));
         let earlier = self.best.filter(|best| best.step != position.step);
