@@ -64,7 +64,8 @@ fn a_step_is_split_into_its_kernels() {
     if !has_gpu(folder.path()) {
         return;
     }
-    let line = "bench train --device gpu --split --model llama-tiny --batch 1 --context 16 --vocabulary 20 --steps 1";
+    let line =
+        "profile --device gpu --model llama-tiny --batch 1 --context 16 --vocabulary 20 --steps 1 --trace trace.json";
     let found = json(folder.path(), &format!("{line} --json"));
     let rows = found["rows"].as_array().unwrap();
     let share: f64 = rows.iter().map(|row| row["share"].as_f64().unwrap()).sum();
@@ -79,6 +80,17 @@ fn a_step_is_split_into_its_kernels() {
     // Gradients of one value are added up by the kernels that make them: of a norm's output by its products, of the residual
     // stream by the norm.
     assert!(!operations.contains(&"add"), "{operations:?}");
+    // The trace has every dispatch, each after the one before began.
+    let trace: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(folder.path().join("trace.json")).unwrap()).unwrap();
+    let events = trace["traceEvents"].as_array().unwrap();
+    let begun: Vec<f64> = events
+        .iter()
+        .filter(|event| event["tid"] == 1 && event["ph"] == "X")
+        .map(|event| event["ts"].as_f64().unwrap())
+        .collect();
+    let dispatches: f64 = rows.iter().map(|row| row["dispatches_per_step"].as_f64().unwrap()).sum();
+    assert!(begun.len() as f64 >= dispatches && begun[0] == 0.0 && begun.is_sorted(), "{dispatches}, {begun:?}");
 }
 
 #[test]
@@ -141,7 +153,7 @@ fn what_cannot_be_timed_is_refused() {
     refused("bench train --model xlstm-tny", 2, &["did you mean `xlstm-tiny`?"]);
     refused("bench train --batch 0", 2, &["--batch"]);
     refused("bench train --device cpu --model .", 2, &["is a folder", "help:"]);
-    refused("bench train --device cpu --split", 2, &["--split", "clock", "--device gpu"]);
+    refused("profile --device cpu", 2, &["profile", "clock", "--device gpu"]);
     refused("bench kernels --only atention_1024", 2, &["no row", "did you mean `attention_1024`?"]);
     refused("bench kernels --device gpu:77", 1, &["adapter", "gradus devices"]);
     refused("bench ladder --device cpu", 2, &["kernels of a GPU", "help:"]);

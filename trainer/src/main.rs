@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         Verb::Check(arguments) => checking::run(&arguments, &mut io::stdout().lock()),
         Verb::Time(arguments) => timing::run(&arguments, &mut io::stdout().lock()),
         Verb::Bench(arguments) => bench::run(&arguments, started, &mut io::stdout().lock()),
+        Verb::Profile(arguments) => bench::profile::run(&arguments, &mut io::stdout().lock()),
         Verb::Plot(arguments) => plotting::run(&arguments, &mut io::stdout().lock()),
         Verb::Report(arguments) => report::run(&arguments, &mut io::stdout().lock()),
         Verb::Sweep(arguments) => sweep::run(&arguments, started, &mut io::stdout().lock()),

@@ -1,14 +1,17 @@
-//! `gradus bench`: how fast this machine is. [`train`] times whole steps and, with [`split`], says which kernels they consist
-//! of; [`kernels`] times operations at fixed sizes; [`ladder`] the versions of a kernel. [`session`] is the device and what
-//! is said about it, [`stopwatch`] how a launch is timed, [`inputs`] what it is given, [`table`] how the figures are printed.
+//! `gradus bench`: how fast this machine is. [`train`] times whole steps; [`kernels`] operations at fixed sizes; [`ladder`] the
+//! versions of a kernel. `gradus profile` is here too: [`profile`] says which kernels a step consists of, as a table ([`split`])
+//! and as a trace ([`trace`]). [`session`] is the device and what is said about it, [`stopwatch`] how a launch is timed,
+//! [`inputs`] what it is given, [`table`] how the figures are printed.
 
 mod inputs;
 pub mod kernels;
 pub mod ladder;
+pub mod profile;
 pub(crate) mod session;
 pub(crate) mod split;
 pub(crate) mod stopwatch;
 pub(crate) mod table;
+mod trace;
 pub mod train;
 
 use std::io::Write;

@@ -1,4 +1,4 @@
-//! `gradus bench train --split`: where the device's time of a step goes, by operation and kernel, by its own clock.
+//! Where the device's time of a step goes, by operation and kernel, by its own clock.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -10,8 +10,6 @@ use serde_json::{Value, json};
 use super::print;
 use super::session::Session;
 use super::table::{self, Column, number, percent};
-use super::train::Bench;
-use crate::error::Result;
 
 const COLUMNS: [Column; 9] = [
     Column::Text("operation", 21),
@@ -58,26 +56,6 @@ fn shares(timings: &[Timing]) -> (Vec<(Key, Share)>, Share) {
     let mut shares: Vec<_> = by_kernel.into_iter().collect();
     shares.sort_by(|(_, left), (_, right)| right.seconds.total_cmp(&left.seconds));
     (shares, whole)
-}
-
-/// Takes `steps` steps and prints the table.
-///
-/// # Errors
-/// Whatever fails in a step.
-pub fn run(
-    session: &Session,
-    bench: &mut Bench,
-    steps: u64,
-    (remark, as_json): (&str, bool),
-    out: &mut dyn Write,
-) -> Result<()> {
-    let Some(gpu) = session.gpu() else { return Ok(()) };
-    bench.take(1)?;
-    gpu.take_timings()?;
-    bench.take(steps)?;
-    let timings = gpu.take_timings()?;
-    show(session, "train split", &timings, steps, (remark, as_json), out);
-    Ok(())
 }
 
 /// Prints where the time of `steps` steps went.

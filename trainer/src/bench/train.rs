@@ -10,7 +10,6 @@ use serde_json::json;
 use super::inputs::words;
 use super::print;
 use super::session::Session;
-use super::split;
 use super::stopwatch::Spread;
 use super::table::{self, Column, number, percent};
 use crate::configuration::{BatchSize, Configuration, Flags, Layers, Mode, ModelBase};
@@ -32,7 +31,6 @@ const WARM_SECONDS: f64 = 0.5;
 /// Stretches of steps whose speeds are compared.
 const REPEATS: u64 = 7;
 const DEFAULT_STEPS: u64 = 5 * REPEATS;
-const DEFAULT_SPLIT_STEPS: u64 = 5;
 /// Words that a preset's model knows here.
 const DEFAULT_VOCABULARY: u64 = 8192;
 /// Batches that are trained on in turn.
@@ -53,28 +51,11 @@ const COLUMNS: [Column; 9] = [
 /// Runs the sub-verb.
 ///
 /// # Errors
-/// An unknown model, sizes that no model can have, a split on a device without a clock, whatever fails in a step.
+/// An unknown model, sizes that no model can have, whatever fails in a step.
 pub fn run(arguments: &TrainArguments, started: Instant, out: &mut dyn Write) -> Result<()> {
-    let session = Session::open(arguments.device, arguments.split)?;
-    if arguments.split && session.gpu().is_none() {
-        return Err(TrainerError::Usage {
-            message: format!(
-                "--split: the times of single kernels come from a GPU's own clock, and this runs on {}",
-                session.device.name()
-            ),
-            hint: Some("name a GPU with --device gpu, or leave out --split".into()),
-        });
-    }
-    let configuration = configuration(arguments, &session.device)?;
-    let mut bench = Bench::new(&configuration, &session.device)?;
-    bench.warm_up()?;
-    session.keep_kernels();
+    let session = Session::open(arguments.device, false)?;
+    let (mut bench, sizes) = Bench::warm(arguments, &session)?;
     let first_step = bench.first_done.map_or(0.0, |done| (done - started).as_secs_f64());
-    let sizes = Sizes::of(&configuration);
-    if arguments.split {
-        let steps = arguments.steps.unwrap_or(DEFAULT_SPLIT_STEPS);
-        return split::run(&session, &mut bench, steps, (&sizes.remark(), arguments.json), out);
-    }
     let steps = arguments.steps.unwrap_or(DEFAULT_STEPS);
     let figures = Figures { first_step, ..bench.time(steps)? };
     if arguments.json {
@@ -123,7 +104,7 @@ fn configuration(arguments: &TrainArguments, device: &Device) -> Result<Configur
 }
 
 /// What is trained, in numbers.
-struct Sizes {
+pub(super) struct Sizes {
     name: String,
     parameters: u64,
     vocabulary: usize,
@@ -149,7 +130,8 @@ impl Sizes {
         }
     }
 
-    fn remark(&self) -> String {
+    /// The same in words.
+    pub(super) fn remark(&self) -> String {
         let Self { name, parameters, vocabulary, batch, context, .. } = self;
         format!(
             "{name}, {} parameters, {vocabulary} different tokens, {batch} x {context} tokens a step, {}{}",
@@ -173,6 +155,15 @@ pub struct Bench {
 }
 
 impl Bench {
+    /// What is asked for, after some steps.
+    pub(super) fn warm(arguments: &TrainArguments, session: &Session) -> Result<(Self, Sizes)> {
+        let configuration = configuration(arguments, &session.device)?;
+        let mut bench = Self::new(&configuration, &session.device)?;
+        bench.warm_up()?;
+        session.keep_kernels();
+        Ok((bench, Sizes::of(&configuration)))
+    }
+
     fn new(configuration: &Configuration, device: &Device) -> Result<Self> {
         let (model, batch) = (&configuration.model, configuration.train.batch);
         check_precision(configuration.precision.mode, device)?;

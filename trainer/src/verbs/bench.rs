@@ -25,7 +25,7 @@ pub enum What {
     Ladder(LadderArguments),
 }
 
-/// The flags of `bench train`.
+/// The flags of `bench train`, and those that `profile` shares with it.
 #[derive(Clone, Debug, Default, Args)]
 pub struct TrainArguments {
     /// A preset or a TOML file [default: xlstm-small on a GPU, xlstm-tiny on the CPU]
@@ -40,7 +40,7 @@ pub struct TrainArguments {
     /// Tokens of one sequence [default: the model's]
     #[arg(long, value_name = "N", value_parser = numbers::size, allow_negative_numbers = true)]
     pub context: Option<u64>,
-    /// Steps that are timed [default: 35; with --split 5]
+    /// Steps that are timed [default: 35, of profile 5]
     #[arg(long, value_name = "N", value_parser = numbers::size, allow_negative_numbers = true)]
     pub steps: Option<u64>,
     /// Number of different tokens [default: 8192 for a preset, else the file's]
@@ -52,9 +52,6 @@ pub struct TrainArguments {
     /// Compute each block again on the way back instead of keeping what it made
     #[arg(long)]
     pub gradient_checkpointing: bool,
-    /// Print instead where the device's time goes, kernel by kernel
-    #[arg(long)]
-    pub split: bool,
     /// Print JSON for other programs
     #[arg(long)]
     pub json: bool,

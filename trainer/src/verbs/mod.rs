@@ -13,6 +13,7 @@ pub mod logits;
 pub mod numbers;
 pub mod plot;
 pub mod predict;
+pub mod profile;
 pub mod report;
 pub mod sweep;
 pub mod time;
@@ -65,6 +66,8 @@ pub enum Verb {
     Time(time::Arguments),
     /// Time training, kernels, or the versions of a kernel, on a device
     Bench(bench::Arguments),
+    /// Show where a GPU's time of a training step goes, kernel by kernel
+    Profile(profile::Arguments),
     /// Draw loss and throughput of runs
     Plot(plot::Arguments),
     /// Make the runs of a scaling study, from a plan
@@ -201,7 +204,8 @@ mod tests {
             "check --long --max-time 8h --state runs/check/x.json --seed 1000",
             "check --device cpu --vectors tests/vectors --operation mlstm",
             "time --model xlstm-7b --batch 1,8,32 --prefill 2048,16384 --generate 100 --precision f16 --memory 24GiB --plan --json",
-            "bench train --model llama-tiny --device gpu --batch 4 --context 64 --steps 9 --vocabulary 300 --precision f32 --split --json",
+            "bench train --model llama-tiny --device gpu --batch 4 --context 64 --steps 9 --vocabulary 300 --precision f32 --json",
+            "profile --model llama-tiny --device gpu --batch 4 --context 64 --steps 9 --trace a.json --json",
             "bench kernels --device gpu:1 --only matmul --json",
             "bench ladder --device gpu --json",
             "plot runs/a runs/b --out runs.svg",

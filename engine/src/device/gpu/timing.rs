@@ -29,6 +29,8 @@ pub struct Timing {
     pub first_workgroup: usize,
     /// What was planned, in seconds.
     pub planned: f64,
+    /// When it began, in seconds of the device's own clock, which starts anywhere.
+    pub begun: f64,
     /// What it took, in seconds.
     pub seconds: f64,
     /// Which submission it was in, counted from 0.
@@ -106,7 +108,8 @@ impl Timings {
             let period = f64::from(queue.get_timestamp_period()) * 1e-9;
             for (timing, pair) in self.pending.drain(..).zip(ticks.chunks_exact(2)) {
                 let seconds = pair[1].saturating_sub(pair[0]) as f64 * period;
-                self.done.push(Timing { seconds, submission: self.submissions, ..timing });
+                let begun = pair[0] as f64 * period;
+                self.done.push(Timing { begun, seconds, submission: self.submissions, ..timing });
             }
         }
         self.staging.unmap();
