@@ -3,7 +3,7 @@
 //! A row is one architecture, model, batch and prompt length. Measured again it takes the place of what was there. One table is
 //! of one device and one precision: rates of two are not fitted together.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use gradus_fit::counts::Inference;
@@ -57,7 +57,7 @@ pub struct InferenceTable<'a> {
 }
 
 impl<'a> InferenceTable<'a> {
-    /// The table at a place, where there may be one already.
+    /// The table at a place, where there may be one already; its folder is made if there is none.
     ///
     /// # Errors
     /// If the name has characters that conditions on a table cannot have, or the file is another table, or of another device,
@@ -69,6 +69,9 @@ impl<'a> InferenceTable<'a> {
                 message: format!("--csv: the model's name in the table would be `{}`", timed.name),
                 hint: Some("give one of letters, digits, `.`, `-` and `_` with --name".into()),
             });
+        }
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(TrainerError::io("create", folder))?;
         }
         let table = Self { path: path.to_owned(), timed };
         let _lock = table.lock()?;
@@ -200,7 +203,7 @@ mod tests {
     #[test]
     fn calls_join_and_a_row_measured_again_takes_its_place() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("inference.csv");
+        let path = folder.path().join("lab/inference.csv");
         let device = "card \"A\", 2 threads";
         let models = ["xlstm-tiny", "llama-tiny"].map(|name| presets::find(name).unwrap().model);
         for (model, seconds) in [(&models[0], 1.0), (&models[1], 2.0), (&models[0], 3.0)] {
@@ -226,7 +229,7 @@ mod tests {
         let path = folder.path().join("inference.csv");
         let model = presets::find("xlstm-tiny").unwrap().model;
         InferenceTable::open(&path, timed(&model, "tiny", "A")).unwrap().keep(1, 4, &measured(1.0)).unwrap();
-        let before = std::fs::read(&path).unwrap();
+        let before = fs::read(&path).unwrap();
         let mut other = model.clone();
         other.num_blocks += 1;
         let error = |model, name, device| match InferenceTable::open(&path, timed(model, name, device)) {
@@ -237,8 +240,8 @@ mod tests {
         assert!(error(&other, "tiny", "A").contains("otherwise with --name"));
         assert!(error(&model, "a b", "A").contains("--name"));
         assert!(InferenceTable::open(&path, timed(&other, "other", "A")).is_ok());
-        assert_eq!(std::fs::read(&path).unwrap(), before);
-        std::fs::write(&path, "a,b\n1,2\n").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), before);
+        fs::write(&path, "a,b\n1,2\n").unwrap();
         assert!(error(&model, "tiny", "A").contains("no column `arch`"));
     }
 }
