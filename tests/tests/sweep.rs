@@ -78,6 +78,51 @@ fn a_killed_sweep_goes_on_and_ends_with_the_same_table() {
     assert!(fit.contains("\"what\": \"isoflop\"") || fit.contains("\"what\":\"isoflop\""), "{fit}");
 }
 
+/// Runs at fixed ratios of tokens to parameters have their lines in the report.
+#[test]
+fn over_training_is_swept_and_reported() {
+    let folder = folder_with_text();
+    let plan = "study = 'overtraining'\narchitectures = ['xlstm', 'transformer']\nparameters = [5e3, 1e4, 2e4]\nratios = [2, 6]\n\
+        contexts = [32]\nwidth_step = 8\ndata = 'text.txt'\nevaluation_tokens = 2048\nbatch_tokens = 128\n";
+    fs::write(folder.path().join("over.toml"), plan).unwrap();
+    let table = said(folder.path(), "sweep over.toml --device cpu --dry-run --rate 1e9 --allow-repeats");
+    assert!(table.contains("12 runs,") && table.contains("xlstm-t32-r6-"), "{table}");
+    let end = said(folder.path(), "sweep over.toml --out over --device cpu --allow-repeats");
+    assert!(end.contains("12 runs: 12 finished") && end.contains("gradus report over --out report.html"), "{end}");
+    let rows = results(&folder.path().join("over"));
+    let column = |name: &str| rows[0].iter().position(|column| column == name).unwrap();
+    let (set, budget, ratio) = (column("experiment_set"), column("isoflop"), column("preset_ratio"));
+    for row in &rows[1..] {
+        assert_eq!((row[set].as_str(), row[budget].as_str()), ("tokenparam", ""));
+        let number = |name: &str| row[column(name)].parse::<f64>().unwrap();
+        let wanted: f64 = row[ratio].parse().unwrap();
+        assert!((number("n_tokens") / number("n_params") / wanted - 1.0).abs() < 0.01, "{row:?}");
+    }
+    succeed(folder.path(), "report over --out report.html");
+    let page = fs::read_to_string(folder.path().join("report.html")).unwrap();
+    assert!(page.contains("gradus fit overtraining over/runs.csv"), "the section has its fit");
+    assert!(!page.contains("There are no runs at fixed ratios"));
+}
+
+/// A plan that is made to fit is the one that the folder keeps and goes on with.
+#[test]
+fn a_plan_is_made_to_fit_a_time() {
+    let folder = folder_with_plan("seeds = [0, 1]\n");
+    let whole = said(folder.path(), "sweep plan.toml --device cpu --dry-run --rate 1e9 --budget 60s");
+    assert!(whole.contains("24 runs,") && whole.contains("the plan fits as it is"), "{whole}");
+    let less = said(folder.path(), "sweep plan.toml --device cpu --dry-run --rate 1e9 --budget 20s");
+    assert!(less.contains("in place of 1e9, 2e9") || less.contains("seeds [0]"), "{less}");
+    let none = run(folder.path(), "sweep plan.toml --device cpu --dry-run --rate 1e9 --budget 0.001s");
+    assert_eq!(none.status.code(), Some(2));
+    assert!(errors(&none).contains("one run of each architecture and context"), "{}", errors(&none));
+    let made = said(folder.path(), "sweep plan.toml --out d --device cpu --budget 3s");
+    assert!(made.contains("in place of"), "{made}");
+    let kept = fs::read_to_string(folder.path().join("d/sweep.toml")).unwrap();
+    let again = said(folder.path(), "sweep plan.toml --out d --device cpu --budget 3s");
+    assert!(again.contains("goes on as it was planned"), "{again}");
+    assert_eq!(fs::read_to_string(folder.path().join("d/sweep.toml")).unwrap(), kept);
+}
+
 #[test]
 fn diverged_runs_are_recorded_and_the_rest_go_on() {
     let folder = folder_with_plan("learning_rate = 1e30\n");

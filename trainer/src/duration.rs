@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-const UNITS: [(char, f64); 4] = [('d', 86_400.0), ('h', 3_600.0), ('m', 60.0), ('s', 1.0)];
+const UNITS: [(&str, f64); 4] = [("d", 86_400.0), ("h", 3_600.0), ("m", 60.0), ("s", 1.0)];
 
-/// Reads a length of time: numbers with the units d, h, m, s, largest first; a number alone is
+/// Reads a length of time: numbers with the units d, h, m (or min), s, largest first; a number alone is
 /// seconds.
 ///
 /// # Errors
@@ -18,18 +18,18 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
         let (number, tail) = rest.split_at(end);
         let number: f64 = number.parse().map_err(|_| wrong())?;
-        let mut tail = tail.chars();
-        let unit = match tail.next() {
-            Some(letter) => UNITS.iter().find(|(known, _)| *known == letter).ok_or_else(wrong)?.1,
-            None if rest.len() == text.len() => 1.0,
-            None => return Err(wrong()),
+        let (unit, tail) = tail.split_at(tail.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(tail.len()));
+        let unit = match unit {
+            "" if rest.len() == text.len() => 1.0,
+            "min" => 60.0,
+            unit => UNITS.iter().find(|(known, _)| *known == unit).ok_or_else(wrong)?.1,
         };
         if unit >= smallest {
             return Err(wrong());
         }
         smallest = unit;
         seconds += number * unit;
-        rest = tail.as_str();
+        rest = tail;
     }
     if seconds == 0.0 {
         return Err(if text.is_empty() {
@@ -67,9 +67,16 @@ mod tests {
 
     #[test]
     fn times_are_read() {
-        for (text, seconds) in
-            [("5m", 300.0), ("90", 90.0), ("1h30m", 5400.0), ("0.5s", 0.5), ("1d2h3m4s", 93_784.0), ("1.5h", 5400.0)]
-        {
+        for (text, seconds) in [
+            ("5m", 300.0),
+            ("90", 90.0),
+            ("1h30m", 5400.0),
+            ("0.5s", 0.5),
+            ("1d2h3m4s", 93_784.0),
+            ("1.5h", 5400.0),
+            ("20min", 1200.0),
+            ("1h5min", 3900.0),
+        ] {
             assert_eq!(parse(text).unwrap().as_secs_f64(), seconds, "{text}");
         }
     }

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use gradus_fit::table::Table;
 use gradus_trainer::report::published;
 use serde_json::Value;
 
@@ -170,6 +171,34 @@ fn the_page_has_the_fitters_optima_and_the_commands_that_make_them() {
     let curve = data["plots"].as_array().unwrap().iter().find(|plot| plot["y_label"] == "loss (nats/token)").unwrap();
     assert_eq!(curve["series"][0]["points"].as_array().unwrap().len(), 30);
     assert_eq!(curve["series"][1]["points"][0][1], 2.1875);
+}
+
+/// Times of two calls, kept in one table, are fitted for each architecture over its own work.
+#[test]
+fn times_that_were_kept_are_reported() {
+    let parent = tempfile::tempdir().unwrap();
+    fs::create_dir(parent.path().join("lab")).unwrap();
+    for model in ["xlstm-tiny", "llama-tiny"] {
+        let line = format!(
+            "time --model {model} --device cpu --batch 8,12 --prefill 4,16 --generate 1 --csv lab/inference.csv"
+        );
+        let output = gradus(parent.path(), &line.split(' ').collect::<Vec<_>>());
+        assert!(output.status.success(), "{}", said(&output));
+    }
+    let table = Table::read(&parent.path().join("lab/inference.csv")).unwrap();
+    assert_eq!(table.len(), 8);
+    let (page, _) = report(parent.path(), "lab");
+    let data = data(&page);
+    for (arch, name) in [("xlstm", "xLSTM"), ("transformer", "Transformer")] {
+        let of = table.filter(&format!("arch == {arch}")).unwrap();
+        for (section, time, work) in [("first-token", "ttft_ms", "prefill_flops"), ("step", "step_ms", "step_bytes")] {
+            let fit = fits(&data, section, &format!("{name}, tiny"));
+            let (work, times) = (of.numbers(work).unwrap(), of.numbers(time).unwrap());
+            assert!(work.windows(2).any(|pair| pair[0] != pair[1]), "{section}, {name}");
+            assert!(number(fit, "/law/median_relative_error") < 1.0, "{section}, {name}: {times:?} {fit}");
+        }
+    }
+    commands_make_the_same(parent.path(), &data);
 }
 
 #[test]

@@ -127,7 +127,8 @@ fn shape(arch: &str, model: &str, models: Option<&Table>) -> Result<Shape, FitEr
     })
 }
 
-/// Times with their work: from columns `flops` and `bytes`, or counted from the models' shapes.
+/// Times with their work: from columns `prefill_flops` and `prefill_bytes`, or `step_flops` and `step_bytes`, or `flops` and
+/// `bytes`, or counted from the models' shapes.
 fn timings(
     table: &Table,
     request: &Request,
@@ -152,10 +153,11 @@ fn timings(
     let (prefill, batch) = (table.numbers("prefill")?, table.positive("batch")?);
     let seconds = table.positive(if step { "step_ms" } else { "ttft_ms" })?;
     let weights = weights(&table, request)?;
-    let counted = if table.has("flops") && table.has("bytes") {
-        Some((table.positive("flops")?, table.positive("bytes")?))
-    } else {
-        None
+    // A table that holds both times has the work of each under a name of its own.
+    let own = if step { ["step_flops", "step_bytes"] } else { ["prefill_flops", "prefill_bytes"] };
+    let counted = match [own, ["flops", "bytes"]].into_iter().find(|pair| pair.iter().all(|name| table.has(name))) {
+        Some([flops, bytes]) => Some((table.positive(flops)?, table.positive(bytes)?)),
+        None => None,
     };
     let (archs, models) = match &counted {
         Some(_) => (Vec::new(), Vec::new()),

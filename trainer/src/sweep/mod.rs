@@ -2,13 +2,14 @@
 //!
 //! [`plan`] is the file that the user writes, [`shapes`] the models that follow from it, [`runs`] the runs with their exact
 //! FLOPs, [`folder`] what a sweep keeps on disk, [`standing`] how far each run is, [`training`] makes them, [`results`] is
-//! `runs.csv`, [`prediction`] says how long it will take, [`screen`] what is printed.
+//! `runs.csv`, [`prediction`] says how long it will take, [`scaling`] makes a plan fit a time, [`screen`] what is printed.
 
 pub mod folder;
 pub mod plan;
 pub mod prediction;
 pub mod results;
 pub mod runs;
+pub mod scaling;
 pub mod screen;
 pub mod shapes;
 pub mod standing;
@@ -25,9 +26,10 @@ use crate::error::{Result, TrainerError};
 use crate::figures;
 use crate::inference::print;
 use crate::interrupt::Interrupt;
+use crate::report::ask::quoted;
 use crate::verbs::sweep::{Action, Arguments};
 use folder::{RESULTS_FILE, SweepFolder};
-use plan::Plan;
+use plan::{Plan, Study};
 use prediction::Prediction;
 use runs::PlannedRun;
 use standing::Standing;
@@ -45,18 +47,18 @@ pub fn run(arguments: &Arguments, started: Instant, out: &mut dyn Write) -> Resu
         let standings = collect(&sweep, &plan, runs::runs(&plan)?)?;
         return print(out, &screen::status(&standings, &unplanned(&sweep, &standings))).map(drop);
     }
-    let plan = asked_for(arguments)?;
-    let planned = runs::runs(&plan)?;
+    let asked = asked_for(arguments)?;
     let interrupt = Interrupt::install()?;
     let device = arguments.device.unwrap_or(DeviceChoice::Auto).open(gpu::Options::from_environment())?;
     let mut trainer = Trainer::new(device, interrupt.clone());
+    let Chosen { plan, planned, prediction, note } = choose(arguments, asked, &mut trainer)?;
     check_data(&mut trainer, &plan, &planned, arguments.allow_repeats)?;
     if arguments.dry_run {
-        let prediction = match arguments.rate {
-            Some(rate) => Prediction::stated(rate),
-            None => Prediction::measured(&mut trainer, &planned)?,
+        let prediction = match prediction {
+            Some(prediction) => prediction,
+            None => predict(arguments, &mut trainer, &planned)?,
         };
-        return print(out, &screen::plan_table(&planned, &prediction)).map(drop);
+        return print(out, &(note + &screen::plan_table(&planned, &prediction))).map(drop);
     }
     let Some(path) = &arguments.out else {
         return Err(TrainerError::Usage {
@@ -71,7 +73,7 @@ pub fn run(arguments: &Arguments, started: Instant, out: &mut dyn Write) -> Resu
         failed.try_for_each(|run| sweep.forget_failure(&run.name))?;
     }
     let standings = collect(&sweep, &plan, planned)?;
-    print(out, &format!("device   {}\nfolder   {}\n", trainer.device().name(), sweep.path().display()))?;
+    print(out, &format!("device   {}\nfolder   {}\n{note}", trainer.device().name(), sweep.path().display()))?;
     let steps = make(&sweep, &mut trainer, &standings, out);
     // The table holds whatever was finished, also where the sweep stops here.
     let runs = standings.into_iter().map(|(run, _)| run).collect();
@@ -96,6 +98,43 @@ fn asked_for(arguments: &Arguments) -> Result<Plan> {
             ),
         }),
     }
+}
+
+/// The plan that is made, its runs, and what is said of it.
+struct Chosen {
+    plan: Plan,
+    planned: Vec<PlannedRun>,
+    /// Where one was needed to choose.
+    prediction: Option<Prediction>,
+    note: String,
+}
+
+/// The plan itself, or with `--budget` what of it fits. A sweep that has begun goes on with what was chosen then.
+fn choose(arguments: &Arguments, asked: Plan, trainer: &mut Trainer) -> Result<Chosen> {
+    let as_it_is = |plan: Plan, note: String| {
+        let planned = runs::runs(&plan)?;
+        Ok(Chosen { plan, planned, prediction: None, note })
+    };
+    let Some(time) = arguments.budget else { return as_it_is(asked, String::new()) };
+    if let Some(sweep) = arguments.out.as_deref().and_then(|path| SweepFolder::open(path).ok()) {
+        let begun = sweep.plan()?;
+        if scaling::may_become(&asked, &begun) {
+            return as_it_is(begun, "budget   the sweep in the folder goes on as it was planned\n".into());
+        }
+        SweepFolder::create(sweep.path(), &asked)?;
+    }
+    let guess = match arguments.rate {
+        Some(rate) => Prediction::stated(rate),
+        None => Prediction::rough(trainer, &runs::runs(&asked)?)?,
+    };
+    let scaled = scaling::fit(&asked, time, guess, |runs| predict(arguments, trainer, runs))?;
+    let note = scaling::said(&asked, &scaled.plan, time);
+    Ok(Chosen { plan: scaled.plan, planned: scaled.runs, prediction: Some(scaled.prediction), note })
+}
+
+/// From the stated rate, or measured.
+fn predict(arguments: &Arguments, trainer: &mut Trainer, runs: &[PlannedRun]) -> Result<Prediction> {
+    arguments.rate.map_or_else(|| Prediction::measured(trainer, runs), |rate| Ok(Prediction::stated(rate)))
 }
 
 /// Where every run stands, and `runs.csv` made anew from that.
@@ -234,15 +273,21 @@ fn overhead(total: f64, steps: f64) -> String {
     )
 }
 
-/// Where the results are, and the command that fits them: over all budgets, each of which is met within 1 %.
+/// Where the results are, and the commands that report on them and fit them: profiles over all budgets, each of which is met
+/// within 1 %.
 fn next(sweep: &SweepFolder, plan: &Plan) -> String {
-    let least = 0.98 * plan.budgets.iter().copied().fold(f64::INFINITY, f64::min);
-    let most = 1.02 * plan.budgets.iter().copied().fold(0.0, f64::max);
     let results = sweep.path().join(RESULTS_FILE);
-    format!(
-        "results  {results}\ngo on with: gradus fit isoflop {results} --group arch,ctx --from {least:.2e} --to {most:.2e}\n",
-        results = results.display()
-    )
+    let (folder, table) = (quoted(&sweep.path().display().to_string()), quoted(&results.display().to_string()));
+    let fit = match plan.study {
+        Study::Isoflop => {
+            let least = 0.98 * plan.budgets.iter().copied().fold(f64::INFINITY, f64::min);
+            let most = 1.02 * plan.budgets.iter().copied().fold(0.0, f64::max);
+            format!("gradus fit isoflop {table} --group arch,ctx --from {least:.2e} --to {most:.2e}")
+        }
+        Study::Overtraining => format!("gradus fit overtraining {table} --group arch"),
+    };
+    let results = results.display();
+    format!("results  {results}\ngo on with: gradus report {folder} --out report.html\n       or: {fit}\n")
 }
 
 fn refuse_damaged(sweep: &SweepFolder, standings: &[(PlannedRun, Standing)]) -> Result<()> {

@@ -15,10 +15,12 @@ use crate::error::{Result, TrainerError};
 pub const PRESETS: [(&str, &str); 1] = [("demo", include_str!("presets/demo.toml"))];
 
 /// Every key of a plan.
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 19] = [
     "study",
     "architectures",
     "budgets",
+    "parameters",
+    "ratios",
     "contexts",
     "sizes",
     "spread",
@@ -41,6 +43,34 @@ const KEYS: [&str; 17] = [
 pub enum Study {
     /// At each budget several sizes, each trained until the budget is spent.
     Isoflop,
+    /// Several sizes, each trained on so many tokens for each of its parameters.
+    Overtraining,
+}
+
+impl Study {
+    /// The word for it in a plan.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Isoflop => "isoflop",
+            Self::Overtraining => "overtraining",
+        }
+    }
+
+    /// The lists of a plan that say what its runs cost.
+    fn takes(self) -> &'static str {
+        match self {
+            Self::Isoflop => "`budgets`",
+            Self::Overtraining => "`parameters` and `ratios`",
+        }
+    }
+
+    /// The word for it in the published table of runs.
+    pub fn experiment_set(self) -> &'static str {
+        match self {
+            Self::Isoflop => "isoflop",
+            Self::Overtraining => "tokenparam",
+        }
+    }
 }
 
 /// A checked plan.
@@ -51,8 +81,15 @@ pub struct Plan {
     pub study: Study,
     /// Families of models.
     pub architectures: Vec<Architecture>,
-    /// Training FLOPs of a run.
+    /// Training FLOPs of a run, for IsoFLOP profiles.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub budgets: Vec<f64>,
+    /// N of the models, both embeddings included, for over-training.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parameters: Vec<f64>,
+    /// D/N of the runs, for over-training.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ratios: Vec<f64>,
     /// Tokens of a training sequence.
     pub contexts: Vec<usize>,
     /// Models at each budget.
@@ -191,28 +228,38 @@ impl Plan {
 
     /// The key that has a value which no sweep can use, and why.
     fn check(&self) -> Result<(), (&'static str, String)> {
+        let lists = [("budgets", &self.budgets), ("parameters", &self.parameters), ("ratios", &self.ratios)];
+        let of_study = |key: &str| (key == "budgets") == (self.study == Study::Isoflop);
+        if let Some((key, _)) = lists.iter().find(|(key, list)| !of_study(key) && !list.is_empty()) {
+            return Err((key, format!("is of another study; `{}` takes {}", self.study.name(), self.study.takes())));
+        }
         let filled = [
             ("architectures", self.architectures.len()),
-            ("budgets", self.budgets.len()),
             ("contexts", self.contexts.len()),
             ("seeds", self.seeds.len()),
         ];
-        if let Some((key, _)) = filled.iter().find(|(_, length)| *length == 0) {
+        let needed = lists.iter().filter(|(key, _)| of_study(key)).map(|(key, list)| (*key, list.len()));
+        if let Some((key, _)) = filled.into_iter().chain(needed).find(|(_, length)| *length == 0) {
             return Err((key, "is empty; name at least one".into()));
+        }
+        if self.study == Study::Overtraining && self.contexts.len() > 1 {
+            return Err(("contexts", "names several; over-training compares runs of one context".into()));
         }
         let repeated = |same: bool| if same { Err("names one twice".to_string()) } else { Ok(()) };
         repeated(has_twice(&self.architectures)).map_err(|problem| ("architectures", problem))?;
-        repeated(has_twice(&self.budgets)).map_err(|problem| ("budgets", problem))?;
+        for (key, list) in lists {
+            repeated(has_twice(list)).map_err(|problem| (key, problem))?;
+        }
         repeated(has_twice(&self.contexts)).map_err(|problem| ("contexts", problem))?;
         repeated(has_twice(&self.seeds)).map_err(|problem| ("seeds", problem))?;
-        let budgets = self.budgets.iter().map(|budget| ("budgets", *budget));
+        let listed = lists.iter().flat_map(|(key, list)| list.iter().map(|value| (*key, *value)));
         let positive = [
             ("tokens_per_parameter", self.tokens_per_parameter),
             ("aspect", self.aspect),
             ("max_epochs", self.max_epochs),
             ("learning_rate", self.learning_rate.unwrap_or(1.0)),
         ];
-        for (key, value) in budgets.chain(positive) {
+        for (key, value) in listed.chain(positive) {
             if !(value.is_finite() && value > 0.0) {
                 return Err((key, format!("holds {value}; it must be positive and finite")));
             }
@@ -256,7 +303,8 @@ impl Plan {
     }
 }
 
-fn has_twice<T: PartialEq>(list: &[T]) -> bool {
+/// Whether a list has a value more than once.
+pub(super) fn has_twice<T: PartialEq>(list: &[T]) -> bool {
     list.iter().enumerate().any(|(place, item)| list[..place].contains(item))
 }
 
@@ -285,6 +333,7 @@ mod tests {
     fn every_key_of_the_list_is_one_of_the_plan() {
         let mut plan = Plan::parse("p.toml", LEAST).unwrap();
         (plan.batch_tokens, plan.learning_rate, plan.data) = (Some(1), Some(1.0), Some("x".into()));
+        (plan.parameters, plan.ratios) = (vec![1e4], vec![20.0]);
         let table: toml::Table = toml::from_str(&plan.text().unwrap()).unwrap();
         assert!(KEYS.iter().all(|key| table.contains_key(*key)) && table.len() == KEYS.len(), "{table:?}");
     }
@@ -306,6 +355,18 @@ mod tests {
             let (message, _) = with(line);
             assert!(message.contains(says), "{line}: {message}");
         }
+        for (line, says) in [
+            ("ratios = [20]", "p.toml:5: `ratios` is of another study; `isoflop` takes `budgets`"),
+            ("parameters = [1e4]", "`parameters` is of another study"),
+        ] {
+            assert!(with(line).0.contains(says), "{line}: {}", with(line).0);
+        }
+        let over = LEAST.replace("isoflop", "overtraining");
+        assert!(error(&over).0.contains("p.toml:3: `budgets` is of another study"), "{}", error(&over).0);
+        let over = over.replace("budgets = [1e11]", "parameters = [1e4, 3e4]");
+        assert!(error(&over).0.contains("`ratios` is empty"), "{}", error(&over).0);
+        let over = over.replace("[64]", "[64, 128]") + "ratios = [20, 60]\n";
+        assert!(error(&over).0.contains("p.toml:4: `contexts` names several"), "{}", error(&over).0);
         assert!(error("study = 'isoflop'\n").0.contains("missing field `architectures`"));
         let bad = LEAST.replace("1e11", "nan");
         assert!(error(&bad).0.contains("p.toml:3: `budgets` holds NaN"), "{}", error(&bad).0);

@@ -39,6 +39,24 @@ impl Prediction {
         Self { lines: Vec::new(), rate: Some(rate) }
     }
 
+    /// A first guess, from steps of the smallest model of each architecture and context alone: larger ones have its rate.
+    ///
+    /// # Errors
+    /// What a step meets.
+    pub fn rough(trainer: &mut Trainer, runs: &[PlannedRun]) -> Result<Self> {
+        let mut lines: Vec<Line> = Vec::new();
+        let mut rising: Vec<&PlannedRun> = runs.iter().collect();
+        rising.sort_by_key(|run| run.parameters());
+        for run in rising {
+            let (architecture, context) = kind(run);
+            if lines.iter().all(|line| (line.architecture, line.context) != (architecture, context)) {
+                let slope = seconds_per_token(trainer, run)? / cost(run);
+                lines.push(Line { architecture, context, start: 0.0, slope });
+            }
+        }
+        Ok(Self { lines, rate: None })
+    }
+
     /// From steps of the smallest and the largest model of each architecture and context.
     ///
     /// # Errors
@@ -71,6 +89,11 @@ impl Prediction {
         }
         let line = self.lines.iter().find(|line| (line.architecture, line.context) == kind(run));
         line.map_or(f64::NAN, |line| (line.start + line.slope * cost(run)) * run.tokens() as f64)
+    }
+
+    /// Seconds of the steps of all runs.
+    pub fn total(&self, runs: &[PlannedRun]) -> f64 {
+        runs.iter().map(|run| self.seconds(run)).sum()
     }
 }
 

@@ -7,7 +7,7 @@ use super::runs::PlannedRun;
 use super::standing::{Finished, Standing};
 
 /// The columns: those of the published table of runs that a sweep knows, then its own.
-const HEADER: &str = "arch,experiment_set,ctx,isoflop,n_params,n_params_without_embeddings,n_tokens,flops_train,\
+const HEADER: &str = "arch,experiment_set,ctx,isoflop,preset_ratio,n_params,n_params_without_embeddings,n_tokens,flops_train,\
     token_param_ratio,d_model,n_blocks,n_heads,d_hv,d_qk,d_ff,batch_seqs,train_steps,lr,warmup_steps,val_loss,\
     train_loss_last,step_time_s,seed,run_id";
 
@@ -23,19 +23,22 @@ pub fn table(study: Study, runs: &[(PlannedRun, Standing)]) -> String {
 }
 
 fn row(study: Study, run: &PlannedRun, finished: &Finished) -> String {
-    let Study::Isoflop = study;
     let configuration = &run.configuration;
     let model = &configuration.model;
     let (parameters, tokens) = (run.parameters(), run.tokens());
+    let (budget, ratio) = match run.ratio {
+        Some(ratio) => (String::new(), ratio.to_string()),
+        None => (format!("{:e}", run.budget), String::new()),
+    };
     let warmup = (configuration.schedule.warmup * run.steps as f64).round();
     let seconds = finished.step_seconds.map_or(String::new(), |seconds| format!("{seconds:.6}"));
     let mut row = String::new();
     let _ = writeln!(
         row,
-        "{},isoflop,{},{:e},{parameters},{},{tokens},{:e},{},{},{},{},{},{},{},{},{},{:e},{warmup},{},{},{seconds},{},{}",
+        "{},{},{},{budget},{ratio},{parameters},{},{tokens},{:e},{},{},{},{},{},{},{},{},{},{:e},{warmup},{},{},{seconds},{},{}",
         model.architecture,
+        study.experiment_set(),
         model.context_length,
-        run.budget,
         run.parameters_without_embeddings(),
         run.flops(),
         tokens as f64 / parameters as f64,

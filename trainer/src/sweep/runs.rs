@@ -2,8 +2,8 @@
 
 use gradus_models::configuration::{Architecture, ModelConfiguration};
 
-use super::plan::Plan;
-use super::shapes::{around_optimum, candidates, flops_per_token, parameters};
+use super::plan::{Plan, Study};
+use super::shapes::{around_optimum, candidates, flops_per_token, named, parameters};
 use crate::configuration::{Configuration, Data};
 use crate::counting::shape;
 use crate::error::{Result, TrainerError};
@@ -17,8 +17,10 @@ pub const LEAST_STEPS: u64 = 50;
 pub struct PlannedRun {
     /// The name of its folder.
     pub name: String,
-    /// The budget that it is to spend.
+    /// The FLOPs that it is to spend.
     pub budget: f64,
+    /// The tokens a parameter that it is to see, in a study of over-training.
+    pub ratio: Option<f64>,
     /// Everything it does; the device is left open.
     pub configuration: Configuration,
     /// Its steps.
@@ -63,25 +65,76 @@ pub fn learning_rate(budget: f64) -> f64 {
     0.3118 * budget.powf(-0.1250)
 }
 
-/// Every run of a plan, in the order in which they are made: by budget, so that a sweep which is cut short has whole profiles.
+/// Every run of a plan, in the order in which they are made: by FLOPs, so that a sweep which is cut short has whole profiles.
 ///
 /// # Errors
 /// If a budget cannot be met by enough sizes, or a model has no kernels.
 pub fn runs(plan: &Plan) -> Result<Vec<PlannedRun>> {
-    let mut budgets = plan.budgets.clone();
-    budgets.sort_by(f64::total_cmp);
     let mut all = Vec::new();
     for context in &plan.contexts {
         for architecture in &plan.architectures {
             let candidates = candidates(plan, *architecture, *context)?;
-            for budget in &budgets {
-                for model in sizes(plan, (*architecture, *context), *budget, &candidates)? {
-                    all.extend(plan.seeds.iter().map(|seed| planned(plan, *budget, model.clone(), *seed)));
-                }
-            }
+            let of = (*architecture, *context);
+            all.extend(match plan.study {
+                Study::Isoflop => isoflop(plan, of, &candidates)?,
+                Study::Overtraining => overtraining(plan, of, &candidates)?,
+            });
         }
     }
     all.sort_by(|left, right| left.budget.total_cmp(&right.budget));
+    Ok(all)
+}
+
+/// At each budget several sizes.
+fn isoflop(plan: &Plan, of: (Architecture, usize), candidates: &[ModelConfiguration]) -> Result<Vec<PlannedRun>> {
+    let mut all = Vec::new();
+    for budget in &plan.budgets {
+        for model in sizes(plan, of, *budget, candidates)? {
+            all.extend(plan.seeds.iter().map(|seed| planned(plan, (*budget, None), model.clone(), *seed)));
+        }
+    }
+    Ok(all)
+}
+
+/// At each ratio every size.
+fn overtraining(
+    plan: &Plan,
+    (architecture, context): (Architecture, usize),
+    candidates: &[ModelConfiguration],
+) -> Result<Vec<PlannedRun>> {
+    let refuse = |what: String, hint: &str| TrainerError::Configuration {
+        place: "plan".into(),
+        message: format!("{architecture} at context {context}: {what}"),
+        hint: Some(hint.into()),
+    };
+    let models = named(plan, candidates);
+    if models.len() < plan.parameters.len() {
+        let sizes = candidates.iter().map(parameters);
+        let (least, most) = (sizes.clone().min().unwrap_or(0), sizes.max().unwrap_or(0));
+        let what = format!(
+            "only {} of the {} sizes in `parameters` are to be had, of models from {least} to {most} parameters",
+            models.len(),
+            plan.parameters.len()
+        );
+        return Err(refuse(what, "put the sizes further apart, or use a smaller width_step"));
+    }
+    let mut all = Vec::new();
+    for ratio in &plan.ratios {
+        for model in &models {
+            let tokens = ratio * parameters(model) as f64;
+            let budget = tokens * flops_per_token(model);
+            let step = (batch(plan, budget, context) * context) as f64;
+            if tokens < LEAST_STEPS as f64 * step {
+                let what = format!(
+                    "{ratio} tokens a parameter are {tokens} tokens for {} parameters, and {LEAST_STEPS} steps of {step} \
+                     tokens are more",
+                    parameters(model)
+                );
+                return Err(refuse(what, "take larger parameters or ratios, or a smaller batch_tokens"));
+            }
+            all.extend(plan.seeds.iter().map(|seed| planned(plan, (budget, Some(*ratio)), model.clone(), *seed)));
+        }
+    }
     Ok(all)
 }
 
@@ -120,7 +173,7 @@ fn sizes(
     })
 }
 
-fn planned(plan: &Plan, budget: f64, model: ModelConfiguration, seed: u64) -> PlannedRun {
+fn planned(plan: &Plan, (budget, ratio): (f64, Option<f64>), model: ModelConfiguration, seed: u64) -> PlannedRun {
     let mut configuration = Configuration::for_model(model);
     configuration.data = Data {
         path: plan.data.clone(),
@@ -144,11 +197,12 @@ fn planned(plan: &Plan, budget: f64, model: ModelConfiguration, seed: u64) -> Pl
     let steps = ((budget / flops_per_step(&configuration)).round() as u64).max(1);
     configuration.train.steps = Some(steps);
     let model = &configuration.model;
+    let target = ratio.map_or_else(|| format!("c{budget:e}"), |ratio| format!("r{ratio}"));
     let name = format!(
-        "{}-t{}-c{budget:e}-d{}x{}-s{seed}",
+        "{}-t{}-{target}-d{}x{}-s{seed}",
         model.architecture, model.context_length, model.embedding_dim, model.num_blocks
     );
-    PlannedRun { name, budget, configuration, steps }
+    PlannedRun { name, budget, ratio, configuration, steps }
 }
 
 #[cfg(test)]
@@ -217,6 +271,33 @@ mod tests {
                 assert!((run.flops() / flops - 1.0).abs() < 1e-15, "{}: {} {flops}", run.name, run.flops());
             }
         }
+    }
+
+    #[test]
+    fn over_training_sees_its_ratio_of_tokens_within_one_percent() {
+        let text = "study = 'overtraining'\narchitectures = ['xlstm', 'transformer']\ncontexts = [32]\n";
+        let more = |more: &str| plan(&format!("{text}{more}"));
+        let wanted = more("parameters = [3e4, 6e4, 12e4]\nratios = [5, 20, 60.5]\nbatch_tokens = 256\nwidth_step = 8");
+        let runs = runs(&wanted).unwrap();
+        assert_eq!(runs.len(), 18);
+        for run in &runs {
+            let (ratio, size) = (run.ratio.unwrap(), run.parameters() as f64);
+            assert!((run.tokens() as f64 / size / ratio - 1.0).abs() <= 0.01, "{}", run.name);
+            assert!((run.flops() / run.budget - 1.0).abs() <= 0.01, "{}", run.name);
+            let miss = |target: &f64| (size / target).ln().abs();
+            assert!(wanted.parameters.iter().map(miss).fold(f64::INFINITY, f64::min) < 0.15, "{}: {size}", run.name);
+        }
+        let sizes = |ratio: f64, arch| -> Vec<u64> {
+            let of = |run: &&PlannedRun| run.ratio == Some(ratio) && run.configuration.model.architecture == arch;
+            runs.iter().filter(of).map(PlannedRun::parameters).collect()
+        };
+        let arch = Architecture::Xlstm;
+        assert_eq!((sizes(5.0, arch).len(), sizes(5.0, arch)), (3, sizes(60.5, arch)));
+        let error = |text: &str| super::runs(&more(text)).unwrap_err().to_string();
+        let short = error("parameters = [3e4]\nratios = [0.01]");
+        assert!(short.contains("0.01 tokens a parameter") && short.contains("50 steps of"), "{short}");
+        let close = error("parameters = [3e4, 30001, 30002, 30003]\nratios = [20]");
+        assert!(close.contains("of the 4 sizes in `parameters`"), "{close}");
     }
 
     #[test]

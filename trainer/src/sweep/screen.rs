@@ -29,7 +29,7 @@ pub fn plan_table(runs: &[PlannedRun], prediction: &Prediction) -> String {
             figures::time(prediction.seconds(run)),
         );
     }
-    let seconds: f64 = runs.iter().map(|run| prediction.seconds(run)).sum();
+    let seconds = prediction.total(runs);
     let flops: f64 = runs.iter().map(PlannedRun::flops).sum();
     text + &format!("{} runs, {flops:.3e} FLOPs, training steps take about {}\n", runs.len(), figures::time(seconds))
 }

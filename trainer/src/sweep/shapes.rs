@@ -118,14 +118,34 @@ pub fn around_optimum(
         return Vec::new();
     };
     let apart = plan.spread.ln() / (plan.sizes.max(2) - 1) as f64;
+    let target = |place: usize| log(centre) + apart * (place as f64 - (plan.sizes - 1) as f64 / 2.0);
+    let affordable: Vec<&ModelConfiguration> =
+        candidates.iter().filter(|model| flops_per_token(model) <= most_flops).collect();
+    nearest(plan.aspect, (0..plan.sizes).map(target), apart, &affordable)
+}
+
+/// A model for each of the sizes that a plan names; fewer come back where two have one nearest model, or one has none near.
+pub fn named(plan: &Plan, candidates: &[ModelConfiguration]) -> Vec<ModelConfiguration> {
+    let mut targets: Vec<f64> = plan.parameters.iter().map(|size| size.ln()).collect();
+    targets.sort_by(f64::total_cmp);
+    let apart = targets.windows(2).map(|pair| pair[1] - pair[0]).fold(std::f64::consts::LN_2, f64::min);
+    nearest(plan.aspect, targets.into_iter(), apart, &candidates.iter().collect::<Vec<_>>())
+}
+
+/// A model for each target of ln N, by rising N: of those that a target has near it, the one that is nearest to the aspect.
+/// `apart` is the distance of targets.
+fn nearest(
+    aspect: f64,
+    targets: impl Iterator<Item = f64>,
+    apart: f64,
+    candidates: &[&ModelConfiguration],
+) -> Vec<ModelConfiguration> {
     let mut chosen: Vec<ModelConfiguration> = Vec::new();
-    for place in 0..plan.sizes {
-        let target = log(centre) + apart * (place as f64 - (plan.sizes - 1) as f64 / 2.0);
-        let miss = |model: &ModelConfiguration| (log(model) - target).abs();
-        let shape_miss = |model: &ModelConfiguration| {
-            (model.embedding_dim as f64 / model.num_blocks as f64 / plan.aspect).ln().abs()
-        };
-        let free = || candidates.iter().filter(|model| flops_per_token(model) <= most_flops && !chosen.contains(model));
+    for target in targets {
+        let miss = |model: &ModelConfiguration| ((parameters(model) as f64).ln() - target).abs();
+        let shape_miss =
+            |model: &ModelConfiguration| (model.embedding_dim as f64 / model.num_blocks as f64 / aspect).ln().abs();
+        let free = || candidates.iter().copied().filter(|model| !chosen.contains(model));
         let near = free().filter(|model| miss(model) <= TOLERANCE * apart);
         let best = near.min_by(|left, right| shape_miss(left).total_cmp(&shape_miss(right)));
         let nearest = || free().min_by(|left, right| miss(left).total_cmp(&miss(right)));

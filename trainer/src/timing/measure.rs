@@ -30,6 +30,8 @@ pub struct Measured {
     pub step: Spread,
     /// Of those, seconds in which the host records and submits.
     pub recording: f64,
+    /// Tokens of a text before a step that counts, in the mean.
+    pub position: f64,
     /// Bytes of device memory held at most.
     pub memory: Option<u64>,
 }
@@ -99,7 +101,8 @@ fn rows(
     }
     let (mut run, tokens) = last.ok_or_else(|| gradus_models::Error::Request("nothing was timed".into()))?;
     let mut tokens = tokens;
-    run.steps(WARM_STEPS.min(generate), &mut tokens)?;
+    let warming = WARM_STEPS.min(generate);
+    run.steps(warming, &mut tokens)?;
     let mut stretches = Vec::new();
     let mut recording = Duration::ZERO;
     let begun = Instant::now();
@@ -108,12 +111,15 @@ fn rows(
         recording += run.steps(generate, &mut tokens)?;
         stretches.push(start.elapsed().as_secs_f64() / generate as f64);
     }
-    let recording = recording.as_secs_f64() / (stretches.len() * generate) as f64;
+    let counted = stretches.len() * generate;
+    let recording = recording.as_secs_f64() / counted as f64;
+    // The first step that counts has the prompt and the steps of warming up before its own token, each later one a token more.
+    let position = (prefill + warming) as f64 + (counted - 1) as f64 / 2.0;
     let memory = match &device {
         Device::Gpu(gpu) => Some(gpu.memory().reserved),
         Device::Cpu(_) => Some(device.memory().1),
     };
-    Ok(Measured { first: Spread::of(samples), step: Spread::of(stretches), recording, memory })
+    Ok(Measured { first: Spread::of(samples), step: Spread::of(stretches), recording, position, memory })
 }
 
 /// The timings of `steps` steps' kernels after a prompt. The device must note them.

@@ -1,8 +1,10 @@
 //! `gradus time`: how long a model takes to its first token, and for each that follows, over batch and prompt length.
 //!
-//! [`measure`] times, [`published`] holds what the authors of *xLSTM Scaling Laws* measured, to be printed beside it. What a row
+//! [`measure`] times, [`published`] holds what the authors of *xLSTM Scaling Laws* measured, to be printed beside it, and
+//! [`inference_table`] keeps the times for the fitter. What a row
 //! needs is planned before it runs; a row that cannot fit is left out and says what would.
 
+mod inference_table;
 mod measure;
 mod published;
 
@@ -25,6 +27,7 @@ use crate::figures;
 use crate::model_source::{ModelSource, configuration_folder, weights_folder};
 use crate::verbs::time::{Arguments, Precision};
 
+use inference_table::{InferenceTable, Timed};
 use measure::Measured;
 use published::Published;
 
@@ -66,6 +69,21 @@ impl Subject {
         };
         configuration.validate()?;
         Ok(Self { configuration, source })
+    }
+
+    /// The name of the size in a table of times: that of the published tables for a preset of their sizes ("160M").
+    fn size_name(&self) -> String {
+        match &self.source {
+            ModelSource::Preset(preset) => {
+                let size = preset.split_once('-').map_or(*preset, |(_, size)| size);
+                if size.starts_with(|first: char| first.is_ascii_digit()) { size.to_uppercase() } else { size.into() }
+            }
+            ModelSource::File(path) => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+            ModelSource::Folder(path) => {
+                let whole = path.canonicalize().unwrap_or_else(|_| path.clone());
+                whole.file_name().unwrap_or_default().to_string_lossy().into_owned()
+            }
+        }
     }
 
     /// The model on a device; random weights where there are none.
@@ -129,6 +147,14 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<()> {
             ),
         });
     }
+    let kept = match &arguments.csv {
+        Some(path) => {
+            let name = arguments.name.clone().unwrap_or_else(|| subject.size_name());
+            let (configuration, device) = (&subject.configuration, session.device.name());
+            Some(InferenceTable::open(path, Timed { configuration, name, precision: precision.name(), device })?)
+        }
+        None => None,
+    };
     let model = subject.open(&session.device, precision)?;
     if arguments.split {
         return split_step(&session, model.as_ref(), &rows[0], arguments, out);
@@ -144,6 +170,9 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<()> {
             Some(reason) => Err(reason),
             None => measure::measure(model.as_ref(), row.batch, row.prefill, arguments.generate as usize)?,
         };
+        if let (Some(table), Ok(measured)) = (&kept, &measured) {
+            table.keep(row.batch, row.prefill, measured)?;
+        }
         if arguments.json {
             printed.push(json_row(row, &measured, theirs.as_ref(), half));
         } else {
@@ -159,6 +188,9 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<()> {
         object["precision"] = json!(precision.name());
         object["generate"] = json!(arguments.generate);
         print(out, &format!("{object:#}"));
+    }
+    if let (Some(table), false) = (&kept, arguments.json) {
+        print(out, &format!("\nkept in {}; gradus report takes the folder that it is in", table.path().display()));
     }
     session.keep_kernels();
     Ok(())

@@ -1,11 +1,13 @@
 //! `gradus sweep`: its flags.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
 use super::numbers;
 use crate::device_choice::DeviceChoice;
+use crate::duration;
 
 /// The flags of `sweep`.
 #[derive(Clone, Debug, Args)]
@@ -23,6 +25,9 @@ pub struct Arguments {
     /// Folder of the sweep: new, empty, or that of the same sweep, which goes on
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Make the plan smaller until it takes about this time on this device: 20min, 1h30m
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, allow_hyphen_values = true)]
+    pub budget: Option<Duration>,
     /// Print the runs, with predicted memory and time, and make none
     #[arg(long)]
     pub dry_run: bool,

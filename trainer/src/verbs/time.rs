@@ -1,5 +1,7 @@
 //! `gradus time`: its flags.
 
+use std::path::PathBuf;
+
 use clap::{Args, ValueEnum};
 
 use super::numbers;
@@ -51,6 +53,12 @@ pub struct Arguments {
     /// Print instead where the device's time of a step goes, kernel by kernel
     #[arg(long, conflicts_with = "plan")]
     pub split: bool,
+    /// Keep the times in this table too, with those of other calls: inference.csv for gradus fit and gradus report
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["plan", "split"])]
+    pub csv: Option<PathBuf>,
+    /// Name of the model's size in that table [default: 160M for xlstm-160m, else the name of the file or folder]
+    #[arg(long, value_name = "NAME", requires = "csv")]
+    pub name: Option<String>,
     /// Print JSON for other programs
     #[arg(long)]
     pub json: bool,
