@@ -8,7 +8,7 @@ use gradus_fit::plot::{Mark, Plot, terminal};
 use crate::error::{Result, TrainerError};
 use crate::inference::print;
 use crate::picture::{self, Picture};
-use crate::run_folder::curves::{self, Points, smoothed, thinned};
+use crate::run_folder::curves::{self, Points, Unit, smoothed, thinned};
 use crate::run_folder::{Row, metrics};
 use crate::verbs::plot::Arguments;
 
@@ -63,7 +63,7 @@ fn rows(run: &Path) -> Result<Vec<Row>> {
         );
     }
     let rows = metrics::read(run)?;
-    let (train, validation) = curves::bits_per_byte(&rows);
+    let (train, validation) = curves::losses(&rows, Unit::NatsPerToken);
     if train.is_empty() && validation.is_empty() {
         return refuse(
             format!("its {} has no step with a finite loss yet", metrics::FILE),
@@ -75,20 +75,18 @@ fn rows(run: &Path) -> Result<Vec<Row>> {
 
 /// Loss and throughput over the steps, a colour a run.
 fn plots(runs: &[(String, Vec<Row>)]) -> Vec<Plot> {
-    let mut loss = Plot::new(
-        "Loss: each step pale, smoothed over it, validation dashed",
-        ("step", false),
-        ("bits per byte", false),
-    );
+    let unit = Unit::of(runs.iter().map(|(_, rows)| rows.as_slice()));
+    let mut loss =
+        Plot::new("Loss: each step pale, smoothed over it, validation dashed", ("step", false), (unit.name(), false));
     let mut speed = Plot::new("Throughput", ("step", false), ("tokens per second", false));
     for (colour, (name, rows)) in runs.iter().enumerate() {
-        let (train, _) = curves::bits_per_byte(rows);
+        let (train, _) = curves::losses(rows, unit);
         loss.add("", Mark::Faint, colour, thinned(&train, MOST_POINTS));
         speed.add(name, Mark::Line, colour, thinned(&curves::throughput(rows), MOST_POINTS));
     }
     // Over the noise of all runs.
     for (colour, (name, rows)) in runs.iter().enumerate() {
-        let (train, validation) = curves::bits_per_byte(rows);
+        let (train, validation) = curves::losses(rows, unit);
         let train = thinned(&train, MOST_POINTS);
         loss.add(name, Mark::Line, colour, smoothed(&train));
         if !validation.is_empty() {
@@ -103,9 +101,10 @@ fn plots(runs: &[(String, Vec<Row>)]) -> Vec<Plot> {
 fn legend(runs: &[(String, Vec<Row>)]) -> String {
     let mut text =
         String::from("\nrun                                            step    loss  validation  tokens/s\n");
+    let unit = Unit::of(runs.iter().map(|(_, rows)| rows.as_slice()));
     let last = |points: &Points| points.last().map_or_else(|| "-".into(), |point| format!("{:.4}", point.1));
     for (name, rows) in runs {
-        let (train, validation) = curves::bits_per_byte(rows);
+        let (train, validation) = curves::losses(rows, unit);
         let step = rows.last().map_or(0, Row::step);
         let speed = curves::throughput(rows).last().map_or_else(|| "-".into(), |point| format!("{:.0}", point.1));
         text += &format!("{name:<42} {step:>8} {:>7} {:>11} {speed:>9}\n", last(&smoothed(&train)), last(&validation));
@@ -155,6 +154,11 @@ mod tests {
         let first = text.lines().find(|line| line.starts_with("first ")).unwrap();
         let cells: Vec<&str> = first.split_whitespace().collect();
         assert_eq!((cells[1], cells[3], cells[4]), ("40", "2.2500", "64"), "{text}");
+        // A loss without bits: both are in nats.
+        let task = line(3).replace("\"bits_per_byte\":3", "\"bits_per_byte\":null");
+        let task = make(parent.path(), "task", &task);
+        let text = called(&[&a, &task], None).unwrap();
+        assert!(text.contains("[nats per token over step]") && text.contains("2.2000"), "{text}");
         let svg = parent.path().join("runs.svg");
         called(&[&a, &b], Some(&svg)).unwrap();
         let drawn = fs::read_to_string(&svg).unwrap();

@@ -8,19 +8,50 @@ const SMOOTHING: f64 = 0.02;
 /// Points (x, y) in rising x.
 pub type Points = Vec<(f64, f64)>;
 
-/// Bits per byte over steps: the finite points of training and of evaluation.
-pub fn bits_per_byte(rows: &[Row]) -> (Points, Points) {
-    let mut curves = (Vec::new(), Vec::new());
-    for row in rows {
-        match row {
-            Row::Train(row) if row.bits_per_byte.is_finite() => curves.0.push((row.step as f64, row.bits_per_byte)),
-            Row::Evaluation(row) if row.validation_bits_per_byte.is_finite() => {
-                curves.1.push((row.step as f64, row.validation_bits_per_byte));
-            }
-            _ => {}
+/// What a loss is given in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Bits a byte, which compare runs of different tokenizers.
+    BitsPerByte,
+    /// Nats a token.
+    NatsPerToken,
+}
+
+impl Unit {
+    /// Bits a byte where every run that has a loss knows them; else, as of a synthetic task, nats a token.
+    pub fn of<'a>(runs: impl IntoIterator<Item = &'a [Row]>) -> Self {
+        let is_known = |row: &Row| match row {
+            Row::Train(row) => !row.loss.is_finite() || row.bits_per_byte.is_finite(),
+            Row::Evaluation(row) => !row.validation_loss.is_finite() || row.validation_bits_per_byte.is_finite(),
+            Row::Sample(_) => true,
+        };
+        if runs.into_iter().flatten().all(is_known) { Self::BitsPerByte } else { Self::NatsPerToken }
+    }
+
+    /// Its name on an axis.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::BitsPerByte => "bits per byte",
+            Self::NatsPerToken => "nats per token",
         }
     }
-    curves
+}
+
+/// The loss over steps: the finite points of training and of evaluation.
+pub fn losses(rows: &[Row], unit: Unit) -> (Points, Points) {
+    let mut curves = (Vec::new(), Vec::new());
+    let of = |bits: f64, nats: f64| if unit == Unit::BitsPerByte { bits } else { nats };
+    for row in rows {
+        match row {
+            Row::Train(row) => curves.0.push((row.step as f64, of(row.bits_per_byte, row.loss))),
+            Row::Evaluation(row) => {
+                curves.1.push((row.step as f64, of(row.validation_bits_per_byte, row.validation_loss)));
+            }
+            Row::Sample(_) => {}
+        }
+    }
+    let finite = |points: Points| points.into_iter().filter(|point| point.1.is_finite()).collect();
+    (finite(curves.0), finite(curves.1))
 }
 
 /// Nats per token over tokens seen: the finite points of training and of evaluation.

@@ -1,10 +1,10 @@
-//! `loss.svg`: bits per byte over the steps.
+//! `loss.svg`: bits per byte over the steps, or nats per token where these are not known.
 
 use std::path::Path;
 
 use plotters::prelude::*;
 
-use super::curves::{Points, bits_per_byte, smoothed, thinned};
+use super::curves::{Points, Unit, losses, smoothed, thinned};
 use super::metrics::Row;
 use super::storage::{Disk, replace};
 use crate::error::{Result, TrainerError};
@@ -22,15 +22,16 @@ const MOST_POINTS: usize = 800;
 /// The system's.
 pub fn write(run: &Path, title: &str, rows: &[Row]) -> Result<()> {
     let path = run.join(FILE);
-    let (train, validation) = bits_per_byte(rows);
+    let unit = Unit::of([rows]);
+    let (train, validation) = losses(rows, unit);
     if train.is_empty() && validation.is_empty() {
         return Ok(());
     }
-    let picture = draw(title, &train, &validation).map_err(std::io::Error::other);
+    let picture = draw((title, unit.name()), &train, &validation).map_err(std::io::Error::other);
     picture.and_then(|picture| replace(&Disk, &path, picture.as_bytes())).map_err(TrainerError::io("write", &path))
 }
 
-fn draw(title: &str, train: &[(f64, f64)], validation: &[(f64, f64)]) -> Result<String, String> {
+fn draw((title, unit): (&str, &str), train: &[(f64, f64)], validation: &[(f64, f64)]) -> Result<String, String> {
     let train = thinned(train, MOST_POINTS);
     let values = || train.iter().chain(validation);
     let last = values().map(|point| point.0).fold(1.0, f64::max);
@@ -50,7 +51,7 @@ fn draw(title: &str, train: &[(f64, f64)], validation: &[(f64, f64)]) -> Result<
             .map_err(|e| failed(&e))?;
         let mut mesh = chart.configure_mesh();
         mesh.x_desc("step")
-            .y_desc("bits per byte")
+            .y_desc(unit)
             .label_style(("sans-serif", 15))
             .axis_desc_style(("sans-serif", 16))
             .light_line_style(WHITE)
@@ -83,7 +84,7 @@ mod tests {
     fn a_picture_shows_training_and_validation() {
         let run = tempfile::tempdir().unwrap();
         let train: Points = (1..=5000).map(|step| (f64::from(step), 2.0 + 6.0 / f64::from(step).sqrt())).collect();
-        let picture = draw("xlstm-tiny", &train, &[(2500.0, 2.3), (5000.0, 2.2)]).unwrap();
+        let picture = draw(("xlstm-tiny", "bits per byte"), &train, &[(2500.0, 2.3), (5000.0, 2.2)]).unwrap();
         assert!(picture.starts_with("<svg") && picture.trim_end().ends_with("</svg>"));
         for word in ["xlstm-tiny", "bits per byte", "validation", "training, smoothed"] {
             assert!(picture.contains(word), "{word}");
