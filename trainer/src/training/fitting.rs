@@ -20,17 +20,25 @@ pub struct Limits {
     pub memory: Option<u64>,
     /// Bytes of one tensor.
     pub tensor: Option<u64>,
+    /// Tokens of a batch that is chosen: more at once make its steps longer, not the run shorter.
+    pub tokens: Option<usize>,
 }
+
+/// What keeps all cores of a CPU busy.
+const TOKENS_ON_CPU: usize = 1 << 14;
+/// The batch of the smallest GPT-3 (arXiv 2005.14165, table 2.1), 125 M parameters: half a million tokens.
+const TOKENS_ON_GPU: usize = 1 << 19;
 
 impl Limits {
     /// Those of a device: of the CPU the memory that is free, on Linux; of a card the most of what it has.
     pub fn of(device: &Device) -> Self {
         match device {
-            Device::Cpu(_) => Self { memory: free(), tensor: None },
+            Device::Cpu(_) => Self { memory: free(), tensor: None, tokens: Some(TOKENS_ON_CPU) },
             Device::Gpu(gpu) => {
                 let report = gpu.report();
                 let memory = report.memory.map(|bytes| (USABLE * bytes as f64) as u64);
-                Self { memory, tensor: Some(report.limits.max_storage_buffer_binding_size) }
+                let tensor = Some(report.limits.max_storage_buffer_binding_size);
+                Self { memory, tensor, tokens: Some(TOKENS_ON_GPU) }
             }
         }
     }
@@ -57,7 +65,8 @@ pub fn check(configuration: &Configuration, limits: Limits) -> Result<Plan> {
 }
 
 /// What `--batch auto` asks for: the largest power of two that fits. With [`AutomaticBatch::OfStep`] it divides the sequences of
-/// a step and accumulation makes up for the rest, else it has at most `windows` sequences, those of an epoch. A configuration
+/// a step and accumulation makes up for the rest, else it has at most `windows` sequences, those of an epoch, and no more tokens
+/// than help. A configuration
 /// without such a request stays as it is.
 ///
 /// # Errors
@@ -77,7 +86,8 @@ pub fn choose(configuration: &mut Configuration, limits: Limits, windows: u64) -
     let most = match automatic {
         AutomaticBatch::OfStep => rows,
         AutomaticBatch::Free => {
-            usize::try_from(windows).unwrap_or(usize::MAX).min(MOST_TOKENS / configuration.model.context_length)
+            let tokens = limits.tokens.unwrap_or(MOST_TOKENS);
+            usize::try_from(windows).unwrap_or(usize::MAX).min(tokens / configuration.model.context_length)
         }
     };
     let with = |batch: usize| match automatic {
@@ -198,7 +208,7 @@ mod tests {
     }
 
     fn memory(bytes: u64) -> Limits {
-        Limits { memory: Some(bytes), tensor: None }
+        Limits { memory: Some(bytes), ..Limits::default() }
     }
 
     fn need(batch: usize, accumulation: usize) -> u64 {
@@ -229,8 +239,12 @@ mod tests {
         // No more than an epoch has, and no tensor beyond the device's limit.
         assert_eq!(free(memory(u64::MAX), 100), (64, 1));
         let largest = Plan::new(&configuration(4, 1)).largest;
-        let limits = Limits { memory: Some(u64::MAX), tensor: Some(largest) };
+        let limits = Limits { tensor: Some(largest), ..memory(u64::MAX) };
         assert_eq!(free(limits, 1 << 40), (4, 1));
+        // Nor more tokens than help; one sequence at least.
+        for (tokens, batch) in [(16 * 1024, 16), (16 * 1024 - 1, 8), (1, 1)] {
+            assert_eq!(free(Limits { tokens: Some(tokens), ..memory(u64::MAX) }, 1 << 40), (batch, 1));
+        }
         // What nobody asked for stays.
         let mut plain = configuration(3, 5);
         choose(&mut plain, memory(1), 1).unwrap();
