@@ -6,7 +6,8 @@
 // One workgroup computes 64 rows x 64 WIDE columns of the output, 4 x 4 WIDE an invocation: first A G in panels of 16, then,
 // for each tile of 32 positions on the other axis that the mask does not rule out, the scores 64 x 32 in panels of 16, their
 // decay, and their product with E in two halves of 16. Each panel is on its way while the one before is multiplied.
-// WIDE is 1, or 2 where the output has more than 64 columns: the scores are then computed half as often.
+// WIDE is 1, or 2 where the output has more than 64 columns and the device the memory: the scores are then computed half as often.
+// How panels are loaded: mlstm/tile_panels.wgsl.
 // The stabiliser m_t is known before the products, so every exponent is at most 0 and nothing is rescaled.
 // Barriers: a panel is complete before it is multiplied, and multiplied before the next overwrites it; scores are complete
 // before they meet E, and read before the next tile's. The sum of a row's weights is put together at the end from parts, one
@@ -30,92 +31,6 @@ var<private> cell: u32;
 var<private> chunk: u32;
 var<private> first: u32;  // the chunk's first position
 var<private> count: u32;  // and its positions
-
-// Panels are fetched into registers while the ones before are multiplied. Loads have no conditions: what does not exist is read from the last place that does, and put away as 0. A load with a
-// condition of its own is waited for before the next one starts.
-
-fn fetch_row_panel(lane: u32, first_row: u32, depth: u32) -> vec4<f32> {
-    let at = depth + lane % DEPTH;
-    let place = min(at, depth_size() - 1u);
-    var values = vec4<f32>(0.0);
-    for (var part = 0u; part < 4u; part++) {  // unrolled
-        let row = first_row + lane / DEPTH * 4u + part;
-        let t = first + min(row, count - 1u);
-        let loaded = row_operand(row_start(cell, t, depth_size()) + place, cell, t);
-        values[part] = select(0.0, loaded, (at < depth_size()) & (row < count));
-    }
-    return values;
-}
-
-fn put_row_panel(lane: u32, values: vec4<f32>) {
-    wide_panel[lane % DEPTH * PAD + lane / DEPTH] = values;
-}
-
-fn fetch_column_panel(lane: u32, first_column: u32, depth: u32) -> vec2<f32> {
-    let at = depth + lane % DEPTH;
-    let place = min(at, depth_size() - 1u);
-    var values = vec2<f32>(0.0);
-    for (var part = 0u; part < 2u; part++) {  // unrolled
-        let column = first_column + lane / DEPTH + part * 16u;
-        let t = first + min(column, count - 1u);
-        let loaded = column_operand(row_start(cell, t, depth_size()) + place, cell, t);
-        values[part] = select(0.0, loaded, (at < depth_size()) & (column < count));
-    }
-    return values;
-}
-
-fn put_column_panel(lane: u32, values: vec2<f32>) {
-    narrow_panel[lane % DEPTH * 33u + lane / DEPTH] = values.x;
-    narrow_panel[lane % DEPTH * 33u + lane / DEPTH + 16u] = values.y;
-}
-
-fn fetch_summed_panel(lane: u32, first_column: u32, first_width: u32) -> vec4<f32> {
-    let column = first_column + lane / 16u;
-    let t = first + min(column, count - 1u);
-    var values = vec4<f32>(0.0);
-    for (var part = 0u; part < 4u; part++) {  // unrolled
-        let at = first_width + lane % 16u * 4u + part;
-        let loaded = summed_operand(row_start(cell, t, width_size()) + min(at, width_size() - 1u), cell, t);
-        values[part] = select(0.0, loaded, (at < width_size()) & (column < count));
-    }
-    return values;
-}
-
-fn put_summed_panel(lane: u32, block: u32, values: vec4<f32>) {
-    wide_panel[lane / 16u * WIDE_PAD + block * 16u + lane % 16u] = values;
-}
-
-// Which vector of a panel of the state an invocation loads: its place along the depth, and along the width. Neighbours read
-// neighbouring elements, along the depth where the state is read transposed.
-fn state_vector(lane: u32) -> vec2<u32> {
-    return select(vec2<u32>(lane / 16u, lane % 16u), vec2<u32>(lane % 16u, lane / 16u), STATE_TRANSPOSED);
-}
-
-fn fetch_state_panel(lane: u32, depth: u32, first_width: u32) -> vec4<f32> {
-    let memory = memory_start(state_slot(chunk), cell);
-    let vector = state_vector(lane);
-    let row = min(depth + vector.x, depth_size() - 1u);
-    var values = vec4<f32>(0.0);
-    for (var part = 0u; part < 4u; part++) {  // unrolled
-        let width = first_width + vector.y * 4u + part;
-        let column = min(width, width_size() - 1u);
-        let place = select(row * parameters.v_dim + column, column * parameters.v_dim + row, STATE_TRANSPOSED);
-        values[part] = select(0.0, states[memory + place], (depth + vector.x < depth_size()) & (width < width_size()));
-    }
-    return values;
-}
-
-fn put_state_panel(lane: u32, block: u32, values: vec4<f32>) {
-    let vector = state_vector(lane);
-    scores[vector.x * WIDE_PAD + block * 16u + vector.y] = values;
-}
-
-// n in the rows of a panel of the state.
-fn fetch_normalizer(lane: u32, depth: u32) -> f32 {
-    let at = depth + lane % DEPTH;
-    let loaded = states[normalizer_start(state_slot(chunk), cell) + min(at, depth_size() - 1u)];
-    return select(0.0, loaded, at < depth_size());
-}
 
 // Four scores, rows `row` to `row + 3` and one column: times s decay, 0 where masked.
 fn decayed(products: vec4<f32>, levels: vec4<f32>, terms: vec4<f32>, row: u32, column: u32) -> vec4<f32> {

@@ -6,6 +6,7 @@ const FLOAT: File = file!("prelude/float.wgsl");
 const LAYOUT: File = file!("mlstm/layout.wgsl");
 const STATES_PASS: File = file!("mlstm/states.wgsl");
 const DECAY: File = file!("mlstm/decay.wgsl");
+const TILE_PANELS: File = file!("mlstm/tile_panels.wgsl");
 const TILES: File = file!("mlstm/tiles.wgsl");
 
 const fn kernel(name: &'static str, files: &'static [File], bindings: &'static [crate::Access]) -> Kernel {
@@ -22,7 +23,7 @@ const fn of_output(name: &'static str, files: &'static [File], bindings: &'stati
     Kernel { name, files, bindings, variants: &[&[("NORMALIZE", 0)], &[("NORMALIZE", 1)]] }
 }
 
-/// A kernel of tiles of 64 or 128 columns.
+/// A kernel of tiles of 64 columns, or of 128 where the device has more workgroup memory than the least one.
 const fn in_tiles(name: &'static str, files: &'static [File]) -> Kernel {
     let bindings = &[Read, Read, Read, Read, Read, Read, ReadWrite];
     Kernel { name, files, bindings, variants: &[&[("WIDE", 1)], &[("WIDE", 2)]] }
@@ -48,7 +49,7 @@ pub static D_STATES: Kernel = Kernel {
 /// h and den.
 pub static OUTPUT: Kernel = Kernel {
     name: "mlstm/output",
-    files: &[INDEX, FLOAT, LAYOUT, file!("mlstm/output.wgsl"), DECAY, TILES],
+    files: &[INDEX, FLOAT, LAYOUT, file!("mlstm/output.wgsl"), DECAY, TILE_PANELS, TILES],
     bindings: &[Read, Read, Read, Read, Read, ReadWrite, ReadWrite],
     variants: &[
         &[("NORMALIZE", 0), ("WIDE", 1)],
@@ -59,12 +60,13 @@ pub static OUTPUT: Kernel = Kernel {
 };
 /// The query's gradient.
 pub static D_QUERY: Kernel =
-    in_tiles("mlstm/d_query", &[INDEX, FLOAT, LAYOUT, file!("mlstm/d_query.wgsl"), DECAY, TILES]);
+    in_tiles("mlstm/d_query", &[INDEX, FLOAT, LAYOUT, file!("mlstm/d_query.wgsl"), DECAY, TILE_PANELS, TILES]);
 /// The key's gradient.
-pub static D_KEY: Kernel = in_tiles("mlstm/d_key", &[INDEX, FLOAT, LAYOUT, file!("mlstm/d_key.wgsl"), DECAY, TILES]);
+pub static D_KEY: Kernel =
+    in_tiles("mlstm/d_key", &[INDEX, FLOAT, LAYOUT, file!("mlstm/d_key.wgsl"), DECAY, TILE_PANELS, TILES]);
 /// The value's gradient.
 pub static D_VALUE: Kernel =
-    in_tiles("mlstm/d_value", &[INDEX, FLOAT, LAYOUT, file!("mlstm/d_value.wgsl"), DECAY, TILES]);
+    in_tiles("mlstm/d_value", &[INDEX, FLOAT, LAYOUT, file!("mlstm/d_value.wgsl"), DECAY, TILE_PANELS, TILES]);
 /// What the backward needs of each position.
 pub static ROWS: Kernel = of_output(
     "mlstm/rows",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use gradus_shaders::{Access, Kernel, PART_BINDING};
+use gradus_shaders::{Access, Constant, Kernel, PART_BINDING};
 use naga::valid::{GlobalUse, ModuleInfo};
 use naga::{AddressSpace, Module, ScalarKind, ShaderStage, StorageAccess, TypeInner};
 
@@ -14,6 +14,10 @@ pub const MOST_BYTES: u32 = 16_384;
 /// The same for kernels on matrix units, which run on adapters that allow more, as NVIDIA's do; where one allows less than a
 /// kernel has, the rule that picks kernels must see to it.
 pub const MOST_COOPERATIVE_BYTES: u32 = 49_152;
+/// A variant with this constant takes more than the least device has; it may have what every desktop GPU allows, and the rule that
+/// picks it sees to it that the device has as much.
+const LARGE_VARIANT: Constant = ("WIDE", 2);
+const MOST_LARGE_BYTES: u32 = 32_768;
 /// `maxComputeInvocationsPerWorkgroup`, and the limit of x and of y; z may be 64.
 pub const MOST_INVOCATIONS: u32 = 256;
 /// Storage buffers of a kernel, besides the parameters; one fewer than `maxStorageBuffersPerShaderStage`.
@@ -22,7 +26,12 @@ pub const MOST_STORAGE: usize = 7;
 const MOST_PARAMETER_BYTES: u32 = 1024;
 
 /// Adds what is wrong; false if there is no entry point to go on with.
-pub(super) fn check(kernel: &Kernel, module: &Module, info: &ModuleInfo, findings: &mut Findings) -> bool {
+pub(super) fn check(
+    (kernel, constants): (&Kernel, &[Constant]),
+    module: &Module,
+    info: &ModuleInfo,
+    findings: &mut Findings,
+) -> bool {
     let [entry] = module.entry_points.as_slice() else {
         findings.add(Rule::EntryPoint, None, format!("{} entry points, one is wanted", module.entry_points.len()));
         return false;
@@ -36,7 +45,13 @@ pub(super) fn check(kernel: &Kernel, module: &Module, info: &ModuleInfo, finding
         let message = format!("{x} x {y} x {z} invocations a workgroup, at most {MOST_INVOCATIONS} and 64 in z");
         findings.add(Rule::Invocations, None, message);
     }
-    let most = if kernel.cooperative() { MOST_COOPERATIVE_BYTES } else { MOST_BYTES };
+    let most = if kernel.cooperative() {
+        MOST_COOPERATIVE_BYTES
+    } else if constants.contains(&LARGE_VARIANT) {
+        MOST_LARGE_BYTES
+    } else {
+        MOST_BYTES
+    };
     workgroup_memory(module, info, most, findings);
     bindings(kernel, module, info, findings);
     for (handle, ty) in module.types.iter() {

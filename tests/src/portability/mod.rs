@@ -54,7 +54,7 @@ pub fn examine(kernel: &Kernel, element: &str, constants: &[Constant]) -> Vec<Fi
             return findings.into_list();
         }
     };
-    if limits::check(kernel, &module, &info, &mut findings) {
+    if limits::check((kernel, constants), &module, &info, &mut findings) {
         uniformity::check(&module, &mut findings);
         // The writers panic on some modules that the validator accepts; the finding names the kernel.
         let written = catch_unwind(AssertUnwindSafe(|| translate::write(&module, &info)));

@@ -20,6 +20,8 @@ pub(super) const FINAL_GRADIENT_GIVEN: u32 = 4;
 pub(super) const RESET_GIVEN: u32 = 8;
 /// Rows and columns of the output that one workgroup of the tile kernels computes.
 const TILE: usize = 64;
+/// Workgroup memory of a tile kernel that computes twice as many columns, in bytes: more than the least device has.
+const WIDE_MEMORY: u32 = 19_328;
 /// Rows and columns of the state that one workgroup of the state kernels computes.
 const STATE_TILE: usize = 32;
 /// Workgroups that fill a large card: where there are fewer, tiles of the state are smaller.
@@ -125,7 +127,7 @@ impl<'a> Call<'a> {
     }
 
     /// Runs a tile kernel whose scores are products along `depth` and whose output is `width` wide, in tiles of 64 columns, or
-    /// of 128 where there are more, which need the scores half as often.
+    /// of 128 where there are more and the device has the memory, which need the scores half as often.
     pub(super) fn in_tiles(
         &self,
         kernel: &'static Kernel,
@@ -134,7 +136,8 @@ impl<'a> Call<'a> {
         [depth, width]: [usize; 2],
     ) -> Result<()> {
         let sizes = self.sizes;
-        let wide = if width > TILE { 2 } else { 1 };
+        let has_memory = self.gpu.report().limits.max_compute_workgroup_storage_size >= WIDE_MEMORY;
+        let wide = if width > TILE && has_memory { 2 } else { 1 };
         let across = width.div_ceil(wide * TILE);
         // Half the scores of each chunk, once for each tile of the width, and the state's part.
         let positions = (sizes.cells() * sizes.sequence) as f64;
