@@ -152,7 +152,7 @@ pub static KEYS: [Key; 57] = {
             "train",
             "batch",
             SizeOrAuto,
-            "sequences that are computed at once; \"auto\": as many as memory holds, a power of two",
+            "sequences that are computed at once; \"auto\": the largest power of two that fits into memory, up to 16384 tokens on the CPU and 524288 on a GPU",
         ),
         key(
             "train",

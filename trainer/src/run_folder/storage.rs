@@ -86,5 +86,22 @@ pub fn replace(storage: &dyn Storage, path: &Path, bytes: &[u8]) -> io::Result<(
         let _ = fs::remove_file(&beside);
     }
     written?;
-    path.parent().map_or(Ok(()), |parent| storage.sync(parent))
+    // The folder of a bare name is the current one.
+    let here = |parent: &Path| parent.as_os_str().is_empty();
+    path.parent().map_or(Ok(()), |parent| storage.sync(if here(parent) { Path::new(".") } else { parent }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_without_a_folder_is_in_the_current_one() {
+        let name = Path::new("replaced-by-a-test.tmp");
+        let replaced = replace(&Disk, name, b"text");
+        let read = fs::read(name);
+        let _ = fs::remove_file(name);
+        replaced.unwrap();
+        assert_eq!(read.unwrap(), b"text");
+    }
 }

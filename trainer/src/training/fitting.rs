@@ -43,7 +43,7 @@ impl Limits {
         }
     }
 
-    /// The plan of a run, if that is known not to fit.
+    /// Whether a run fits, as far as that is known.
     fn allow(self, configuration: &Configuration) -> bool {
         let plan = Plan::new(configuration);
         self.memory.is_none_or(|memory| plan.total() <= memory) && self.tensor.is_none_or(|most| plan.largest <= most)

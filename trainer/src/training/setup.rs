@@ -89,7 +89,9 @@ impl Setup {
         let mut prepared = Prepared::choosing(&mut configuration, &device)?;
         if automatic {
             let batch = configuration.train.batch;
-            let note = format!("batch {batch}: the largest power of two for which there is memory and data");
+            let note = format!(
+                "batch {batch}: the largest power of two for which there is memory and data, and that is not too large to help"
+            );
             prepared.corpus.notes.push(note);
         }
         let model = match initial {
@@ -255,5 +257,6 @@ pub(crate) fn check_vocabulary(model: &ModelConfiguration, vocabulary: usize) ->
 /// The folder of the run that a path inside it belongs to.
 pub(super) fn run_of(path: &Path) -> PathBuf {
     let is_run = |folder: &&Path| folder.join(run_folder::CONFIGURATION_FILE).is_file();
-    path.ancestors().take(3).find(is_run).unwrap_or(path).to_owned()
+    let run = path.ancestors().take(3).find(is_run).unwrap_or(path);
+    if run.as_os_str().is_empty() { PathBuf::from(".") } else { run.to_owned() }
 }

@@ -38,7 +38,7 @@ pub struct Arguments {
     /// End after this time, as 90s, 5m or 1h30m [default: 5m, unless --steps is given]
     #[arg(long, value_name = "TIME", value_parser = numbers::time)]
     pub max_time: Option<String>,
-    /// Sequences that are computed at once; auto: as many as memory holds
+    /// Sequences that are computed at once; auto: the largest power of two that fits into memory and is not too large to help
     #[arg(long, value_name = "N|auto", value_parser = numbers::batch, allow_negative_numbers = true)]
     pub batch: Option<BatchSize>,
     /// Batches of one step, whose gradients are added up: a step of any size in the memory of one batch
