@@ -269,6 +269,11 @@ pub fn find_step(path: &Path) -> Result<PathBuf> {
     let parent = pointer.parent().unwrap_or(Path::new(".")).to_owned();
     let broken =
         |problem: String| TrainerError::Checkpoint { path: pointer.clone(), problem, hint: other_steps(&parent) };
+    // A run killed between its first step's folder, which is complete once it has its name, and `latest` has the folder alone.
+    let is_latest = pointer.file_name().is_some_and(|name| name == LATEST);
+    if let (true, false, Some(newest)) = (is_latest, pointer.exists(), steps_in(&parent).last()) {
+        return Ok(parent.join(step_name(newest)));
+    }
     let name = fs::read_to_string(&pointer).map_err(|error| broken(format!("no checkpoint here: {error}")))?;
     let name = name.trim_end();
     if step_number(name).is_none() {

@@ -261,6 +261,9 @@ fn damage_is_found_and_named() {
         let problem = problem(run.path());
         assert!(problem.contains("latest"), "{problem}");
     }
+    // Killed before the first `latest`: the step's folder is whole.
+    fs::remove_file(&latest).unwrap();
+    load(run.path()).unwrap();
     let empty = tempfile::tempdir().unwrap();
     assert!(problem(empty.path()).contains("no checkpoint here"));
 }
