@@ -36,6 +36,12 @@ pub struct Tokenizer {
     words: Option<ByteLevelBpe>,
 }
 
+impl std::fmt::Debug for Tokenizer {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Tokenizer").field("vocabulary", &self.vocabulary).finish_non_exhaustive()
+    }
+}
+
 enum Kind {
     Bytes,
     File(Box<HuggingFace>),

@@ -5,7 +5,7 @@ mod program;
 
 use std::path::Path;
 
-use program::{folder_with_text, losses, metrics, saved, succeed};
+use program::{folder_with_text, losses, metrics, saved, succeed, ways_to_train};
 
 const STEPS: u64 = 4;
 
@@ -44,22 +44,12 @@ fn four_batches_are_one_of_as_many_rows() {
         "[evaluation]\nevery = 4\ntokens = 40\nsample_tokens = 1\n[checkpoint]\nevery = 2\n",
     )
     .unwrap();
-    let devices = succeed(folder.path(), "devices --json");
-    let devices: serde_json::Value = serde_json::from_slice(&devices.stdout).unwrap();
-    let adapters = devices["adapters"].as_array().unwrap();
-    if adapters.is_empty() {
-        assert!(std::env::var("GRADUS_REQUIRE_GPU").as_deref() != Ok("1"), "GRADUS_REQUIRE_GPU=1, but no adapter");
-        println!("only on the CPU: no GPU adapter, software or not");
-    }
     for model in ["xlstm-tiny", "llama-tiny"] {
-        one_and_four(folder.path(), 2, model, "--device cpu --context 20", 1e-4);
-        if let Some(adapter) = adapters.first() {
-            one_and_four(folder.path(), 1, model, "--device gpu:0 --context 8", 1e-4);
-            if adapter["features"]["f16"] == true {
-                one_and_four(folder.path(), 1, model, "--device gpu:0 --context 8 --precision mixed", 1e-3);
-            } else {
-                println!("not in mixed precision: the adapter does not compute in f16");
-            }
+        for way in ways_to_train(folder.path()) {
+            let (rows, context) = if way == "--device cpu" { (2, 20) } else { (1, 8) };
+            // Measured: 0 on the CPU, and on lavapipe 1.3e-7 in f32, 8.9e-6 in mixed precision.
+            let bound = if way.ends_with("mixed") { 5e-5 } else { 1e-6 };
+            one_and_four(folder.path(), rows, model, &format!("{way} --context {context}"), bound);
         }
     }
 }

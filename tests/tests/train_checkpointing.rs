@@ -5,7 +5,7 @@ mod program;
 
 use std::path::Path;
 
-use program::{folder_with_text, metrics, saved, succeed};
+use program::{folder_with_text, metrics, saved, succeed, ways_to_train};
 
 const STEPS: u64 = 4;
 
@@ -50,22 +50,10 @@ fn checkpointing_changes_no_bit() {
         "[evaluation]\ntokens = 40\nsample_tokens = 1\n[checkpoint]\nevery = 2\n",
     )
     .unwrap();
-    let devices = succeed(folder.path(), "devices --json");
-    let devices: serde_json::Value = serde_json::from_slice(&devices.stdout).unwrap();
-    let adapters = devices["adapters"].as_array().unwrap();
-    if adapters.is_empty() {
-        assert!(std::env::var("GRADUS_REQUIRE_GPU").as_deref() != Ok("1"), "GRADUS_REQUIRE_GPU=1, but no adapter");
-        println!("only on the CPU: no GPU adapter, software or not");
-    }
     for model in ["xlstm-tiny", "llama-tiny"] {
-        without_and_with(folder.path(), model, "--device cpu", [4, 96]);
-        if let Some(adapter) = adapters.first() {
-            without_and_with(folder.path(), model, "--device gpu:0", [2, 20]);
-            if adapter["features"]["f16"] == true {
-                without_and_with(folder.path(), model, "--device gpu:0 --precision mixed", [2, 20]);
-            } else {
-                println!("not in mixed precision: the adapter does not compute in f16");
-            }
+        for way in ways_to_train(folder.path()) {
+            let sizes = if way == "--device cpu" { [4, 96] } else { [2, 20] };
+            without_and_with(folder.path(), model, way, sizes);
         }
     }
 }

@@ -221,6 +221,15 @@ fn an_interrupted_run_saves_and_goes_on() {
     assert!(saved(&stopped, STEPS) == saved(&whole, STEPS));
     let over = run(folder.path(), "train --resume stopped");
     assert!(!over.status.success() && errors(&over).contains("the run is over"), "{}", errors(&over));
+    // Interrupted in the evaluation after the last step, it is not over: that is made up for.
+    let file = stopped.join("metrics.jsonl");
+    let text = fs::read_to_string(&file).unwrap();
+    let is_last = |line: &&str| line.contains("validation_loss") && line.contains(&format!("\"step\":{STEPS},"));
+    assert!(text.lines().any(|line| is_last(&line)), "{text}");
+    let cut: String = text.lines().take_while(|line| !is_last(line)).map(|line| format!("{line}\n")).collect();
+    fs::write(&file, cut).unwrap();
+    succeed(folder.path(), "train --resume stopped");
+    assert_eq!(metrics(&stopped), metrics(&whole));
 }
 
 #[cfg(unix)]

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use gradus_fit::{FitError, plot};
 
+use crate::run_folder::storage::{Disk, replace};
+
 /// How a picture is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Picture {
@@ -48,11 +50,5 @@ pub fn write(path: &Path, plots: &[plot::Plot]) -> Result<(), FitError> {
 /// # Errors
 /// The system's.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), FitError> {
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".partial");
-    std::fs::write(&partial, bytes).and_then(|()| std::fs::rename(&partial, path)).map_err(|e| {
-        // Whatever was written of it is of no use; that it cannot be removed changes nothing.
-        let _ = std::fs::remove_file(&partial);
-        error(path, format!("cannot be written: {e}"))
-    })
+    replace(&Disk, path, bytes).map_err(|e| error(path, format!("cannot be written: {e}")))
 }

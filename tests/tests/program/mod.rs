@@ -94,6 +94,22 @@ pub fn saved(run: &Path, step: u64) -> [Vec<u8>; 2] {
     ["model.safetensors", "training.safetensors"].map(|name| fs::read(folder.join(name)).unwrap())
 }
 
+/// The flags of every way to train here: on the CPU, on a GPU if there is one, and there in mixed precision if it has f16.
+#[allow(dead_code, reason = "each test binary uses its own part of this module")]
+pub fn ways_to_train(folder: &Path) -> Vec<&'static str> {
+    let mut ways = vec!["--device cpu"];
+    if has_gpu(folder) {
+        ways.push("--device gpu:0");
+        let listed: Value = serde_json::from_slice(&succeed(folder, "devices --json").stdout).unwrap();
+        if listed["adapters"][0]["features"]["f16"] == true {
+            ways.push("--device gpu:0 --precision mixed");
+        } else {
+            println!("not in mixed precision: the adapter does not compute in f16");
+        }
+    }
+    ways
+}
+
 /// Whether there is a GPU, or a software one; where one is required, there must be.
 #[allow(dead_code, reason = "each test binary uses its own part of this module")]
 pub fn has_gpu(folder: &Path) -> bool {

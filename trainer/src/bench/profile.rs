@@ -6,6 +6,7 @@ use super::session::Session;
 use super::train::Bench;
 use super::{print, split, trace};
 use crate::error::{Result, TrainerError};
+use crate::run_folder::storage::{Disk, replace};
 use crate::verbs::profile::Arguments;
 
 const DEFAULT_STEPS: u64 = 5;
@@ -35,7 +36,8 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<()> {
     let timings = gpu.take_timings()?;
     if let Some(path) = &arguments.trace {
         let title = format!("{}, {}", session.device.name(), sizes.remark());
-        std::fs::write(path, trace::of(&timings, &title).to_string()).map_err(TrainerError::io("write", path))?;
+        let text = trace::of(&timings, &title).to_string();
+        replace(&Disk, path, text.as_bytes()).map_err(TrainerError::io("write", path))?;
     }
     split::show(&session, "profile", &timings, steps, (&sizes.remark(), training.json), out);
     if let (Some(path), false) = (&arguments.trace, training.json) {

@@ -6,10 +6,11 @@ use gradus_models::configuration::{ModelConfiguration, presets};
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
+use super::batch::{self, BatchSize};
 use super::document::{Document, set_value, value_at};
 use super::keys;
 use super::shape::{refuse_contradictions, table_of};
-use super::{AutomaticBatch, Configuration, Mode, writing};
+use super::{Configuration, Mode, writing};
 use crate::data::tasks::Task;
 use crate::device_choice::DeviceChoice;
 use crate::error::{Result, TrainerError};
@@ -54,15 +55,6 @@ pub struct Flags {
     pub set: Vec<String>,
 }
 
-/// What `--batch` takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BatchSize {
-    /// As many sequences as memory holds.
-    Auto,
-    /// So many sequences.
-    Rows(u64),
-}
-
 /// Where the model comes from.
 #[derive(Clone, Debug)]
 pub enum ModelBase {
@@ -95,7 +87,7 @@ impl Layers {
         Self::over(config.map(Document::read).transpose()?, flags)
     }
 
-    fn over(file: Option<Document>, flags: Flags) -> Result<Self> {
+    pub(super) fn over(file: Option<Document>, flags: Flags) -> Result<Self> {
         let assigned = Document::assigned(&flags.set)?;
         Ok(Self { file, flags, assigned })
     }
@@ -186,7 +178,7 @@ impl Layers {
         if value_at(&sections, "train", "steps").or(value_at(&sections, "train", "max_time")).is_none() {
             set_value(&mut sections, "train", "max_time", Value::String(DEFAULT_MAX_TIME.into()));
         }
-        let automatic = automatic_batch(&mut sections, &documents, defaults.train.batch);
+        let automatic = batch::automatic(&mut sections, &documents, self.flags.batch, defaults.train.batch);
         let mut configuration = from_sections(sections)?;
         configuration.train.automatic_batch = automatic;
         let model_place = documents.iter().rev().find(|document| document.sections.contains_key("model"));
@@ -295,28 +287,8 @@ impl Layers {
     }
 }
 
-impl BatchSize {
-    const AUTO: &str = "auto";
-
-    fn value(self) -> Value {
-        match self {
-            Self::Auto => Value::String(Self::AUTO.into()),
-            Self::Rows(rows) => count(rows),
-        }
-    }
-}
-
-/// Puts a number in the place of `auto`: what `documents` name, else `default`. Returns what is to be chosen.
-fn automatic_batch(sections: &mut Table, documents: &[Document], default: usize) -> Option<AutomaticBatch> {
-    if value_at(sections, "train", "batch")?.as_str() != Some(BatchSize::AUTO) {
-        return None;
-    }
-    let named = documents.iter().rev().find_map(|document| document.value("train", "batch")?.as_integer());
-    set_value(sections, "train", "batch", Value::Integer(named.unwrap_or(default as i64)));
-    Some(if named.is_some() { AutomaticBatch::OfStep } else { AutomaticBatch::Free })
-}
-
-fn count(count: u64) -> Value {
+/// As a value of TOML, which counts to 2^63.
+pub(super) fn count(count: u64) -> Value {
     Value::Integer(count.min(keys::LARGEST_COUNT) as i64)
 }
 
@@ -453,20 +425,6 @@ mod tests {
         );
         let unfit = resolve(file, set(&["model.num_heads=3"]), tiny()).unwrap_err();
         assert!(unfit.to_string().starts_with("--set: ") && unfit.to_string().contains("num_"), "{unfit}");
-    }
-
-    #[test]
-    fn an_automatic_batch_keeps_the_step_that_a_file_names() {
-        let auto = || Flags { batch: Some(BatchSize::Auto), ..Flags::default() };
-        let train = |file: &str, flags: Flags| resolve(file, flags, tiny()).unwrap().train;
-        let free = train("", auto());
-        assert_eq!((free.automatic_batch, free.batch), (Some(AutomaticBatch::Free), 8));
-        assert_eq!(train("[train]\nbatch = 'auto'\n", Flags::default()).automatic_batch, Some(AutomaticBatch::Free));
-        let named = train("[train]\nbatch = 32\naccumulation = 2\n", auto());
-        assert_eq!((named.automatic_batch, named.batch, named.accumulation), (Some(AutomaticBatch::OfStep), 32, 2));
-        let flag = Flags { batch: Some(BatchSize::Rows(4)), ..Flags::default() };
-        let number = train("[train]\nbatch = 'auto'\n", flag);
-        assert_eq!((number.automatic_batch, number.batch), (None, 4));
     }
 
     #[test]

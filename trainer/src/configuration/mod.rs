@@ -1,8 +1,10 @@
 //! The configuration of a training run: eight sections, every key with a default.
 //!
 //! [`keys`] is the table of all keys, [`document`] reads a file against it, [`layers`] puts
-//! defaults, preset, file and flags on top of one another, [`writing`] writes the result.
+//! defaults, preset, file and flags on top of one another, [`batch`] is the batch that is to be
+//! chosen, [`writing`] writes the result.
 
+mod batch;
 pub mod document;
 pub mod keys;
 pub mod layers;
@@ -22,8 +24,9 @@ use crate::device_choice::DeviceChoice;
 use crate::duration;
 use crate::schedule::{RunLength, Schedule};
 
+pub use batch::{AutomaticBatch, BatchSize};
 pub use document::Document;
-pub use layers::{BatchSize, Flags, Layers, ModelBase};
+pub use layers::{Flags, Layers, ModelBase};
 
 /// Everything that decides what a run does.
 #[derive(Clone, Debug, PartialEq)]
@@ -84,15 +87,6 @@ pub struct Optimizer {
     pub weight_decay: f64,
     /// Largest norm of all gradients together.
     pub gradient_clip: f64,
-}
-
-/// A batch that is to be as large as memory allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AutomaticBatch {
-    /// As many sequences as fit.
-    Free,
-    /// A step has a given number of sequences: `batch` x `accumulation` as they stand.
-    OfStep,
 }
 
 /// Section `[train]`.

@@ -1,5 +1,6 @@
 //! Where the documents of a text begin.
 
+use super::block_hash;
 use super::tokens::Tokens;
 
 /// Bytes of a place in the file.
@@ -16,6 +17,11 @@ impl Documents {
     /// The content of a file of places, whose bytes behind the last whole one are passed over.
     pub fn new(places: Tokens) -> Self {
         Self { places }
+    }
+
+    /// [`block_hash`] of the places.
+    pub fn hash(&self) -> String {
+        block_hash::of_bytes(&self.places)
     }
 
     fn places(&self) -> &[[u8; PLACE]] {

@@ -102,6 +102,11 @@ impl Corpus {
                 hint: Some("make a folder that has them: gradus data prepare --input TEXT --out DIR".into()),
             });
         }
+        if let Some([train, validation]) = &corpus.documents {
+            // The same tokens with other borders are other data.
+            let text = format!("{}{}{}", corpus.identity, train.hash(), validation.hash());
+            corpus.identity = block_hash::of_bytes(text.as_bytes());
+        }
         Ok(corpus)
     }
 
@@ -262,6 +267,7 @@ impl Corpus {
         if let Some(task) = self.task {
             // The same rows in every run, so that runs with other seeds can be compared.
             let rows = self.rows(task, context, 0)?.held_out();
+            let batch = batch.min(count.max(1));
             return Ok((0..count.div_ceil(batch)).map(|at| rows.batch((at * batch) as u64, batch)).collect());
         }
         let documents = self.documents.as_ref().map(|[_, validation]| validation);

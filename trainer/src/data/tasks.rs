@@ -182,7 +182,7 @@ impl Rows {
         (context >= task.least_context()).then_some(Self { task, context, seed })
     }
 
-    /// The same task with rows that are not among those of training.
+    /// The same task with rows drawn apart from those of training; in a short context the same may come up.
     pub fn held_out(self) -> Self {
         Self { seed: mix(self.seed ^ EVALUATION), ..self }
     }

@@ -149,11 +149,18 @@ fn with_flops(plan: &Plan, factor: f64) -> Option<Plan> {
     Some(scaled)
 }
 
-/// Whether a plan may have become `other` by being made to fit.
+/// Whether a plan may have become `other` by being made to fit: less of everything that makes it long, all else the same.
 pub fn may_become(plan: &Plan, other: &Plan) -> bool {
     let (budgets, parameters, ratios) = (plan.budgets.clone(), plan.parameters.clone(), plan.ratios.clone());
     let seeds = plan.seeds.clone();
-    *plan == Plan { budgets, parameters, ratios, seeds, sizes: plan.sizes, ..other.clone() }
+    let no_more =
+        |less: &[f64], more: &[f64]| less.len() <= more.len() && less.iter().zip(more).all(|(less, more)| less <= more);
+    no_more(&other.budgets, &plan.budgets)
+        && no_more(&other.parameters, &plan.parameters)
+        && other.ratios.iter().all(|ratio| plan.ratios.contains(ratio))
+        && other.seeds.iter().all(|seed| plan.seeds.contains(seed))
+        && other.sizes <= plan.sizes
+        && *plan == Plan { budgets, parameters, ratios, seeds, sizes: plan.sizes, ..other.clone() }
 }
 
 /// What was changed, a line each.
@@ -210,6 +217,13 @@ mod tests {
         assert!((half.plan.budgets[1] / half.plan.budgets[0] / 3.0 - 1.0).abs() < 0.01, "{:?}", half.plan.budgets);
         assert_eq!((half.plan.seeds.len(), half.plan.sizes, half.runs.len()), (2, 3, 24));
         assert!(may_become(&plan, &half.plan) && !may_become(&Plan { aspect: 9.0, ..plan.clone() }, &half.plan));
+        let other = |change: fn(&mut Plan)| {
+            let mut other = plan.clone();
+            change(&mut other);
+            may_become(&other, &half.plan)
+        };
+        assert!(!other(|plan| plan.budgets = vec![1e10, 3e11]) && !other(|plan| plan.budgets.truncate(1)));
+        assert!(!other(|plan| plan.seeds = vec![0, 7]) && !other(|plan| plan.sizes = 2));
         assert!(said(&plan, &half.plan, Duration::from_secs(1)).contains("in place of 1e11, 3e11"));
     }
 

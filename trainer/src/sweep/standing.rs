@@ -69,14 +69,10 @@ fn look(folder: &Path, run: &PlannedRun) -> Result<Standing> {
         return damaged(format!("its {} is not that of the plan's run", run_folder::CONFIGURATION_FILE));
     }
     let steps = folder.join(checkpoint::FOLDER);
-    let newest = checkpoint::steps_in(&steps).last();
-    // A run that is killed with its first step written may have no `latest` yet.
-    let step_folder = match (checkpoint::find_step(folder), newest) {
-        (Ok(step_folder), _) => step_folder,
-        (Err(error), _) if steps.join(checkpoint::LATEST).exists() => return Err(error),
-        (Err(_), Some(step)) => steps.join(checkpoint::step_name(step)),
-        (Err(_), None) if only_half_made(&steps) => return Ok(Standing::Waiting),
-        (Err(error), None) => return Err(error),
+    let step_folder = match checkpoint::find_step(folder) {
+        Ok(step_folder) => step_folder,
+        Err(_) if only_half_made(&steps) => return Ok(Standing::Waiting),
+        Err(error) => return Err(error),
     };
     let position = checkpoint::read_step(&step_folder)?;
     let rows = metrics::read(folder)?;

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use gradus_engine::Device;
-use gradus_models::{Model, folder};
+use gradus_models::Model;
 
 use super::folder::SweepFolder;
 use super::runs::PlannedRun;
@@ -17,10 +17,10 @@ use crate::data::Corpus;
 use crate::error::{Result, TrainerError};
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
-use crate::run_folder::{self, EvaluationRow, Metrics, Position, Row};
+use crate::run_folder::{self, Position, Row};
 use crate::training::fitting::{self, Limits};
 use crate::training::step::{self, Learner};
-use crate::training::{Run, Setup, evaluation, resume};
+use crate::training::{Run, Setup, resume};
 
 /// Where runs are trained, and on what.
 pub struct Trainer {
@@ -61,9 +61,6 @@ impl Trainer {
         let path = sweep.run(&run.name);
         let started = Instant::now();
         let setup = match standing {
-            Standing::Begun { step, checkpoint } if *step == run.steps => {
-                return self.evaluate(&path, checkpoint, run).map(|()| 0.0);
-            }
             Standing::Begun { checkpoint, .. } => {
                 let opened = (self.device.clone(), self.why.clone());
                 resume::setup_on(checkpoint, None, |_| Ok(opened), started)?
@@ -101,6 +98,7 @@ impl Trainer {
             device: self.device.clone(),
             why: self.why.clone(),
             corpus,
+            tokenizer: None,
             batches: rows,
             evaluation,
             learner: Learner::new(model, optimizer),
@@ -110,24 +108,6 @@ impl Trainer {
             folder,
             started,
         })
-    }
-
-    /// The last evaluation of a run that was interrupted between its last step and that.
-    fn evaluate(&mut self, path: &Path, checkpoint: &Path, run: &PlannedRun) -> Result<()> {
-        let configuration = &run.configuration;
-        let (context, batch) = (configuration.model.context_length, configuration.train.batch);
-        let batches =
-            self.corpus(configuration)?.evaluation_batches(context, batch, configuration.evaluation_windows())?;
-        let model = folder::load(checkpoint, &self.device)?.in_precision(configuration.precision.mode.into())?;
-        let loss = evaluation::evaluate(&model, &batches, || self.interrupt.requested())?;
-        let loss = loss.ok_or(TrainerError::Interrupted)?;
-        let row = EvaluationRow {
-            step: run.steps,
-            validation_loss: loss,
-            validation_bits_per_byte: loss / std::f64::consts::LN_2,
-            accuracy: None,
-        };
-        Metrics::open(path)?.write(&Row::Evaluation(row))
     }
 }
 

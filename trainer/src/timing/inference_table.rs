@@ -56,6 +56,8 @@ pub struct InferenceTable<'a> {
     timed: Timed<'a>,
 }
 
+const OTHER_FILE: &str = "name another file with --csv; times that belong together are of one device and precision";
+
 impl<'a> InferenceTable<'a> {
     /// The table at a place, where there may be one already; its folder is made if there is none.
     ///
@@ -150,7 +152,7 @@ impl<'a> InferenceTable<'a> {
         }
         let table = Table::read(&self.path)?;
         if let Some(missing) = COLUMNS.iter().find(|column| !table.has(column)) {
-            return self.refuse(format!("it is no table of gradus time: it has no column `{missing}`"));
+            return self.refuse(format!("it is no table of gradus time: it has no column `{missing}`"), OTHER_FILE);
         }
         let columns = COLUMNS.iter().map(|column| table.text(column)).collect::<std::result::Result<Vec<_>, _>>()?;
         let rows: Vec<Vec<String>> =
@@ -161,22 +163,20 @@ impl<'a> InferenceTable<'a> {
             if (precision.as_str(), device) != (self.timed.precision, &self.timed.device) {
                 let (now, there) = (&self.timed.device, device);
                 let asked = self.timed.precision;
-                return self
-                    .refuse(format!("its times are of {there} in {precision}, and these are of {now} in {asked}"));
+                let problem = format!("its times are of {there} in {precision}, and these are of {now} in {asked}");
+                return self.refuse(problem, OTHER_FILE);
             }
             if row[0] == arch && row[1] == *name && *parameters != self.parameters() {
                 let now = self.parameters();
-                return self.refuse(format!(
-                    "its {arch} `{name}` has {parameters} parameters, and this model has {now}; call this one otherwise with --name"
-                ));
+                let problem = format!("its {arch} `{name}` has {parameters} parameters, and this model has {now}");
+                return self.refuse(problem, "call this model otherwise with --name");
             }
         }
         Ok(rows)
     }
 
-    fn refuse<T>(&self, problem: String) -> Result<T> {
-        let hint = "name another file with --csv; times that belong together are of one device and precision".into();
-        Err(TrainerError::Data { path: self.path.clone(), problem, hint })
+    fn refuse<T>(&self, problem: String, hint: &str) -> Result<T> {
+        Err(TrainerError::Data { path: self.path.clone(), problem, hint: hint.into() })
     }
 }
 

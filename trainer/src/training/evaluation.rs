@@ -34,11 +34,11 @@ pub fn evaluate(model: &Model, batches: &[Batch], stop: impl Fn() -> bool) -> Re
     Ok(Some(sum / counted.iter().sum::<f64>().max(1.0)))
 }
 
-/// The share of the targets that count which are the likeliest token.
+/// The share of the targets that count which are the likeliest token. `None` if `stop` said so before the end.
 ///
 /// # Errors
 /// What the operations meet.
-pub fn accuracy(model: &Model, batches: &[Batch]) -> Result<f64> {
+pub fn accuracy(model: &Model, batches: &[Batch], stop: impl Fn() -> bool) -> Result<Option<f64>> {
     // In f32, whatever the model trains in: clones share the weights.
     let model = Model::with_weights(model.configuration().clone(), model.weights.clone())?;
     let vocabulary = model.configuration().vocab_size;
@@ -46,6 +46,9 @@ pub fn accuracy(model: &Model, batches: &[Batch]) -> Result<f64> {
     for batch in batches {
         let rows = batch.inputs.chunks(batch.context).zip(batch.targets.chunks(batch.context));
         for (inputs, targets) in rows {
+            if stop() {
+                return Ok(None);
+            }
             let mut targets = targets.iter();
             model.logits_in_blocks(inputs, |logits| -> Result<()> {
                 for (logits, target) in logits.chunks(vocabulary).zip(targets.by_ref()) {
@@ -58,7 +61,7 @@ pub fn accuracy(model: &Model, batches: &[Batch]) -> Result<f64> {
             })?;
         }
     }
-    Ok(right as f64 / counted.max(1) as f64)
+    Ok(Some(right as f64 / counted.max(1) as f64))
 }
 
 fn likeliest(logits: &[f32]) -> u32 {
@@ -86,7 +89,7 @@ mod tests {
         let mut learner = Learner::new(model, optimizer);
         let rows = Rows::new(task, context, 1).unwrap();
         let held_out = [rows.clone().held_out().batch(0, 64)];
-        let before = accuracy(&learner.model, &held_out).unwrap();
+        let before = accuracy(&learner.model, &held_out, || false).unwrap().unwrap();
         for step in 0..steps {
             let rate = learning_rate * ((step + 1) as f64 / 50.0).min(1.0);
             let taken = learner.step(step + 1, &[rows.batch(32 * step, 32)], 0, rate).unwrap();
@@ -94,7 +97,7 @@ mod tests {
                 println!("{preset} {task}: step {}, loss {:.3}", step + 1, taken.wait().unwrap().0);
             }
         }
-        [before, accuracy(&learner.model, &held_out).unwrap()]
+        [before, accuracy(&learner.model, &held_out, || false).unwrap().unwrap()]
     }
 
     fn learns(preset: &str, task: Task, steps: u64, least: f64) {

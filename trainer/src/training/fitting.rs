@@ -80,8 +80,8 @@ pub fn choose(configuration: &mut Configuration, limits: Limits, windows: u64) -
             hint: Some("give a number of sequences (--batch 8); the first screen says what it will need".into()),
         });
     }
-    let memory = limits.memory.map(|bytes| (CHOSEN * bytes as f64) as u64);
-    let limits = Limits { memory, ..limits };
+    let whole = limits;
+    let limits = Limits { memory: limits.memory.map(|bytes| (CHOSEN * bytes as f64) as u64), ..limits };
     let rows = configuration.train.batch * configuration.train.accumulation;
     let most = match automatic {
         AutomaticBatch::OfStep => rows,
@@ -100,8 +100,8 @@ pub fn choose(configuration: &mut Configuration, limits: Limits, windows: u64) -
         Some(chosen) => chosen,
         None => {
             let least = with(1);
-            check(&least, limits)?;
-            // It fits into memory, but one tensor is too large: its operation says which.
+            check(&least, whole)?;
+            // It fits into memory, if without the margin, or one tensor is too large: its operation says which.
             least
         }
     };

@@ -48,7 +48,10 @@ impl Initial {
     /// Names both.
     pub fn check_tokenizer(&self, corpus: &Corpus) -> Result<()> {
         let own = self.folder.join(TOKENIZER);
-        let Ok(text) = std::fs::read(&own) else { return Ok(()) };
+        let text = match std::fs::read(&own) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            read => read.map_err(TrainerError::io("read", &own))?,
+        };
         let problem = match &corpus.tokenizer {
             Some(file) if is_same(&text, &file.content) => return Ok(()),
             Some(file) => format!("its tokens were made by {}", file.path.display()),

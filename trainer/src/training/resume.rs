@@ -17,7 +17,7 @@ use crate::configuration::shape::first_difference;
 use crate::device_choice::DeviceChoice;
 use crate::error::{Result, TrainerError};
 use crate::run_folder::storage::Disk;
-use crate::run_folder::{self, Position, checkpoint, metrics};
+use crate::run_folder::{self, Position, Row, checkpoint, metrics};
 
 /// The run at `path`, which is its folder, its `checkpoint/` or one of its steps, at that step or the latest. Later steps
 /// and rows are removed. `device` overrides the configuration's; `stop_at` is where it is to stop again.
@@ -100,7 +100,11 @@ fn refuse_unfit(configuration: &Configuration, position: &Position, run: &Path) 
     if position.seed != configuration.train.seed {
         return Err(broken(run, "the checkpoint has another seed than the run's configuration"));
     }
-    if configuration.run_length().is_over(position.step, position.seconds) {
+    // An interrupt may have come between the last step and the evaluation after it: that is still to be made.
+    let is_evaluated = |row: &Row| matches!(row, Row::Evaluation(row) if row.step == position.step);
+    if configuration.run_length().is_over(position.step, position.seconds)
+        && metrics::read(run)?.iter().any(is_evaluated)
+    {
         return Err(TrainerError::RunFolder {
             path: run.to_owned(),
             problem: format!("the run is over: it ended after step {}", position.step),

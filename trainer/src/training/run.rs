@@ -4,7 +4,6 @@ use std::io::Write;
 
 use gradus_engine::Device;
 use gradus_engine::ops::optimizer::Report;
-use gradus_models::tokenizer::Tokenizer;
 
 use super::best::Best;
 use super::clock::{Clock, is_due, sample_seconds};
@@ -47,8 +46,6 @@ pub struct Run {
     /// The step that was saved last, and the best one by then.
     saved: Option<(u64, Option<u64>)>,
     best: Option<Best>,
-    /// For the texts that the model writes; none where tokens cannot be read.
-    tokenizer: Option<Tokenizer>,
     /// The step after which the run is to stop before its end.
     stop_at: Option<u64>,
     evaluated: Option<EvaluationRow>,
@@ -76,9 +73,11 @@ impl Run {
             share: 0.0,
             saved: (setup.position.step > 0).then_some((setup.position.step, best.map(|best| best.step))),
             best,
-            tokenizer: setup.corpus.open_tokenizer()?,
             stop_at: None,
-            evaluated: None,
+            evaluated: setup.rows.iter().rev().find_map(|row| match row {
+                Row::Evaluation(row) if row.step == setup.position.step => Some(row.clone()),
+                _ => None,
+            }),
             clock,
             setup,
             interrupt,
@@ -118,7 +117,7 @@ impl Run {
             return if self.interrupt.requested() { Err(TrainerError::Interrupted) } else { Ok(()) };
         }
         let configuration = &self.setup.configuration;
-        if let Some(tokenizer) = &self.tokenizer {
+        if let Some(tokenizer) = &self.setup.tokenizer {
             let (model, options) = (&self.setup.learner.model, &configuration.evaluation);
             let seconds = configuration.run_length().seconds.map(sample_seconds);
             let limit = Limit { tokens: options.sample_tokens, seconds };
@@ -177,8 +176,7 @@ impl Run {
         let share = |step: u64| step as f64 / steps as f64;
         let due = is_due(evaluation.every, evaluation.interval, step, share(step - 1), share(step))
             && (evaluation.every.is_some() || self.is_worth_evaluating());
-        let done = self.setup.rows.iter().any(|row| matches!(row, Row::Evaluation(row) if row.step == step));
-        if due && !done { self.evaluate() } else { Ok(()) }
+        if due { self.evaluate() } else { Ok(()) }
     }
 
     /// Evaluations at intervals of a short run would take longer than its training: between two of them there are as many
@@ -327,8 +325,11 @@ impl Run {
         let is_task = self.setup.corpus.task.is_some();
         let evaluated = self.clock.evaluation(|| {
             let loss = evaluate(model, batches, || interrupt.requested())?;
-            let accuracy = if is_task && loss.is_some() { Some(accuracy(model, batches)?) } else { None };
-            Ok(loss.map(|loss| (loss, accuracy)))
+            let Some(loss) = loss else { return Ok(None) };
+            if !is_task {
+                return Ok(Some((loss, None)));
+            }
+            Ok(accuracy(model, batches, || interrupt.requested())?.map(|accuracy| (loss, Some(accuracy))))
         });
         let evaluated = evaluated.map_err(|error: TrainerError| error.at(&self.setup.device, step, "evaluation"))?;
         let Some((loss, accuracy)) = evaluated else { return Ok(()) };
@@ -350,7 +351,7 @@ impl Run {
     fn write_short_sample(&mut self) -> Result<()> {
         let configuration = &self.setup.configuration;
         let options = &configuration.evaluation;
-        let Some(tokenizer) = self.tokenizer.as_ref().filter(|_| options.short_sample_tokens > 0) else {
+        let Some(tokenizer) = self.setup.tokenizer.as_ref().filter(|_| options.short_sample_tokens > 0) else {
             return Ok(());
         };
         let seconds = configuration.run_length().seconds.map(|limit| SHORT_SAMPLE_SHARE * sample_seconds(limit));

@@ -7,12 +7,13 @@ use gradus_engine::Device;
 use gradus_engine::device::gpu;
 use gradus_models::Model;
 use gradus_models::configuration::ModelConfiguration;
+use gradus_models::tokenizer::Tokenizer;
 
 use super::fitting::{self, Limits};
 use super::initial::Initial;
 use super::memory::Plan;
 use super::step::{self, Learner};
-use crate::configuration::{Configuration, Mode, ModelBase};
+use crate::configuration::{Configuration, Evaluation, Mode, ModelBase};
 use crate::data::{self, Batch, Corpus, batches::Batches};
 use crate::error::{Result, TrainerError};
 use crate::figures;
@@ -36,6 +37,8 @@ pub struct Setup {
     pub why: String,
     /// The text.
     pub corpus: Corpus,
+    /// What turns its tokens into text, where that is known and samples are written.
+    pub tokenizer: Option<Tokenizer>,
     /// What it is trained on.
     pub batches: Batches,
     /// The batches of every evaluation.
@@ -150,6 +153,7 @@ impl Setup {
 /// What follows from a configuration and a device alone.
 pub(super) struct Prepared {
     pub(super) corpus: Corpus,
+    tokenizer: Option<Tokenizer>,
     batches: Batches,
     evaluation: Vec<Batch>,
     plan: Plan,
@@ -170,6 +174,8 @@ impl Prepared {
         }
         let corpus = Corpus::open(&configuration.data, configuration.model.context_length)?;
         check_vocabulary(&configuration.model, corpus.vocabulary)?;
+        let tokenizer = corpus.open_tokenizer()?;
+        check_prompt(&configuration.evaluation, tokenizer.as_ref())?;
         let batches = corpus.batches(configuration.model.context_length, configuration.train.seed)?;
         fitting::choose(configuration, limits, batches.per_epoch())?;
         let plan = Plan::new(configuration);
@@ -179,7 +185,7 @@ impl Prepared {
             configuration.train.batch,
             configuration.evaluation_windows(),
         )?;
-        Ok(Self { corpus, batches, evaluation, plan })
+        Ok(Self { corpus, tokenizer, batches, evaluation, plan })
     }
 
     pub(super) fn into_setup(
@@ -191,12 +197,13 @@ impl Prepared {
         folder: PathBuf,
         started: Instant,
     ) -> Setup {
-        let Self { corpus, batches, evaluation, plan } = self;
+        let Self { corpus, tokenizer, batches, evaluation, plan } = self;
         Setup {
             configuration,
             device,
             why,
             corpus,
+            tokenizer,
             batches,
             evaluation,
             learner,
@@ -251,6 +258,19 @@ pub(crate) fn check_vocabulary(model: &ModelConfiguration, vocabulary: usize) ->
         place: "[model]".into(),
         message: format!("`vocab_size` is {}, and the data has {vocabulary} different tokens", model.vocab_size),
         hint: Some(format!("give the model a vocab_size of {vocabulary}, or prepare the data with its own tokenizer")),
+    })
+}
+
+/// Refuses a prompt of samples that could not be written: a run would end at its first evaluation.
+fn check_prompt(options: &Evaluation, tokenizer: Option<&Tokenizer>) -> Result<()> {
+    let writes = options.sample_tokens > 0 || options.short_sample_tokens > 0;
+    let Some(tokenizer) = tokenizer.filter(|_| writes) else { return Ok(()) };
+    tokenizer.encode(&options.sample_prompt).map(|_| ()).map_err(|error| TrainerError::Configuration {
+        place: "[evaluation]".into(),
+        message: format!("`sample_prompt` is {:?}: {error}", options.sample_prompt),
+        hint: Some(
+            "give a prompt that the data's tokenizer has, or set sample_tokens and short_sample_tokens to 0".into(),
+        ),
     })
 }
 
