@@ -407,7 +407,8 @@ impl Run {
         let (_, peak) = device.memory();
         lines.push(format!("memory: {} at most, {} were planned", figures::bytes(peak), figures::bytes(plan.total())));
         lines.push(format!("run folder: {folder}"));
-        lines.push(format!("go on with: gradus generate --model {folder} --prompt \"fn \""));
+        let prompt = &self.setup.configuration.evaluation.sample_prompt;
+        lines.push(format!("go on with: gradus generate --model {folder} --prompt {prompt:?}"));
         lines.join("\n")
     }
 
