@@ -47,8 +47,9 @@ fn four_batches_are_one_of_as_many_rows() {
     for model in ["xlstm-tiny", "llama-tiny"] {
         for way in ways_to_train(folder.path()) {
             let (rows, context) = if way == "--device cpu" { (2, 20) } else { (1, 8) };
-            // Measured: 0 on the CPU, and on lavapipe 1.3e-7 in f32, 8.9e-6 in mixed precision.
-            let bound = if way.ends_with("mixed") { 5e-5 } else { 1e-6 };
+            // In f32 the sums differ by their order alone (measured: 0 on the CPU, 1.3e-7 on lavapipe). In mixed precision
+            // that tips an f16 to its neighbour here and there, so the bound is an f16's own rounding, 2^-11.
+            let bound = if way.ends_with("mixed") { 4.9e-4 } else { 1e-6 };
             one_and_four(folder.path(), rows, model, &format!("{way} --context {context}"), bound);
         }
     }

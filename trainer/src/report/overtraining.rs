@@ -26,11 +26,7 @@ pub fn section(study: &Study) -> Result<Section> {
             "There are no runs at fixed ratios of tokens to parameters (column preset_ratio of runs.csv) in this folder.",
         ));
     };
-    let mut conditions = study.conditions();
-    if runs.table.has("experiment_set") {
-        conditions.push("experiment_set == tokenparam".into());
-    }
-    for of in runs.groups(&["arch"], &conditions)? {
+    for of in runs.groups(&["arch"], &study.conditions_of_ratios())? {
         let ask = study.ask(Ask::new("overtraining", What::Overtraining).of(&of), false);
         add(&mut section, runs, &ask, group(&of), |section, part, report| {
             let fit = &report.sections[0].fit;

@@ -24,12 +24,8 @@ pub fn section(study: &Study) -> Result<Section> {
     let Some(runs) = &study.runs else {
         return Ok(section.without("There is no runs.csv in this folder."));
     };
-    let mut conditions = study.conditions();
-    if runs.table.has("experiment_set") && study.has_set("tokenparam") {
-        conditions.push("experiment_set == tokenparam".into());
-    }
     // Only losses of one context are comparable.
-    for of in runs.groups(&["ctx"], &conditions)? {
+    for of in runs.groups(&["ctx"], &study.conditions_of_ratios())? {
         let ask = study.ask(Ask::new("pareto", What::Pareto(None)).of(&of), false);
         add(&mut section, runs, &ask, group(&of), |section, part, report| {
             let fit = &report.sections[0].fit;

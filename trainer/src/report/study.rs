@@ -128,6 +128,13 @@ impl Study {
         if marked { vec!["selected == 1".into()] } else { Vec::new() }
     }
 
+    /// The same, for what the runs of an over-training study are meant for where the table says what each run was made for.
+    pub fn conditions_of_ratios(&self) -> Vec<String> {
+        let says = self.runs.as_ref().is_some_and(|runs| runs.table.has("experiment_set"));
+        let set = (says && self.has_set("tokenparam")).then(|| "experiment_set == tokenparam".into());
+        self.conditions().into_iter().chain(set).collect()
+    }
+
     /// A question about the runs that count, with the weights that the table gives.
     pub fn ask(&self, ask: Ask, weighted: bool) -> Ask {
         let weight = self.runs.as_ref().filter(|runs| weighted && runs.table.has("multiplicity"));

@@ -25,11 +25,7 @@ pub fn section(study: &Study) -> Result<Section> {
         return Ok(section.without("There is no runs.csv in this folder."));
     };
     // A table that says what each run was made for has runs meant for this; the fitter takes them.
-    let mut conditions = study.conditions();
-    if runs.table.has("experiment_set") && study.has_set("tokenparam") {
-        conditions.push("experiment_set == tokenparam".into());
-    }
-    for of in runs.groups(&["arch", "ctx"], &conditions)? {
+    for of in runs.groups(&["arch", "ctx"], &study.conditions_of_ratios())? {
         let ask = study.ask(Ask::new("loss-surface", What::LossSurface(Settings::default())).of(&of), false);
         add(&mut section, runs, &ask, group(&of), |section, part, report| {
             let fit = &report.sections[0].fit;
