@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use program::{errors, folder_with_text, gradus, run, succeed};
+use program::{errors, folder_with_text, gradus, results, run, succeed};
 
 /// Twelve runs of a second or less each.
 const PLAN: &str = "study = 'isoflop'\narchitectures = ['xlstm', 'transformer']\nbudgets = [1e9, 2e9]\ncontexts = [32]\n\
@@ -16,18 +16,6 @@ fn folder_with_plan(more: &str) -> tempfile::TempDir {
     let folder = folder_with_text();
     fs::write(folder.path().join("plan.toml"), format!("{PLAN}{more}")).unwrap();
     folder
-}
-
-/// The table without the column that depends on time.
-fn results(sweep: &Path) -> Vec<Vec<String>> {
-    let text = fs::read_to_string(sweep.join("runs.csv")).unwrap();
-    let time = text.lines().next().unwrap().split(',').position(|name| name == "step_time_s").unwrap();
-    let cells = |line: &str| {
-        let mut cells: Vec<String> = line.split(',').map(String::from).collect();
-        cells.remove(time);
-        cells
-    };
-    text.lines().map(cells).collect()
 }
 
 fn said(folder: &Path, line: &str) -> String {

@@ -39,6 +39,22 @@ impl DeviceChoice {
             Self::Gpu(Some(index)) => Ok((open(index)?, format!("asked for with --device gpu:{index}"))),
         }
     }
+
+    /// Opens the device and, where no number was given, all the machine's other cards of the same name, one after the other.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_all(self, options: gpu::Options) -> Result<Vec<(Device, String)>> {
+        let (first, why) = self.open(options)?;
+        let (Device::Gpu(gpu), Self::Auto | Self::Gpu(None)) = (&first, self) else { return Ok(vec![(first, why)]) };
+        let peers = gpu::adapter::peers(gpu.report());
+        let mut devices = vec![(first, why)];
+        for peer in peers {
+            let (device, _) = Self::Gpu(Some(peer)).open(options)?;
+            devices.push((device, "of the same name as the first".into()));
+        }
+        Ok(devices)
+    }
 }
 
 /// Where compiled kernels are kept from one start to the next: the folder that the environment variable

@@ -70,6 +70,16 @@ pub enum TrainerError {
         /// What is wrong with it, with the name of the tensor or the field.
         problem: String,
     },
+    /// A program of Slurm's is not there, or refused.
+    #[error("{program}: {problem}")]
+    Slurm {
+        /// Its name.
+        program: String,
+        /// What it said.
+        problem: String,
+        /// What to do.
+        hint: String,
+    },
     /// The operating system refused something.
     #[error("cannot {action} {}: {source}", .path.display())]
     Io {
@@ -137,7 +147,10 @@ impl TrainerError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Usage { hint, .. } | Self::Configuration { hint, .. } => hint.clone(),
-            Self::Data { hint, .. } | Self::RunFolder { hint, .. } | Self::Checkpoint { hint, .. } => Some(hint.clone()),
+            Self::Data { hint, .. }
+            | Self::RunFolder { hint, .. }
+            | Self::Checkpoint { hint, .. }
+            | Self::Slurm { hint, .. } => Some(hint.clone()),
             Self::Io { source, path, .. } => match source.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                     Some("the disk is full: free some space, or name a folder on another disk with --out; the last whole checkpoint is still good".into())

@@ -1,4 +1,4 @@
-//! Ctrl-C: once to finish the step, save and leave; twice to leave at once.
+//! Ctrl-C, and SIGTERM where there are signals: once to finish the step, save and leave; twice to leave at once.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -16,11 +16,11 @@ pub struct Interrupt {
 }
 
 impl Interrupt {
-    /// Takes over Ctrl-C for the whole program. The first one is only remembered; the second ends
-    /// the program at once.
+    /// Takes over Ctrl-C for the whole program, and SIGTERM, by which service managers and batch systems ask a program to end.
+    /// The first one is only remembered; the second ends the program at once.
     ///
     /// # Errors
-    /// If it was taken over before, or the system refuses.
+    /// If the system refuses.
     pub fn install() -> Result<Self> {
         let interrupt = Self::default();
         let seen = interrupt.clone();
@@ -34,12 +34,11 @@ impl Interrupt {
                 "\nstopping: what has begun is finished and saved; Ctrl-C again leaves at once"
             );
         };
-        let refused = |error| std::io::Error::other(format!("{error}"));
-        ctrlc::set_handler(on_signal).map_err(refused).map_err(TrainerError::io("take over", "Ctrl-C".as_ref()))?;
+        take_over(on_signal).map_err(TrainerError::io("take over", "Ctrl-C".as_ref()))?;
         Ok(interrupt)
     }
 
-    /// Whether Ctrl-C was pressed.
+    /// Whether that was asked for.
     pub fn requested(&self) -> bool {
         self.requested.load(Ordering::SeqCst)
     }
@@ -48,6 +47,20 @@ impl Interrupt {
     pub fn request(&self) {
         self.requested.store(true, Ordering::SeqCst);
     }
+}
+
+/// Has a thread call `on_signal` at each signal.
+#[cfg(unix)]
+fn take_over(on_signal: impl Fn() + Send + 'static) -> std::io::Result<()> {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
+    std::thread::Builder::new().name("signals".into()).spawn(move || signals.forever().for_each(|_| on_signal()))?;
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn take_over(on_signal: impl Fn() + Send + 'static) -> std::io::Result<()> {
+    ctrlc::set_handler(on_signal).map_err(|error| std::io::Error::other(format!("{error}")))
 }
 
 #[cfg(all(test, unix))]
@@ -76,8 +89,8 @@ mod tests {
         (child, move || next().unwrap_or_default())
     }
 
-    fn press(child: &Child) {
-        assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    fn send(signal: &str, child: &Child) {
+        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
     }
 
     #[test]
@@ -95,17 +108,19 @@ mod tests {
             println!("child: saved");
             std::process::exit(EXIT_CODE.into());
         }
-        let (mut quick, mut said) = child("quick");
-        assert_eq!(said(), "ready");
-        press(&quick);
-        assert_eq!((said(), said()), ("saving".into(), "saved".into()));
-        assert_eq!(quick.wait().unwrap().code(), Some(130));
+        for signal in ["-INT", "-TERM"] {
+            let (mut quick, mut said) = child("quick");
+            assert_eq!(said(), "ready");
+            send(signal, &quick);
+            assert_eq!((said(), said()), ("saving".into(), "saved".into()));
+            assert_eq!(quick.wait().unwrap().code(), Some(130));
+        }
 
         let (mut slow, mut said) = child("slow");
         assert_eq!(said(), "ready");
-        press(&slow);
+        send("-INT", &slow);
         assert_eq!(said(), "saving");
-        press(&slow);
+        send("-INT", &slow);
         assert_eq!(slow.wait().unwrap().code(), Some(130));
         assert_eq!(said(), "", "it left before it had saved");
     }

@@ -1,6 +1,7 @@
 //! The laws, one file each, with formula and source.
 
 pub mod context;
+pub mod crossing;
 pub mod isoflop;
 pub mod loss_surface;
 pub mod optimum_law;

@@ -3,6 +3,7 @@
 //! The JSON is described in `docs/fit/json.md`, field by field.
 
 mod context;
+mod crossing;
 mod curve;
 mod intervals;
 mod isoflop;
@@ -11,6 +12,7 @@ mod number;
 mod overtraining;
 mod pareto;
 mod power_law;
+mod roofline;
 mod timing;
 
 pub use curve::CurveSettings;
@@ -47,6 +49,17 @@ pub enum What {
     Pareto(Option<usize>),
     /// Time to first token or per step.
     Timing(TimingSettings),
+    /// FLOP/s over arithmetic intensity of timed calls; the kind of the settings does not matter.
+    Roofline(TimingSettings),
+    /// Where the curves of the values of a column cross.
+    Crossing {
+        /// Column of x.
+        x: String,
+        /// Column of y.
+        y: String,
+        /// Column whose values have a curve each.
+        by: String,
+    },
     /// Any formula.
     Curve(CurveSettings),
 }
@@ -218,6 +231,8 @@ pub fn report(table: Table, request: &Request) -> Result<Report, FitError> {
         What::Pareto(_) => ("pareto", "tokenparam", &["flops_train", "val_loss"], pareto::section),
         What::PowerLaw { .. } => ("power-law", "", &[], power_law::section),
         What::Timing(settings) => (settings.kind.name(), "", &[], timing::section),
+        What::Roofline(_) => ("roofline", "", &[], roofline::section),
+        What::Crossing { .. } => ("crossing", "", &[], crossing::section),
         What::Curve(_) => ("curve", "", &[], curve::section),
     };
     let table = if set.is_empty() { table } else { default_rows(table, request, set, &mut notes)? };
@@ -225,7 +240,7 @@ pub fn report(table: Table, request: &Request) -> Result<Report, FitError> {
     let every: Vec<&str> = table.names().collect();
     let columns = if columns.is_empty() { &every[..] } else { columns };
     note_repeats(&table, columns, request.weight.as_ref(), &mut notes)?;
-    if what == "pareto" {
+    if ["pareto", "roofline"].contains(&what) {
         // Groups are compared with each other, so all of them make one section.
         let sections = vec![make(&table, request, &mut notes)?];
         return Ok(Report { what, level: request.level, notes, sections });

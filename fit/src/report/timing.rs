@@ -129,7 +129,7 @@ fn shape(arch: &str, model: &str, models: Option<&Table>) -> Result<Shape, FitEr
 
 /// Times with their work: from columns `prefill_flops` and `prefill_bytes`, or `step_flops` and `step_bytes`, or `flops` and
 /// `bytes`, or counted from the models' shapes.
-fn timings(
+pub(super) fn timings(
     table: &Table,
     request: &Request,
     settings: &TimingSettings,

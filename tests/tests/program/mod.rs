@@ -8,13 +8,13 @@ use std::sync::OnceLock;
 use serde_json::Value;
 
 /// The program's file. Cargo builds no binary of another package for these tests, so it is built here, once, in the same
-/// profile and target folder.
+/// profile and target folder; for the whole workspace, whose features the dependencies were built with.
 pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let built = Command::new(env!("CARGO"))
-            .args(["build", "--release", "--quiet", "--package", "gradus-trainer", "--bin", "gradus"])
+            .args(["build", "--release", "--quiet", "--workspace", "--bin", "gradus"])
             .current_dir(root)
             .status()
             .unwrap();
@@ -123,4 +123,17 @@ pub fn has_gpu(folder: &Path) -> bool {
         println!("skipped on the GPU: there is none");
     }
     there
+}
+
+/// A sweep's table without the column that depends on time.
+#[allow(dead_code, reason = "each test binary uses its own part of this module")]
+pub fn results(sweep: &Path) -> Vec<Vec<String>> {
+    let text = fs::read_to_string(sweep.join("runs.csv")).unwrap();
+    let time = text.lines().next().unwrap().split(',').position(|name| name == "step_time_s").unwrap();
+    let cells = |line: &str| {
+        let mut cells: Vec<String> = line.split(',').map(String::from).collect();
+        cells.remove(time);
+        cells
+    };
+    text.lines().map(cells).collect()
 }

@@ -1,7 +1,7 @@
 //! `gradus report`: what studies found, as one HTML file with its diagrams, tables, and the command behind each.
 //!
 //! [`study`] reads a folder, [`ask`] puts questions to the fitter, [`fitting`] its answers on the page, [`profiles`],
-//! [`surface`], [`overtraining`], [`context`], [`pareto`], [`times`] and [`training`] make sections of [`parts`], [`published`] has the paper's figures, [`words`] writes
+//! [`surface`], [`overtraining`], [`context`], [`pareto`], [`times`], [`roofline`] and [`training`] make sections of [`parts`], [`published`] has the paper's figures, [`words`] writes
 //! numbers, [`page`] makes the file. Every figure comes from the fitter: nothing is computed here.
 
 pub mod ask;
@@ -13,6 +13,7 @@ pub mod pareto;
 pub mod parts;
 pub mod profiles;
 pub mod published;
+pub mod roofline;
 pub mod study;
 pub mod surface;
 pub mod times;
@@ -54,6 +55,7 @@ impl Chapter {
             pareto::section(&study)?,
             first_token,
             step,
+            roofline::section(&study)?,
             training::table(&study)?,
         ];
         sections[0].unsettled.extend(scale(&study)?);

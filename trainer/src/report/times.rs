@@ -24,13 +24,17 @@ pub fn sections(study: &Study) -> Result<[Section; 2]> {
     let mut first = Section::new("first-token", "Time to first token", FIRST_TOKEN);
     let mut step = Section::new("step", "Time of a generation step", STEP);
     match &study.first_token {
-        Some(source) => models(&mut first, source, TimingKind::FirstToken)?,
+        Some(source) => {
+            models(&mut first, source, TimingKind::FirstToken)?;
+            crossings(&mut first, source, "ttft_ms")?;
+        }
         None => first = first.without("There is no inference.csv with a column ttft_ms in this folder."),
     }
     match &study.step {
         Some(source) => {
             models(&mut step, source, TimingKind::Step)?;
             growth(&mut step, source)?;
+            crossings(&mut step, source, "step_ms")?;
         }
         None => step = step.without("There is no inference.csv with a column step_ms in this folder."),
     }
@@ -176,4 +180,60 @@ fn growth(section: &mut Section, source: &Source) -> Result<()> {
         part.plots.clear();
         part.grids = vec![grid];
     })
+}
+
+/// The prefill from which on one architecture is faster, for models of one name at one batch.
+fn crossings(section: &mut Section, source: &Source, y: &'static str) -> Result<()> {
+    if source.groups(&["arch"], &[])?.len() < 2 {
+        return Ok(());
+    }
+    let crossing = What::Crossing { x: "prefill".into(), y: y.into(), by: "arch".into() };
+    let mut ask = Ask::new("crossing", crossing);
+    ask.flags = format!(" --y {y}");
+    ask.group = vec!["model".into(), "batch".into()];
+    ask.conditions = vec!["prefill > 0".into()];
+    add(section, source, &ask, "Which is faster".into(), |section, part, report| {
+        let mut grid = Grid::new(
+            "Where the times of both architectures cross",
+            &[
+                "models, batch",
+                "prefills of both",
+                "they cross at",
+                "then faster",
+                "time of one over the other's, least and longest prefill",
+            ],
+        );
+        for one in &report.sections {
+            for pair in one.fit["law"].as_array().into_iter().flatten() {
+                grid.rows.extend(crossing_row(&group(&one.group), pair));
+            }
+        }
+        section.found.extend(crossing_sentence(section.title, &grid));
+        part.plots.clear();
+        part.grids = vec![grid];
+    })
+}
+
+fn crossing_row(of: &str, pair: &Value) -> Option<Vec<String>> {
+    let ratios: Vec<(f64, f64)> =
+        pair["ratios"].as_array()?.iter().filter_map(|point| Some((point[0].as_f64()?, point[1].as_f64()?))).collect();
+    let (first, last) = (ratios.first()?, ratios.last()?);
+    let names = [&pair["of"], &pair["over"]].map(|name| architecture(name.as_str().unwrap_or("")));
+    let at: Vec<String> = pair["at"].as_array()?.iter().filter_map(Value::as_f64).map(|at| whole(at.round())).collect();
+    Some(vec![
+        of.to_owned(),
+        format!("{} to {}", whole(first.0), whole(last.0)),
+        if at.is_empty() { "nowhere".into() } else { at.join(", ") },
+        names[usize::from(last.1 >= 1.0)].to_owned(),
+        format!("{}: {:.2} to {:.2}", names.join(" over "), first.1, last.1),
+    ])
+}
+
+fn crossing_sentence(title: &str, grid: &Grid) -> Option<String> {
+    let said = |row: &Vec<String>| match row[2].as_str() {
+        "nowhere" => format!("{} is faster at every prefill timed ({})", row[3], row[0]),
+        at => format!("{} is faster from a prefill of {at} on ({})", row[3], row[0]),
+    };
+    let all: Vec<String> = grid.rows.iter().map(said).collect();
+    (!all.is_empty()).then(|| format!("{title}: {}.", all.join("; ")))
 }

@@ -1,4 +1,5 @@
-//! The folder of a sweep: `sweep.toml`, `runs/` with a folder a run, `failures/` with a file a failed run, `runs.csv`.
+//! The folder of a sweep: `sweep.toml`, `runs/` with a folder a run, `failures/` with a file a failed run, `runs.csv`, and what
+//! keeps processes apart: `.lock` for the whole, `locks/` for its parts.
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ pub const RESULTS_FILE: &str = "runs.csv";
 const RUNS: &str = "runs";
 const FAILURES: &str = "failures";
 const LOCK_FILE: &str = ".lock";
+const LOCKS: &str = "locks";
 
 /// A sweep's folder.
 #[derive(Clone, Debug)]
@@ -84,26 +86,62 @@ impl SweepFolder {
         }
     }
 
-    /// Keeps other processes out until the result is dropped.
+    /// Keeps every other process out until the result is dropped.
     ///
     /// # Errors
     /// If another process has it.
     pub fn lock(&self) -> Result<File> {
-        let path = self.path.join(LOCK_FILE);
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(TrainerError::io("open", &path))?;
-        match file.try_lock() {
+        let file = self.lock_file(Path::new(LOCK_FILE))?;
+        let taken = file.try_lock();
+        self.taken(file, taken, "another process is running this sweep")
+    }
+
+    /// Keeps out processes that want the whole sweep; others that share it may work beside this one.
+    ///
+    /// # Errors
+    /// If another process has the whole.
+    pub fn share(&self) -> Result<File> {
+        let file = self.lock_file(Path::new(LOCK_FILE))?;
+        let taken = file.try_lock_shared();
+        self.taken(file, taken, "another process is running this sweep")
+    }
+
+    /// Keeps processes that share the sweep from a part of it: a run, by its name, or else.
+    ///
+    /// # Errors
+    /// If another process has the part.
+    pub fn lock_part(&self, part: &str) -> Result<File> {
+        let file = self.lock_file(&Path::new(LOCKS).join(part))?;
+        let taken = file.try_lock();
+        self.taken(file, taken, &format!("another process is at work on {part}"))
+    }
+
+    /// Waits until no other process writes the table of results.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn lock_results(&self) -> Result<File> {
+        let path = Path::new(LOCKS).join(RESULTS_FILE);
+        let file = self.lock_file(&path)?;
+        file.lock().map_err(TrainerError::io("lock", &self.path.join(path)))?;
+        Ok(file)
+    }
+
+    fn lock_file(&self, name: &Path) -> Result<File> {
+        let path = self.path.join(name);
+        let parent = path.parent().unwrap_or(&self.path);
+        fs::create_dir_all(parent).map_err(TrainerError::io("create", parent))?;
+        let mut options = File::options();
+        options.create(true).truncate(false).write(true).open(&path).map_err(TrainerError::io("open", &path))
+    }
+
+    fn taken(&self, file: File, taken: Result<(), TryLockError>, problem: &str) -> Result<File> {
+        match taken {
             Ok(()) => Ok(file),
-            Err(TryLockError::WouldBlock) => refuse(
-                &self.path,
-                "another process is running this sweep".into(),
-                "wait until it ends; gradus sweep status DIR shows how far it is",
-            ),
-            Err(TryLockError::Error(error)) => Err(TrainerError::io("lock", &path)(error)),
+            Err(TryLockError::WouldBlock) => {
+                refuse(&self.path, problem.into(), "wait until it ends; gradus sweep status DIR shows how far it is")
+            }
+            Err(TryLockError::Error(error)) => Err(TrainerError::io("lock", &self.path)(error)),
         }
     }
 
@@ -213,7 +251,14 @@ mod tests {
         let held = sweep.lock().unwrap();
         assert!(sweep.lock().unwrap_err().to_string().contains("another process"));
         drop(held);
-        sweep.lock().unwrap();
+        // A sweep is had as a whole or shared, a part of it by one process.
+        let shared = [sweep.share().unwrap(), sweep.share().unwrap()];
+        assert!(sweep.lock().is_err());
+        let part = sweep.lock_part("run").unwrap();
+        assert!(sweep.lock_part("run").unwrap_err().to_string().contains("at work on run"));
+        drop((shared, part));
+        let _whole = sweep.lock().unwrap();
+        assert!(sweep.share().unwrap_err().to_string().contains("another process"));
     }
 
     #[test]

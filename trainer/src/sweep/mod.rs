@@ -1,8 +1,9 @@
 //! `gradus sweep`: the runs of a scaling study, planned, made and collected.
 //!
 //! [`plan`] is the file that the user writes, [`shapes`] the models that follow from it, [`runs`] the runs with their exact
-//! FLOPs, [`folder`] what a sweep keeps on disk, [`standing`] how far each run is, [`training`] makes them, [`results`] is
-//! `runs.csv`, [`prediction`] says how long it will take, [`scaling`] makes a plan fit a time, [`screen`] what is printed.
+//! FLOPs, [`folder`] what a sweep keeps on disk, [`standing`] how far each run is, [`workers`] make them here, [`slurm`] on a
+//! cluster, [`training`] is one run, [`results`] `runs.csv`, [`prediction`] says how long it will take, [`scaling`] makes a plan
+//! fit a time, [`screen`] what is printed.
 
 pub mod folder;
 pub mod plan;
@@ -12,8 +13,10 @@ pub mod runs;
 pub mod scaling;
 pub mod screen;
 pub mod shapes;
+pub mod slurm;
 pub mod standing;
 pub mod training;
+pub mod workers;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -27,11 +30,12 @@ use crate::figures;
 use crate::inference::print;
 use crate::interrupt::Interrupt;
 use crate::report::ask::quoted;
-use crate::verbs::sweep::{Action, Arguments};
+use crate::verbs::sweep::{Action, Arguments, Launch};
 use folder::{RESULTS_FILE, SweepFolder};
 use plan::{Plan, Study};
 use prediction::Prediction;
 use runs::PlannedRun;
+use slurm::Tasks;
 use standing::Standing;
 use training::Trainer;
 
@@ -41,22 +45,25 @@ use training::Trainer;
 /// Whatever is wrong with the plan, the data, the device or the folder; at the end, if run folders are damaged;
 /// [`TrainerError::Interrupted`] after Ctrl-C, when everything is saved.
 pub fn run(arguments: &Arguments, started: Instant, out: &mut dyn Write) -> Result<()> {
-    if let Some(Action::Status { dir }) = &arguments.action {
-        let sweep = SweepFolder::open(dir)?;
-        let plan = sweep.plan()?;
-        let standings = collect(&sweep, &plan, runs::runs(&plan)?)?;
-        return print(out, &screen::status(&standings, &unplanned(&sweep, &standings))).map(drop);
+    match &arguments.action {
+        Some(Action::Status { dir }) => return status(&SweepFolder::open(dir)?, out),
+        Some(Action::Run { dir, number, device }) => {
+            return task(&SweepFolder::open(dir)?, *number, device.unwrap_or_default(), out);
+        }
+        None => {}
     }
+    check_flags(arguments)?;
     let asked = asked_for(arguments)?;
     let interrupt = Interrupt::install()?;
-    let device = arguments.device.unwrap_or(DeviceChoice::Auto).open(gpu::Options::from_environment())?;
-    let mut trainer = Trainer::new(device, interrupt.clone());
-    let Chosen { plan, planned, prediction, note } = choose(arguments, asked, &mut trainer)?;
-    check_data(&mut trainer, &plan, &planned, arguments.allow_repeats)?;
+    let mut trainers = open(arguments, &interrupt)?;
+    let devices = trainers.len() as u32;
+    let first = &mut trainers[0];
+    let Chosen { plan, planned, prediction, note } = choose(arguments, asked, (first, devices))?;
+    check_data(first, &plan, &planned, arguments.allow_repeats)?;
     if arguments.dry_run {
         let prediction = match prediction {
             Some(prediction) => prediction,
-            None => predict(arguments, &mut trainer, &planned)?,
+            None => predict(arguments, first, &planned)?,
         };
         return print(out, &(note + &screen::plan_table(&planned, &prediction))).map(drop);
     }
@@ -67,22 +74,102 @@ pub fn run(arguments: &Arguments, started: Instant, out: &mut dyn Write) -> Resu
         });
     };
     let sweep = SweepFolder::create(path, &plan)?;
-    let _lock = sweep.lock()?;
+    let _lock = match arguments.launch {
+        Launch::Local => sweep.lock()?,
+        // Tasks of the sweep may be at work.
+        Launch::Slurm => sweep.share()?,
+    };
     if arguments.retry_failed {
         let mut failed = planned.iter().filter(|run| sweep.failure(&run.name).is_some());
         failed.try_for_each(|run| sweep.forget_failure(&run.name))?;
     }
     let standings = collect(&sweep, &plan, planned)?;
-    print(out, &format!("device   {}\nfolder   {}\n{note}", trainer.device().name(), sweep.path().display()))?;
-    let steps = make(&sweep, &mut trainer, &standings, out);
+    if arguments.launch == Launch::Slurm {
+        print(out, &format!("folder   {}\n{note}", sweep.path().display()))?;
+        let options: Vec<String> =
+            arguments.slurm_options.iter().flat_map(|words| words.split_whitespace()).map(String::from).collect();
+        return slurm::submit(&sweep, &standings, (&options, arguments.device.unwrap_or_default()), out);
+    }
+    let devices: Vec<String> =
+        trainers.iter().map(|trainer| format!("device   {}\n", trainer.device().name())).collect();
+    print(out, &format!("{}folder   {}\n{note}", devices.concat(), sweep.path().display()))?;
+    let steps = workers::make(&sweep, &mut trainers, &standings, (&interrupt, out));
     // The table holds whatever was finished, also where the sweep stops here.
     let runs = standings.into_iter().map(|(run, _)| run).collect();
     let standings = collect(&sweep, &plan, runs)?;
     let steps = steps?;
-    print(out, &screen::status(&standings, &unplanned(&sweep, &standings)))?;
-    print(out, &overhead(started.elapsed().as_secs_f64(), steps))?;
+    print(out, &screen::status(&standings, &Tasks::default(), &unplanned(&sweep, &standings)))?;
+    print(out, &overhead(started.elapsed().as_secs_f64() * trainers.len() as f64, steps))?;
     print(out, &next(&sweep, &plan))?;
     refuse_damaged(&sweep, &standings)
+}
+
+fn status(sweep: &SweepFolder, out: &mut dyn Write) -> Result<()> {
+    let plan = sweep.plan()?;
+    let standings = collect(sweep, &plan, runs::runs(&plan)?)?;
+    let tasks = Tasks::of(sweep, &standings)?;
+    print(out, &screen::status(&standings, &tasks, &unplanned(sweep, &standings))).map(drop)
+}
+
+/// One run, beside other processes that make others.
+fn task(sweep: &SweepFolder, number: usize, device: DeviceChoice, out: &mut dyn Write) -> Result<()> {
+    let plan = sweep.plan()?;
+    let planned = runs::runs(&plan)?;
+    let Some(run) = number.checked_sub(1).and_then(|place| planned.get(place)) else {
+        return Err(TrainerError::Usage {
+            message: format!("there is no run {number} in this sweep"),
+            hint: Some(format!("runs are numbered from 1 to {}, as --dry-run lists them", planned.len())),
+        });
+    };
+    let _locks = (sweep.share()?, sweep.lock_part(&run.name)?);
+    match Standing::of(sweep, run) {
+        standing @ (Standing::Waiting | Standing::Begun { .. }) => {
+            let interrupt = Interrupt::install()?;
+            let mut trainer = Trainer::new(device.open(gpu::Options::from_environment())?, interrupt);
+            print(out, &format!("device   {}\n", trainer.device().name()))?;
+            let made = workers::one(sweep, &mut trainer, run, &standing)?;
+            print(out, &workers::line(number, planned.len(), run, &made))?;
+        }
+        Standing::Finished(_) => print(out, &format!("{} is finished\n", run.name)).map(drop)?,
+        Standing::Failed(reason) => print(out, &format!("{} failed before: {reason}\n", run.name)).map(drop)?,
+        Standing::Damaged(_) => {}
+    }
+    let standings = collect(sweep, &plan, planned)?;
+    refuse_damaged(sweep, &standings[number - 1..number])
+}
+
+/// Flags that have no meaning together.
+fn check_flags(arguments: &Arguments) -> Result<()> {
+    let refuse =
+        |message: &str, hint: &str| Err(TrainerError::Usage { message: message.into(), hint: Some(hint.into()) });
+    let slurm = arguments.launch == Launch::Slurm;
+    if arguments.slurm_options.is_some() && !slurm {
+        return refuse("--slurm-options is for a sweep that Slurm makes", "add --launch slurm");
+    }
+    if arguments.rate.is_some() && !arguments.dry_run && arguments.budget.is_none() {
+        return refuse(
+            "--rate says how long runs will take, and nothing here asks for that",
+            "add --dry-run or --budget",
+        );
+    }
+    if slurm && arguments.budget.is_some() && arguments.rate.is_none() {
+        return refuse(
+            "--budget measures how fast this machine is, and Slurm makes the runs on another",
+            "state the other's speed with --rate, in FLOPs a second",
+        );
+    }
+    Ok(())
+}
+
+/// A trainer for each device. A sweep that Slurm makes needs none here, but for its data.
+fn open(arguments: &Arguments, interrupt: &Interrupt) -> Result<Vec<Trainer>> {
+    let options = gpu::Options::from_environment();
+    let choice = arguments.device.unwrap_or_default();
+    let devices = match arguments.launch {
+        Launch::Slurm if !arguments.dry_run => vec![DeviceChoice::Cpu.open(options)?],
+        _ => choice.open_all(options)?,
+    };
+    Ok(devices.into_iter().map(|device| Trainer::new(device, interrupt.clone())).collect())
 }
 
 /// The plan of the command line, or that of the folder.
@@ -110,7 +197,7 @@ struct Chosen {
 }
 
 /// The plan itself, or with `--budget` what of it fits. A sweep that has begun goes on with what was chosen then.
-fn choose(arguments: &Arguments, asked: Plan, trainer: &mut Trainer) -> Result<Chosen> {
+fn choose(arguments: &Arguments, asked: Plan, (trainer, devices): (&mut Trainer, u32)) -> Result<Chosen> {
     let as_it_is = |plan: Plan, note: String| {
         let planned = runs::runs(&plan)?;
         Ok(Chosen { plan, planned, prediction: None, note })
@@ -127,7 +214,7 @@ fn choose(arguments: &Arguments, asked: Plan, trainer: &mut Trainer) -> Result<C
         Some(rate) => Prediction::stated(rate),
         None => Prediction::rough(trainer, &runs::runs(&asked)?)?,
     };
-    let scaled = scaling::fit(&asked, time, guess, |runs| predict(arguments, trainer, runs))?;
+    let scaled = scaling::fit(&asked, time * devices, guess, |runs| predict(arguments, trainer, runs))?;
     let note = scaling::said(&asked, &scaled.plan, time);
     Ok(Chosen { plan: scaled.plan, planned: scaled.runs, prediction: Some(scaled.prediction), note })
 }
@@ -139,6 +226,8 @@ fn predict(arguments: &Arguments, trainer: &mut Trainer, runs: &[PlannedRun]) ->
 
 /// Where every run stands, and `runs.csv` made anew from that.
 fn collect(sweep: &SweepFolder, plan: &Plan, runs: Vec<PlannedRun>) -> Result<Vec<(PlannedRun, Standing)>> {
+    // Of several processes the last one to write has looked last.
+    let _lock = sweep.lock_results()?;
     let standings: Vec<_> = runs
         .into_iter()
         .map(|run| {
@@ -183,83 +272,6 @@ fn check_data(trainer: &mut Trainer, plan: &Plan, runs: &[PlannedRun], allowed: 
         }
     }
     Ok(())
-}
-
-/// Makes every run that is not finished. Returns the seconds of their training steps.
-fn make(
-    sweep: &SweepFolder,
-    trainer: &mut Trainer,
-    standings: &[(PlannedRun, Standing)],
-    out: &mut dyn Write,
-) -> Result<f64> {
-    let mut seconds = 0.0;
-    for (place, (run, standing)) in standings.iter().enumerate() {
-        if !matches!(standing, Standing::Waiting | Standing::Begun { .. }) {
-            continue;
-        }
-        let started = Instant::now();
-        let failure = match trainer.finish(sweep, run, standing) {
-            Ok(steps) => {
-                seconds += steps;
-                diverged(sweep, run)?
-            }
-            Err(error) if is_the_runs_own(&error) => Some(error.to_string()),
-            Err(error) => return Err(error),
-        };
-        let said = match failure {
-            Some(reason) => {
-                sweep.record_failure(&run.name, &reason)?;
-                format!("failed: {reason}")
-            }
-            None => loss(&Standing::of(sweep, run)),
-        };
-        let line = format!(
-            "{:>3}/{} {:<40} {} in {}\n",
-            place + 1,
-            standings.len(),
-            run.name,
-            said,
-            figures::time(started.elapsed().as_secs_f64())
-        );
-        print(out, &line)?;
-    }
-    Ok(seconds)
-}
-
-fn loss(standing: &Standing) -> String {
-    match standing {
-        Standing::Finished(finished) => format!("loss {:.4}", finished.validation_loss),
-        _ => "not finished".into(),
-    }
-}
-
-/// Why a run that came to its end has not learned: its loss is worse than that of guessing every byte alike.
-fn diverged(sweep: &SweepFolder, run: &PlannedRun) -> Result<Option<String>> {
-    let guessing = (run.configuration.model.vocab_size as f64).ln();
-    match Standing::of(sweep, run) {
-        Standing::Finished(finished) if finished.validation_loss.is_nan() || finished.validation_loss > guessing => {
-            let loss = finished.validation_loss;
-            Ok(Some(format!("diverged: the validation loss is {loss:.4}, and guessing has {guessing:.4}")))
-        }
-        Standing::Finished(_) => Ok(None),
-        _ => Err(TrainerError::RunFolder {
-            path: sweep.run(&run.name),
-            problem: "the run came to its end and its last checkpoint is not there".into(),
-            hint: "see whether the disk is full, then start the sweep again: it goes on from what was saved".into(),
-        }),
-    }
-}
-
-/// Errors that say something of this run alone. Others, such as a full disk or a lost device, would meet every run.
-fn is_the_runs_own(error: &TrainerError) -> bool {
-    matches!(
-        error,
-        TrainerError::NonFinite { .. }
-            | TrainerError::Memory { .. }
-            | TrainerError::Engine(_)
-            | TrainerError::Weights(_)
-            | TrainerError::Model(_)
-    )
 }
 
 fn overhead(total: f64, steps: f64) -> String {

@@ -2,6 +2,7 @@
 
 use super::prediction::Prediction;
 use super::runs::PlannedRun;
+use super::slurm::Tasks;
 use super::standing::Standing;
 use crate::figures;
 use crate::training::memory::Plan as MemoryPlan;
@@ -34,18 +35,20 @@ pub fn plan_table(runs: &[PlannedRun], prediction: &Prediction) -> String {
     text + &format!("{} runs, {flops:.3e} FLOPs, training steps take about {}\n", runs.len(), figures::time(seconds))
 }
 
-/// Where a sweep is: a line a run that has begun, and the sums. `unplanned` are folders that are none of its runs.
-pub fn status(runs: &[(PlannedRun, Standing)], unplanned: &[String]) -> String {
+/// Where a sweep is: a line a run that has begun or has a task, and the sums. `unplanned` are folders that are none of its runs.
+pub fn status(runs: &[(PlannedRun, Standing)], tasks: &Tasks, unplanned: &[String]) -> String {
     let mut text = String::new();
-    for (run, standing) in runs {
+    for (place, (run, standing)) in runs.iter().enumerate() {
+        let task = tasks.said.get(&(place + 1)).map(|said| format!(", {said}"));
         let said = match standing {
-            Standing::Waiting => continue,
+            Standing::Waiting if task.is_none() => continue,
+            Standing::Waiting => "not begun".into(),
             Standing::Begun { step, .. } => format!("step {step} of {}", run.steps),
             Standing::Finished(finished) => format!("finished, validation loss {:.4}", finished.validation_loss),
             Standing::Failed(reason) => format!("failed: {reason}"),
             Standing::Damaged(problem) => format!("damaged: {problem}"),
         };
-        text += &format!("{:<40} {said}\n", run.name);
+        text += &format!("{:<40} {said}{}\n", run.name, task.unwrap_or_default());
     }
     let count = |is: fn(&Standing) -> bool| runs.iter().filter(|(_, standing)| is(standing)).count();
     text += &format!(
@@ -57,6 +60,7 @@ pub fn status(runs: &[(PlannedRun, Standing)], unplanned: &[String]) -> String {
         count(|standing| matches!(standing, Standing::Failed(_))),
         count(|standing| matches!(standing, Standing::Damaged(_))),
     );
+    text += &tasks.notes;
     for name in unplanned {
         text += &format!("note: runs/{name} is none of the plan's runs; it is left alone and counts nowhere\n");
     }

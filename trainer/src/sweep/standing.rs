@@ -41,6 +41,11 @@ pub struct Finished {
 }
 
 impl Standing {
+    /// Whether there is something to make.
+    pub fn is_unfinished(&self) -> bool {
+        matches!(self, Self::Waiting | Self::Begun { .. })
+    }
+
     /// Where a run stands.
     pub fn of(sweep: &SweepFolder, run: &PlannedRun) -> Self {
         if let Some(reason) = sweep.failure(&run.name) {

@@ -105,6 +105,8 @@ pub struct AdapterReport {
     pub timestamps: bool,
     /// Bytes of the card's own memory, where the driver says so.
     pub memory: Option<u64>,
+    /// Where the card is in the machine, where the driver says so: two adapters there are one card.
+    pub bus: Option<String>,
     /// The limits that the device is opened with.
     pub limits: wgpu::Limits,
 }
@@ -149,6 +151,7 @@ fn describe(index: usize, adapter: &wgpu::Adapter) -> AdapterReport {
         cooperative,
         timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
         memory: heaps::largest(adapter),
+        bus: Some(info.device_pci_bus_id).filter(|bus| !bus.is_empty()),
         limits: adapter.limits(),
     }
 }
@@ -169,6 +172,24 @@ fn adapters() -> Vec<wgpu::Adapter> {
 /// Every adapter of this machine, real GPUs first.
 pub fn list() -> Vec<AdapterReport> {
     adapters().iter().enumerate().map(|(index, adapter)| describe(index, adapter)).collect()
+}
+
+/// The numbers of the adapters that are other cards of the same name as this one, by the same interface.
+pub fn peers(of: &AdapterReport) -> Vec<usize> {
+    peers_among(of, list())
+}
+
+fn peers_among(of: &AdapterReport, all: Vec<AdapterReport>) -> Vec<usize> {
+    let mut buses = vec![of.bus.clone()];
+    let mut peers = Vec::new();
+    for other in all {
+        let alike = (&other.name, &other.backend) == (&of.name, &of.backend) && other.index != of.index;
+        if alike && (other.bus.is_none() || !buses.contains(&other.bus)) {
+            peers.push(other.index);
+            buses.push(other.bus);
+        }
+    }
+    peers
 }
 
 /// Opens adapter `index` of [`list`].
@@ -309,4 +330,40 @@ fn open_adapter(index: usize, adapter: &wgpu::Adapter, options: Options) -> Resu
         gpu.expect(kernel, element, &constants);
     }
     Ok(gpu)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peers_are_other_cards_of_the_same_name() {
+        let report = |index, name: &str, backend: &str, bus: &str| AdapterReport {
+            index,
+            name: name.into(),
+            driver: "1".into(),
+            backend: backend.into(),
+            kind: "discrete",
+            software: false,
+            shader_f16: true,
+            subgroups: None,
+            cooperative: Vec::new(),
+            timestamps: true,
+            memory: None,
+            bus: Some(bus.to_owned()).filter(|bus| !bus.is_empty()),
+            limits: wgpu::Limits::default(),
+        };
+        let cards = [
+            report(0, "card", "Vulkan", "01"),
+            report(1, "card", "Vulkan", "02"),
+            // The second card by another driver, and by another interface.
+            report(2, "card", "Vulkan", "02"),
+            report(3, "card", "Dx12", "02"),
+            report(4, "other", "Vulkan", "03"),
+            // A driver that does not say where.
+            report(5, "card", "Vulkan", ""),
+        ];
+        assert_eq!(peers_among(&cards[0], cards.to_vec()), [1, 5]);
+        assert_eq!(peers_among(&cards[4], cards.to_vec()), [0; 0]);
+    }
 }

@@ -61,6 +61,8 @@ impl Input {
             What::Context => ("context", &["--weight", "--level"]),
             What::Pareto(_) => ("pareto", &["--level", "--bootstrap", "--seed"]),
             What::Timing(settings) => (settings.kind.name(), &["--weight", "--level", "--bootstrap", "--seed"]),
+            What::Roofline(_) => ("roofline", &[]),
+            What::Crossing { .. } => ("crossing", &[]),
         };
         for (option, given) in [
             ("--weight", self.weight.is_some()),
@@ -231,6 +233,28 @@ pub(super) enum Subject {
     Ttft(TimeArgs),
     /// Time of a generation step.
     StepTime(TimeArgs),
+    /// FLOP/s over FLOPs a byte of prefills and steps, under the highest rates that any of them reached.
+    Roofline {
+        #[command(flatten)]
+        input: Input,
+        /// CSV file with the models' shapes, where the table has no FLOPs and bytes.
+        #[arg(long, value_name = "FILE")]
+        models: Option<PathBuf>,
+    },
+    /// Where the curves of two architectures, or of other groups, cross.
+    Crossing {
+        #[command(flatten)]
+        input: Input,
+        /// Column of x.
+        #[arg(long, default_value = "prefill")]
+        x: String,
+        /// Column of y.
+        #[arg(long)]
+        y: String,
+        /// Column whose values have a curve each.
+        #[arg(long, default_value = "arch")]
+        by: String,
+    },
     /// Any formula.
     Curve {
         #[command(flatten)]
@@ -353,6 +377,11 @@ pub(super) fn plan(law: Subject) -> Result<(What, Input), FitError> {
         Subject::Pareto { input, bins } => (What::Pareto(bins), input),
         Subject::Ttft(args) => time(TimingKind::FirstToken, args)?,
         Subject::StepTime(args) => time(TimingKind::Step, args)?,
+        Subject::Roofline { input, models } => {
+            let models = models.as_deref().map(Table::read).transpose()?;
+            (What::Roofline(TimingSettings { models, ..TimingSettings::new(TimingKind::Step) }), input)
+        }
+        Subject::Crossing { input, x, y, by } => (What::Crossing { x, y, by }, input),
         Subject::Curve { input, model, start, y, loss, scale, starts, decades, bound, fix, log } => {
             let scale = positive("--scale", scale)?;
             let loss = match loss {
