@@ -6,6 +6,7 @@
 #
 # Needs Debian's slurm-wlm and munge; no root. Jobs run as the user who started it.
 set -euo pipefail
+PATH=$PATH:/usr/sbin
 folder=$2
 
 stop() {

@@ -68,7 +68,8 @@ mod tests {
     fn curves_that_touch_do_not_cross_and_repeats_have_their_median() {
         assert_eq!(crossings(&[(1.0, -1.0), (2.0, 0.0), (4.0, -1.0)]), [0.0; 0]);
         assert_eq!(crossings(&[(1.0, -1.0), (2.0, 0.0), (8.0, 0.0), (16.0, 1.0)]), [4.0]);
-        assert_eq!(crossings(&[(1.0, -1.0), (4.0, 1.0), (16.0, -1.0)]), [2.0, 8.0]);
+        let twice = crossings(&[(1.0, -1.0), (4.0, 1.0), (16.0, -1.0)]);
+        assert!(twice.len() == 2 && (twice[0] - 2.0).abs() < 1e-12 && (twice[1] - 8.0).abs() < 1e-12, "{twice:?}");
         assert_eq!(crossings(&[]), [0.0; 0]);
         let repeats = [(2.0, 5.0), (1.0, 1.0), (2.0, 3.0), (2.0, 4.0), (1.0, 2.0)];
         assert_eq!(curve(&repeats), [(1.0, 1.5), (2.0, 4.0)]);
