@@ -84,7 +84,22 @@ fn folder() -> tempfile::TempDir {
             times += &format!("xlstm,7B,{batch},{prefill},{ttft:.6},{step:.6},{flops:e},{bytes:e}\n");
         }
     }
-    fs::write(folder.path().join("times.csv"), times).expect("written");
+    fs::write(folder.path().join("times.csv"), &times).expect("written");
+    // Of one time alone.
+    let first: String = times
+        .lines()
+        .map(|line| {
+            let cells: Vec<&str> = line.split(',').collect();
+            [&cells[..5], &cells[6..]].concat().join(",") + "\n"
+        })
+        .collect();
+    fs::write(folder.path().join("first.csv"), first).expect("written");
+    // 4 ms, and 0.5·prefill^0.25 ms: equal at a prefill of 4096.
+    let mut steps = String::from("arch,batch,prefill,step_ms\n");
+    for prefill in [64.0, 512.0, 2048.0, 16384.0_f64] {
+        steps += &format!("flat,1,{prefill},4\nrising,1,{prefill},{}\nflat,8,{prefill},9\n", 0.5 * prefill.powf(0.25));
+    }
+    fs::write(folder.path().join("steps.csv"), steps).expect("written");
     let decay: String = (0..12)
         .map(|i| format!("{i},{:.6}\n", 3.0 * (-0.4 * f64::from(i)).exp() + 0.01 * (f64::from(i) * 5.1).sin()))
         .collect();
@@ -114,6 +129,15 @@ fn every_law_is_fitted_from_the_command_line() {
         ("ttft times.csv", &["alpha_eff", "median error"]),
         ("ttft times.csv --roofline max --residual ms", &["the larger of", "milliseconds"]),
         ("step-time times.csv --group model", &["beta_eff", "eps_batch_s"]),
+        ("roofline first.csv", &["xlstm prefill: 12 calls", "they meet at"]),
+        (
+            "crossing steps.csv --y step_ms --where batch==1",
+            &["they cross at prefill 4096: from there on flat has the smaller"],
+        ),
+        (
+            "crossing steps.csv --y step_ms --group batch",
+            &["cross at prefill 4096", "flat alone: there is nothing to cross"],
+        ),
         (
             "curve decay.csv --model a*exp(-b*x) --start a=1,b=0.1 --loss soft-l1 --scale 0.1",
             &["profile 95 %", "bootstrap"],
@@ -139,7 +163,7 @@ fn plots_are_written_whole_or_not_at_all() {
     good(at, "fit isoflop runs.csv --group arch,ctx --plot a.PNG");
     assert!(fs::read_to_string(at.join("a.svg")).expect("drawn").trim_end().ends_with("</svg>"));
     assert_eq!(&fs::read(at.join("a.PNG")).expect("drawn")[1..4], b"PNG");
-    assert_eq!(files(at), ["a.PNG", "a.svg", "decay.csv", "runs.csv", "times.csv"]);
+    assert_eq!(files(at), ["a.PNG", "a.svg", "decay.csv", "first.csv", "runs.csv", "steps.csv", "times.csv"]);
     refused(at, &["fit", "isoflop", "runs.csv", "--plot", "a.pdf"], &["a.pdf", ".svg or .png"]);
     refused(
         at,
@@ -255,6 +279,14 @@ fn wrong_options_are_refused() {
         (vec!["fit", "loss-surface", "runs.csv", "--law", "additive", "--gamma", "free"], &["--law additive"]),
         (vec!["fit", "power-law", "runs.csv", "--x", "ctx"], &["--y"]),
         (vec!["fit", "step-time", "times.csv", "--least-batch", "99"], &["no row has a batch of 99"]),
+        (vec!["fit", "crossing", "times.csv", "--y", "step_ms"], &["one value only, xlstm"]),
+        (vec!["fit", "crossing", "steps.csv", "--y", "step_ms", "--by", "archs"], &["no column `archs`"]),
+        (vec!["fit", "roofline", "steps.csv"], &["no column"]),
+        (
+            vec!["fit", "roofline", "times.csv"],
+            &["`flops` cannot be the work of prefills and of steps alike", "step_flops"],
+        ),
+        (vec!["fit", "roofline", "decay.csv"], &["neither a column `ttft_ms` nor `step_ms`"]),
         (more(&["a=1"]), &["no column `b`"]),
         (more(&["a=1,b=x"]), &["the start of b", "not a number"]),
         (more(&["a=1,b=1,a=2"]), &["`a` twice"]),

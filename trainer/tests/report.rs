@@ -68,7 +68,8 @@ fn metrics() -> String {
 }
 
 fn times() -> String {
-    let mut text = String::from("arch,model,batch,prefill,ttft_ms,step_ms,flops,bytes\n");
+    let mut text =
+        String::from("arch,model,batch,prefill,ttft_ms,step_ms,prefill_flops,prefill_bytes,step_flops,step_bytes\n");
     for (arch, growth) in [("xlstm", 0.0), ("transformer", 1.0)] {
         for batch in [8.0, 32.0, 64.0_f64] {
             for (place, prefill) in [256.0, 1024.0, 4096.0, 16384.0_f64].into_iter().enumerate() {
@@ -76,7 +77,11 @@ fn times() -> String {
                 let jitter = 1.0 + 0.002 * (place as f64 * 3.0 + batch).sin();
                 let first = (flops / 1e13 + 1e-3) * 1e3 * jitter;
                 let step = (bytes / 1e12 + 1e-3 + 1e-5 * batch) * 1e3 * jitter;
-                text += &format!("{arch},tiny,{batch},{prefill},{first},{step},{flops},{bytes}\n");
+                text += &format!(
+                    "{arch},tiny,{batch},{prefill},{first},{step},{flops},{},{},{bytes}\n",
+                    2e7 + 1e3 * prefill * batch,
+                    2e7 * batch
+                );
             }
         }
     }
@@ -158,6 +163,17 @@ fn the_page_has_the_fitters_optima_and_the_commands_that_make_them() {
     }
     let growth = fits(&data, "step", "Growth with the prefill, batch 8");
     assert!(number(growth, "/law/exponent").abs() < 0.01, "the first group, the xLSTM's, is flat");
+    // A step of the xLSTM reads less at every prefill; first tokens have the same times by construction.
+    let crossing = fits(&data, "step", "Which is faster");
+    assert_eq!((&crossing["law"][0]["of"], crossing["law"][0]["at"].as_array().unwrap().len()), (&"xlstm".into(), 0));
+    assert!(number(crossing, "/law/0/ratios/3/1") < 0.8);
+    assert!(printed.contains("xLSTM is faster at every prefill timed (tiny, batch 8)"), "{printed}");
+    assert!(printed.contains("neither is faster at every prefill timed (tiny, batch 8)"), "{printed}");
+    let roof = fits(&data, "roofline", "");
+    let best = number(roof, "/flop_rate");
+    assert!((best / 1e13 - 1.0).abs() < 0.01, "the largest prefill hides what a call costs: {best:e}");
+    assert_eq!(roof["law"].as_array().unwrap().len(), 4, "prefills and steps of both");
+    assert!(number(roof, "/law/0/share/high") <= 1.0 + 1e-12 && number(roof, "/law/1/share/low") > 0.0);
     assert!(number(fits(&data, "pareto", "Context 128"), "/ratios/0/ratio") < 1.0, "the xLSTM needs less");
     commands_make_the_same(parent.path(), &data);
     // In words, with what there is not.

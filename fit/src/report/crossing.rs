@@ -59,13 +59,14 @@ fn said([one, other, x, y]: &[&str; 4], ratios: &[(f64, f64)], found: &[f64]) ->
         text.push_str(&format!("  {x} {at:>10}: {y} {:.3} times as large\n", ratio.exp()));
     }
     match found {
+        [] if ratios.iter().all(|point| point.1 == 0.0) => text.push_str("  they are equal throughout\n"),
         [] => {
-            let (low, high) = if first.1 < 0.0 { (one, other) } else { (other, one) };
-            text.push_str(&format!("  they do not cross: {low} has the smaller {y} throughout, {high} the larger\n"));
+            let below = if ratios.iter().any(|point| point.1 < 0.0) { one } else { other };
+            text.push_str(&format!("  they do not cross: {below} has the smaller {y} throughout\n"));
         }
         some => {
             // Each crossing changes who is ahead.
-            let mut ahead = first.1 < 0.0;
+            let mut ahead = ratios.iter().find(|point| point.1 != 0.0).is_some_and(|point| point.1 < 0.0);
             for at in some {
                 ahead = !ahead;
                 let below = if ahead { one } else { other };

@@ -39,6 +39,14 @@ pub(super) fn section(table: &Table, request: &Request, notes: &mut Vec<String>)
     let What::Roofline(settings) = &request.what else {
         return Err(FitError::Data("no roofline was asked for".into()));
     };
+    let own = ["prefill_flops", "prefill_bytes", "step_flops", "step_bytes"];
+    if KINDS.iter().all(|(_, column, _)| table.has(column))
+        && table.has("flops")
+        && !own.iter().all(|name| table.has(name))
+    {
+        let hint = format!("give each its own in columns {}", own.join(", "));
+        return Err(FitError::Data(format!("`flops` cannot be the work of prefills and of steps alike: {hint}")));
+    }
     let default = vec!["arch".to_string()];
     let by = if request.group.is_empty() && table.has("arch") { &default } else { &request.group };
     let mut calls: Vec<Calls> = Vec::new();

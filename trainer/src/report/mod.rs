@@ -1,8 +1,9 @@
 //! `gradus report`: what studies found, as one HTML file with its diagrams, tables, and the command behind each.
 //!
 //! [`study`] reads a folder, [`ask`] puts questions to the fitter, [`fitting`] its answers on the page, [`profiles`],
-//! [`surface`], [`overtraining`], [`context`], [`pareto`], [`times`], [`roofline`] and [`training`] make sections of [`parts`], [`published`] has the paper's figures, [`words`] writes
-//! numbers, [`page`] makes the file. Every figure comes from the fitter: nothing is computed here.
+//! [`surface`], [`overtraining`], [`context`], [`pareto`], [`times`], [`roofline`] and [`training`] make sections of [`parts`],
+//! [`published`] has the paper's figures, [`words`] writes numbers, [`page`] makes the file. Every figure comes from the fitter:
+//! nothing is computed here.
 
 pub mod ask;
 pub mod context;

@@ -149,7 +149,7 @@ fn summary(title: &str, rates: &[(String, f64)], is_step: bool) -> Vec<String> {
 
 /// How a step's time grows with the prefill, at the smallest batch: the exponent of a power law.
 fn growth(section: &mut Section, source: &Source) -> Result<()> {
-    let least = source.table.positive("batch")?.into_iter().fold(f64::INFINITY, f64::min);
+    let least = least_batch(source)?;
     let mut ask = Ask::new("power-law", What::PowerLaw { x: "prefill".into(), y: "step_ms".into(), offset: false });
     ask.flags = " --x prefill --y step_ms".into();
     ask.group = vec!["arch".into(), "model".into()];
@@ -182,11 +182,12 @@ fn growth(section: &mut Section, source: &Source) -> Result<()> {
     })
 }
 
-/// The prefill from which on one architecture is faster, for models of one name at one batch.
+/// The prefill from which on one architecture is faster, for models of one name at one batch; in words at the smallest batch.
 fn crossings(section: &mut Section, source: &Source, y: &'static str) -> Result<()> {
     if source.groups(&["arch"], &[])?.len() < 2 {
         return Ok(());
     }
+    let least = least_batch(source)?;
     let crossing = What::Crossing { x: "prefill".into(), y: y.into(), by: "arch".into() };
     let mut ask = Ask::new("crossing", crossing);
     ask.flags = format!(" --y {y}");
@@ -196,44 +197,54 @@ fn crossings(section: &mut Section, source: &Source, y: &'static str) -> Result<
         let mut grid = Grid::new(
             "Where the times of both architectures cross",
             &[
-                "models, batch",
+                "models",
                 "prefills of both",
                 "they cross at",
                 "then faster",
-                "time of one over the other's, least and longest prefill",
+                "one over the other, least and longest prefill",
             ],
         );
+        let mut said = Vec::new();
         for one in &report.sections {
+            let at_least = one.group.iter().any(|(name, value)| name == "batch" && value.parse() == Ok(least));
             for pair in one.fit["law"].as_array().into_iter().flatten() {
-                grid.rows.extend(crossing_row(&group(&one.group), pair));
+                let row = crossing_row(&group(&one.group), pair);
+                said.extend(row.as_ref().filter(|_| at_least).map(crossing_words));
+                grid.rows.extend(row.map(Vec::from));
             }
         }
-        section.found.extend(crossing_sentence(section.title, &grid));
+        if !said.is_empty() {
+            section.found.push(format!("{}: {}.", section.title, said.join("; ")));
+        }
         part.plots.clear();
         part.grids = vec![grid];
     })
 }
 
-fn crossing_row(of: &str, pair: &Value) -> Option<Vec<String>> {
+fn least_batch(source: &Source) -> Result<f64> {
+    Ok(source.table.positive("batch")?.into_iter().fold(f64::INFINITY, f64::min))
+}
+
+fn crossing_row(of: &str, pair: &Value) -> Option<[String; 5]> {
     let ratios: Vec<(f64, f64)> =
         pair["ratios"].as_array()?.iter().filter_map(|point| Some((point[0].as_f64()?, point[1].as_f64()?))).collect();
     let (first, last) = (ratios.first()?, ratios.last()?);
     let names = [&pair["of"], &pair["over"]].map(|name| architecture(name.as_str().unwrap_or("")));
+    // Where the last times are equal, those before them say who was ahead.
+    let ahead = ratios.iter().rev().find(|(_, ratio)| *ratio != 1.0).map(|(_, ratio)| names[usize::from(*ratio > 1.0)]);
     let at: Vec<String> = pair["at"].as_array()?.iter().filter_map(Value::as_f64).map(|at| whole(at.round())).collect();
-    Some(vec![
+    Some([
         of.to_owned(),
         format!("{} to {}", whole(first.0), whole(last.0)),
         if at.is_empty() { "nowhere".into() } else { at.join(", ") },
-        names[usize::from(last.1 >= 1.0)].to_owned(),
+        ahead.unwrap_or("neither").to_owned(),
         format!("{}: {:.2} to {:.2}", names.join(" over "), first.1, last.1),
     ])
 }
 
-fn crossing_sentence(title: &str, grid: &Grid) -> Option<String> {
-    let said = |row: &Vec<String>| match row[2].as_str() {
+fn crossing_words(row: &[String; 5]) -> String {
+    match row[2].as_str() {
         "nowhere" => format!("{} is faster at every prefill timed ({})", row[3], row[0]),
         at => format!("{} is faster from a prefill of {at} on ({})", row[3], row[0]),
-    };
-    let all: Vec<String> = grid.rows.iter().map(said).collect();
-    (!all.is_empty()).then(|| format!("{title}: {}.", all.join("; ")))
+    }
 }
