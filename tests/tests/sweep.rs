@@ -92,6 +92,42 @@ fn over_training_is_swept_and_reported() {
     assert!(!page.contains("There are no runs at fixed ratios"));
 }
 
+/// A study of learning rates names the scale that other plans take, and they take it.
+#[test]
+fn learning_rates_are_swept_and_used() {
+    let folder = folder_with_text();
+    let plan = "architectures = ['xlstm', 'transformer']\nbudgets = [2e9]\ncontexts = [32]\nsizes = 1\nwidth_step = 8\n\
+        data = 'text.txt'\ntokens_per_parameter = 1.0\nevaluation_tokens = 2048\nbatch_tokens = 128\n";
+    let rates = format!("study = 'learning_rate'\nlearning_rate_factors = [0.01, 0.5, 1, 30]\n{plan}");
+    fs::write(folder.path().join("rates.toml"), rates).unwrap();
+    let end = said(folder.path(), "sweep rates.toml --out rates --device cpu");
+    assert!(end.contains("8 runs: 8 finished") && end.contains("xlstm-t32-c2e9-d"), "{end}");
+    assert!(end.contains("-f0.01-s0") && end.contains("gradus fit minimum rates/runs.csv --x lr"), "{end}");
+    assert_eq!(end.matches(" times the rate").count(), 2, "{end}");
+    // A hundredth of the rate learns little, and so does 30 times the rate: the best is between.
+    let line = end.lines().find(|line| line.contains("learning_rate_scale = {")).expect("a key for other plans");
+    let scale: toml::Table = line.split(": ").nth(1).unwrap().parse().unwrap();
+    for architecture in ["xlstm", "transformer"] {
+        let best = scale["learning_rate_scale"][architecture].as_float().unwrap();
+        assert!(best > 0.011 && best < 29.0, "{line}");
+    }
+    assert!(said(folder.path(), "sweep status rates").contains(line));
+    succeed(folder.path(), "report rates --out report.html");
+    let page = fs::read_to_string(folder.path().join("report.html")).unwrap();
+    assert!(page.contains("Best learning rates") && page.contains("the loss is lowest at a learning rate of"));
+    // The other study's runs have the rule's rate times that.
+    let rate = |plan: &str, out: &str| -> Vec<f64> {
+        fs::write(folder.path().join("next.toml"), plan).unwrap();
+        succeed(folder.path(), &format!("sweep next.toml --out {out} --device cpu"));
+        let rows = results(&folder.path().join(out));
+        let place = rows[0].iter().position(|column| column == "lr").unwrap();
+        rows[1..].iter().map(|row| row[place].parse().unwrap()).collect()
+    };
+    let by_rule = rate(&format!("study = 'isoflop'\n{plan}"), "rule");
+    let scaled = rate(&format!("study = 'isoflop'\n{plan}learning_rate_scale = {{ transformer = 0.5 }}\n"), "scaled");
+    assert_eq!((scaled[0], scaled[1]), (by_rule[0], 0.5 * by_rule[1]), "the xLSTM, then the Transformer");
+}
+
 /// A plan that is made to fit is the one that the folder keeps and goes on with.
 #[test]
 fn a_plan_is_made_to_fit_a_time() {

@@ -4,6 +4,7 @@ pub mod context;
 pub mod crossing;
 pub mod isoflop;
 pub mod loss_surface;
+pub mod minimum;
 pub mod optimum_law;
 pub mod overtraining;
 pub mod pareto;

@@ -8,6 +8,7 @@ mod curve;
 mod intervals;
 mod isoflop;
 mod loss_surface;
+mod minimum;
 mod number;
 mod overtraining;
 mod pareto;
@@ -59,6 +60,13 @@ pub enum What {
         y: String,
         /// Column whose values have a curve each.
         by: String,
+    },
+    /// Where a curve is lowest.
+    Minimum {
+        /// Column of x.
+        x: String,
+        /// Column of y.
+        y: String,
     },
     /// Any formula.
     Curve(CurveSettings),
@@ -233,6 +241,7 @@ pub fn report(table: Table, request: &Request) -> Result<Report, FitError> {
         What::Timing(settings) => (settings.kind.name(), "", &[], timing::section),
         What::Roofline(_) => ("roofline", "", &[], roofline::section),
         What::Crossing { .. } => ("crossing", "", &[], crossing::section),
+        What::Minimum { .. } => ("minimum", "", &[], minimum::section),
         What::Curve(_) => ("curve", "", &[], curve::section),
     };
     let table = if set.is_empty() { table } else { default_rows(table, request, set, &mut notes)? };

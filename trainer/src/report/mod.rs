@@ -1,7 +1,7 @@
 //! `gradus report`: what studies found, as one HTML file with its diagrams, tables, and the command behind each.
 //!
 //! [`study`] reads a folder, [`ask`] puts questions to the fitter, [`fitting`] its answers on the page, [`profiles`],
-//! [`surface`], [`overtraining`], [`context`], [`pareto`], [`times`], [`roofline`] and [`training`] make sections of [`parts`],
+//! [`surface`], [`overtraining`], [`rates`], [`context`], [`pareto`], [`times`], [`roofline`] and [`training`] make sections of [`parts`],
 //! [`published`] has the paper's figures, [`words`] writes numbers, [`page`] makes the file. Every figure comes from the fitter:
 //! nothing is computed here.
 
@@ -14,6 +14,7 @@ pub mod pareto;
 pub mod parts;
 pub mod profiles;
 pub mod published;
+pub mod rates;
 pub mod roofline;
 pub mod study;
 pub mod surface;
@@ -59,6 +60,9 @@ impl Chapter {
             roofline::section(&study)?,
             training::table(&study)?,
         ];
+        if let Some(rates) = rates::section(&study)? {
+            sections.insert(1, rates);
+        }
         sections[0].unsettled.extend(scale(&study)?);
         Ok(Self { study, sections })
     }

@@ -2,12 +2,13 @@
 //!
 //! [`plan`] is the file that the user writes, [`shapes`] the models that follow from it, [`runs`] the runs with their exact
 //! FLOPs, [`folder`] what a sweep keeps on disk, [`standing`] how far each run is, [`workers`] make them here, [`slurm`] on a
-//! cluster, [`training`] is one run, [`results`] `runs.csv`, [`prediction`] says how long it will take, [`scaling`] makes a plan
-//! fit a time, [`screen`] what is printed.
+//! cluster, [`training`] is one run, [`results`] `runs.csv`, [`rates`] what a study of learning rates found, [`prediction`] says
+//! how long it will take, [`scaling`] makes a plan fit a time, [`screen`] what is printed.
 
 pub mod folder;
 pub mod plan;
 pub mod prediction;
+pub mod rates;
 pub mod results;
 pub mod runs;
 pub mod scaling;
@@ -99,6 +100,7 @@ pub fn run(arguments: &Arguments, started: Instant, out: &mut dyn Write) -> Resu
     let standings = collect(&sweep, &plan, runs)?;
     let steps = steps?;
     print(out, &screen::status(&standings, &Tasks::default(), &unplanned(&sweep, &standings)))?;
+    print(out, &rates::found(&plan, &standings))?;
     print(out, &overhead(started.elapsed().as_secs_f64() * trainers.len() as f64, steps))?;
     print(out, &next(&sweep, &plan))?;
     refuse_damaged(&sweep, &standings)
@@ -108,7 +110,8 @@ fn status(sweep: &SweepFolder, out: &mut dyn Write) -> Result<()> {
     let plan = sweep.plan()?;
     let standings = collect(sweep, &plan, runs::runs(&plan)?)?;
     let tasks = Tasks::of(sweep, &standings)?;
-    print(out, &screen::status(&standings, &tasks, &unplanned(sweep, &standings))).map(drop)
+    let said = screen::status(&standings, &tasks, &unplanned(sweep, &standings));
+    print(out, &(said + &rates::found(&plan, &standings))).map(drop)
 }
 
 /// One run, beside other processes that make others.
@@ -297,6 +300,9 @@ fn next(sweep: &SweepFolder, plan: &Plan) -> String {
             format!("gradus fit isoflop {table} --group arch,ctx --from {least:.2e} --to {most:.2e}")
         }
         Study::Overtraining => format!("gradus fit overtraining {table} --group arch"),
+        Study::LearningRate => {
+            format!("gradus fit minimum {table} --x lr --y val_loss --group arch,ctx,isoflop,n_params")
+        }
     };
     let results = results.display();
     format!("results  {results}\ngo on with: gradus report {folder} --out report.html\n       or: {fit}\n")

@@ -15,12 +15,13 @@ use crate::error::{Result, TrainerError};
 pub const PRESETS: [(&str, &str); 1] = [("demo", include_str!("presets/demo.toml"))];
 
 /// Every key of a plan.
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 21] = [
     "study",
     "architectures",
     "budgets",
     "parameters",
     "ratios",
+    "learning_rate_factors",
     "contexts",
     "sizes",
     "spread",
@@ -29,6 +30,7 @@ const KEYS: [&str; 19] = [
     "aspect",
     "batch_tokens",
     "learning_rate",
+    "learning_rate_scale",
     "seeds",
     "data",
     "validation_fraction",
@@ -45,6 +47,9 @@ pub enum Study {
     Isoflop,
     /// Several sizes, each trained on so many tokens for each of its parameters.
     Overtraining,
+    /// At each budget several sizes, each trained at several learning rates.
+    #[serde(rename = "learning_rate")]
+    LearningRate,
 }
 
 impl Study {
@@ -53,6 +58,7 @@ impl Study {
         match self {
             Self::Isoflop => "isoflop",
             Self::Overtraining => "overtraining",
+            Self::LearningRate => "learning_rate",
         }
     }
 
@@ -61,6 +67,7 @@ impl Study {
         match self {
             Self::Isoflop => "`budgets`",
             Self::Overtraining => "`parameters` and `ratios`",
+            Self::LearningRate => "`budgets` and `learning_rate_factors`",
         }
     }
 
@@ -69,6 +76,33 @@ impl Study {
         match self {
             Self::Isoflop => "isoflop",
             Self::Overtraining => "tokenparam",
+            Self::LearningRate => "learning_rate",
+        }
+    }
+}
+
+/// What the learning rate is multiplied by, for each architecture.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RateScale {
+    /// Of xLSTMs.
+    pub xlstm: f64,
+    /// Of Transformers.
+    pub transformer: f64,
+}
+
+impl Default for RateScale {
+    fn default() -> Self {
+        Self { xlstm: 1.0, transformer: 1.0 }
+    }
+}
+
+impl RateScale {
+    /// That of an architecture.
+    pub fn of(self, architecture: Architecture) -> f64 {
+        match architecture {
+            Architecture::Xlstm => self.xlstm,
+            Architecture::Transformer => self.transformer,
         }
     }
 }
@@ -81,7 +115,7 @@ pub struct Plan {
     pub study: Study,
     /// Families of models.
     pub architectures: Vec<Architecture>,
-    /// Training FLOPs of a run, for IsoFLOP profiles.
+    /// Training FLOPs of a run, for IsoFLOP profiles and learning rates.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub budgets: Vec<f64>,
     /// N of the models, both embeddings included, for over-training.
@@ -90,6 +124,9 @@ pub struct Plan {
     /// D/N of the runs, for over-training.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ratios: Vec<f64>,
+    /// Multiples of the learning rate at which each model is trained, for a study of learning rates.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub learning_rate_factors: Vec<f64>,
     /// Tokens of a training sequence.
     pub contexts: Vec<usize>,
     /// Models at each budget.
@@ -131,6 +168,9 @@ pub struct Plan {
     /// Numbers to compute with.
     #[serde(default = "defaults::precision")]
     pub precision: Mode,
+    /// What the learning rate is multiplied by, for each architecture.
+    #[serde(default)]
+    pub learning_rate_scale: RateScale,
 }
 
 mod defaults {
@@ -228,8 +268,13 @@ impl Plan {
 
     /// The key that has a value which no sweep can use, and why.
     fn check(&self) -> Result<(), (&'static str, String)> {
-        let lists = [("budgets", &self.budgets), ("parameters", &self.parameters), ("ratios", &self.ratios)];
-        let of_study = |key: &str| (key == "budgets") == (self.study == Study::Isoflop);
+        let lists = [
+            ("budgets", &self.budgets),
+            ("parameters", &self.parameters),
+            ("ratios", &self.ratios),
+            ("learning_rate_factors", &self.learning_rate_factors),
+        ];
+        let of_study = |key: &str| self.study.takes().contains(&format!("`{key}`"));
         if let Some((key, _)) = lists.iter().find(|(key, list)| !of_study(key) && !list.is_empty()) {
             return Err((key, format!("is of another study; `{}` takes {}", self.study.name(), self.study.takes())));
         }
@@ -258,6 +303,8 @@ impl Plan {
             ("aspect", self.aspect),
             ("max_epochs", self.max_epochs),
             ("learning_rate", self.learning_rate.unwrap_or(1.0)),
+            ("learning_rate_scale", self.learning_rate_scale.xlstm),
+            ("learning_rate_scale", self.learning_rate_scale.transformer),
         ];
         for (key, value) in listed.chain(positive) {
             if !(value.is_finite() && value > 0.0) {
@@ -333,7 +380,7 @@ mod tests {
     fn every_key_of_the_list_is_one_of_the_plan() {
         let mut plan = Plan::parse("p.toml", LEAST).unwrap();
         (plan.batch_tokens, plan.learning_rate, plan.data) = (Some(1), Some(1.0), Some("x".into()));
-        (plan.parameters, plan.ratios) = (vec![1e4], vec![20.0]);
+        (plan.parameters, plan.ratios, plan.learning_rate_factors) = (vec![1e4], vec![20.0], vec![1.0]);
         let table: toml::Table = toml::from_str(&plan.text().unwrap()).unwrap();
         assert!(KEYS.iter().all(|key| table.contains_key(*key)) && table.len() == KEYS.len(), "{table:?}");
     }
@@ -349,6 +396,9 @@ mod tests {
             ("seeds = [1, 1]", "`seeds` names one twice"),
             ("learning_rate = -1.0", "`learning_rate` holds -1"),
             ("sizes = 0", "`sizes` holds 0"),
+            ("learning_rate_scale = { xlstm = 0.0 }", "`learning_rate_scale` holds 0"),
+            ("learning_rate_scale = { lstm = 2.0 }", "p.toml:5: unknown field `lstm`"),
+            ("learning_rate_factors = [1.0]", "`learning_rate_factors` is of another study"),
             ("precision = 'f8'", "p.toml:5: unknown variant"),
             ("spread = ", "p.toml:5: "),
         ] {
@@ -367,6 +417,10 @@ mod tests {
         assert!(error(&over).0.contains("`ratios` is empty"), "{}", error(&over).0);
         let over = over.replace("[64]", "[64, 128]") + "ratios = [20, 60]\n";
         assert!(error(&over).0.contains("p.toml:4: `contexts` names several"), "{}", error(&over).0);
+        let rates = LEAST.replace("isoflop", "learning_rate");
+        assert!(error(&rates).0.contains("`learning_rate_factors` is empty"), "{}", error(&rates).0);
+        let rates = Plan::parse("p.toml", &(rates + "learning_rate_factors = [0.5, 1.0]\n")).unwrap();
+        assert_eq!((rates.study, rates.learning_rate_scale), (Study::LearningRate, RateScale::default()));
         assert!(error("study = 'isoflop'\n").0.contains("missing field `architectures`"));
         let bad = LEAST.replace("1e11", "nan");
         assert!(error(&bad).0.contains("p.toml:3: `budgets` holds NaN"), "{}", error(&bad).0);

@@ -21,6 +21,8 @@ pub struct PlannedRun {
     pub budget: f64,
     /// The tokens a parameter that it is to see, in a study of over-training.
     pub ratio: Option<f64>,
+    /// The multiple of the learning rate that it has, in a study of learning rates.
+    pub factor: Option<f64>,
     /// Everything it does; the device is left open.
     pub configuration: Configuration,
     /// Its steps.
@@ -76,7 +78,7 @@ pub fn runs(plan: &Plan) -> Result<Vec<PlannedRun>> {
             let candidates = candidates(plan, *architecture, *context)?;
             let of = (*architecture, *context);
             all.extend(match plan.study {
-                Study::Isoflop => isoflop(plan, of, &candidates)?,
+                Study::Isoflop | Study::LearningRate => isoflop(plan, of, &candidates)?,
                 Study::Overtraining => overtraining(plan, of, &candidates)?,
             });
         }
@@ -85,12 +87,19 @@ pub fn runs(plan: &Plan) -> Result<Vec<PlannedRun>> {
     Ok(all)
 }
 
-/// At each budget several sizes.
+/// At each budget several sizes, in a study of learning rates each at several of them.
 fn isoflop(plan: &Plan, of: (Architecture, usize), candidates: &[ModelConfiguration]) -> Result<Vec<PlannedRun>> {
     let mut all = Vec::new();
     for budget in &plan.budgets {
         for model in sizes(plan, of, *budget, candidates)? {
-            all.extend(plan.seeds.iter().map(|seed| planned(plan, (*budget, None), model.clone(), *seed)));
+            let factors: Vec<Option<f64>> = match plan.study {
+                Study::LearningRate => plan.learning_rate_factors.iter().copied().map(Some).collect(),
+                _ => vec![None],
+            };
+            for factor in factors {
+                let target = Target { budget: *budget, ratio: None, factor };
+                all.extend(plan.seeds.iter().map(|seed| planned(plan, target, model.clone(), *seed)));
+            }
         }
     }
     Ok(all)
@@ -132,7 +141,8 @@ fn overtraining(
                 );
                 return Err(refuse(what, "take larger parameters or ratios, or a smaller batch_tokens"));
             }
-            all.extend(plan.seeds.iter().map(|seed| planned(plan, (budget, Some(*ratio)), model.clone(), *seed)));
+            let target = Target { budget, ratio: Some(*ratio), factor: None };
+            all.extend(plan.seeds.iter().map(|seed| planned(plan, target, model.clone(), *seed)));
         }
     }
     Ok(all)
@@ -173,7 +183,17 @@ fn sizes(
     })
 }
 
-fn planned(plan: &Plan, (budget, ratio): (f64, Option<f64>), model: ModelConfiguration, seed: u64) -> PlannedRun {
+/// What a run is to meet.
+#[derive(Clone, Copy)]
+struct Target {
+    budget: f64,
+    ratio: Option<f64>,
+    factor: Option<f64>,
+}
+
+fn planned(plan: &Plan, target: Target, model: ModelConfiguration, seed: u64) -> PlannedRun {
+    let Target { budget, ratio, factor } = target;
+    let scale = plan.learning_rate_scale.of(model.architecture) * factor.unwrap_or(1.0);
     let mut configuration = Configuration::for_model(model);
     configuration.data = Data {
         path: plan.data.clone(),
@@ -181,7 +201,7 @@ fn planned(plan: &Plan, (budget, ratio): (f64, Option<f64>), model: ModelConfigu
         document_reset: false,
         task: None,
     };
-    configuration.optimizer.learning_rate = plan.learning_rate.unwrap_or_else(|| learning_rate(budget));
+    configuration.optimizer.learning_rate = scale * plan.learning_rate.unwrap_or_else(|| learning_rate(budget));
     // Both architectures are clipped alike, as in the published runs.
     configuration.optimizer.gradient_clip = 0.5;
     configuration.train.batch = batch(plan, budget, configuration.model.context_length);
@@ -198,11 +218,12 @@ fn planned(plan: &Plan, (budget, ratio): (f64, Option<f64>), model: ModelConfigu
     configuration.train.steps = Some(steps);
     let model = &configuration.model;
     let target = ratio.map_or_else(|| format!("c{budget:e}"), |ratio| format!("r{ratio}"));
+    let rate = factor.map_or_else(String::new, |factor| format!("-f{factor}"));
     let name = format!(
-        "{}-t{}-{target}-d{}x{}-s{seed}",
+        "{}-t{}-{target}-d{}x{}{rate}-s{seed}",
         model.architecture, model.context_length, model.embedding_dim, model.num_blocks
     );
-    PlannedRun { name, budget, ratio, configuration, steps }
+    PlannedRun { name, budget, ratio, factor, configuration, steps }
 }
 
 #[cfg(test)]

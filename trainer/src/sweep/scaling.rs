@@ -115,7 +115,7 @@ fn reductions(plan: &Plan) -> Vec<Plan> {
         add(&now);
     }
     match plan.study {
-        Study::Isoflop => {
+        Study::Isoflop | Study::LearningRate => {
             while now.sizes > 1 {
                 now.sizes -= 1;
                 add(&now);

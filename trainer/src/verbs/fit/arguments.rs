@@ -63,6 +63,7 @@ impl Input {
             What::Timing(settings) => (settings.kind.name(), &["--weight", "--level", "--bootstrap", "--seed"]),
             What::Roofline(_) => ("roofline", &[]),
             What::Crossing { .. } => ("crossing", &[]),
+            What::Minimum { .. } => ("minimum", &[]),
         };
         for (option, given) in [
             ("--weight", self.weight.is_some()),
@@ -255,6 +256,17 @@ pub(super) enum Subject {
         #[arg(long, default_value = "arch")]
         by: String,
     },
+    /// Where a curve is lowest, such as the loss over the learning rate.
+    Minimum {
+        #[command(flatten)]
+        input: Input,
+        /// Column of x.
+        #[arg(long)]
+        x: String,
+        /// Column of y.
+        #[arg(long)]
+        y: String,
+    },
     /// Any formula.
     Curve {
         #[command(flatten)]
@@ -381,6 +393,7 @@ pub(super) fn plan(law: Subject) -> Result<(What, Input), FitError> {
             let models = models.as_deref().map(Table::read).transpose()?;
             (What::Roofline(TimingSettings { models, ..TimingSettings::new(TimingKind::Step) }), input)
         }
+        Subject::Minimum { input, x, y } => (What::Minimum { x, y }, input),
         Subject::Crossing { input, x, y, by } => (What::Crossing { x, y, by }, input),
         Subject::Curve { input, model, start, y, loss, scale, starts, decades, bound, fix, log } => {
             let scale = positive("--scale", scale)?;
