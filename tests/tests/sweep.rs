@@ -89,6 +89,7 @@ fn over_training_is_swept_and_reported() {
     succeed(folder.path(), "report over --out report.html");
     let page = fs::read_to_string(folder.path().join("report.html")).unwrap();
     assert!(page.contains("gradus fit overtraining over/runs.csv"), "the section has its fit");
+    assert!(page.contains("Where they were made") && page.contains("<td>CPU, "), "the runs' device is in the page");
     assert!(!page.contains("There are no runs at fixed ratios"));
 }
 

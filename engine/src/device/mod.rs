@@ -53,6 +53,14 @@ impl Device {
         }
     }
 
+    /// The product's name, and its driver's where it has one.
+    pub fn description(&self) -> String {
+        match self {
+            Self::Cpu(_) => self.name(),
+            Self::Gpu(gpu) => format!("{}, {}", self.name(), gpu.report().driver),
+        }
+    }
+
     /// Whether this is a GPU.
     pub fn is_gpu(&self) -> bool {
         matches!(self, Self::Gpu(_))

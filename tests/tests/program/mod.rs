@@ -125,15 +125,22 @@ pub fn has_gpu(folder: &Path) -> bool {
     there
 }
 
-/// A sweep's table without the column that depends on time.
+/// A sweep's table without the columns that depend on time and machine.
 #[allow(dead_code, reason = "each test binary uses its own part of this module")]
 pub fn results(sweep: &Path) -> Vec<Vec<String>> {
     let text = fs::read_to_string(sweep.join("runs.csv")).unwrap();
-    let time = text.lines().next().unwrap().split(',').position(|name| name == "step_time_s").unwrap();
+    let head: Vec<&str> = text.lines().next().unwrap().split(',').collect();
+    let kept = |place: &usize| !["step_time_s", "device"].contains(&head[*place]);
     let cells = |line: &str| {
-        let mut cells: Vec<String> = line.split(',').map(String::from).collect();
-        cells.remove(time);
-        cells
+        // Between quotes, a comma is part of the device's name.
+        let plain: String = line
+            .split('"')
+            .enumerate()
+            .map(|(part, text)| if part % 2 == 1 { text.replace(',', ";") } else { text.into() })
+            .collect();
+        let cells: Vec<String> = plain.split(',').map(String::from).collect();
+        assert_eq!(cells.len(), head.len(), "{line}");
+        cells.into_iter().enumerate().filter(|(place, _)| kept(place)).map(|(_, cell)| cell).collect()
     };
     text.lines().map(cells).collect()
 }

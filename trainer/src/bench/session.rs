@@ -59,10 +59,9 @@ impl Session {
 
     /// The lines above a table: device, date, what to think of the figures, and the caller's own remark.
     pub fn head(&self, remark: &str) -> String {
-        let driver = self.gpu().map(|gpu| format!(", {}", gpu.report().driver)).unwrap_or_default();
         let commit = COMMIT.map(|commit| format!(", commit {commit}")).unwrap_or_default();
         let lines = [
-            format!("device   {}{driver} ({})", self.device.name(), self.why),
+            format!("device   {} ({})", self.device.description(), self.why),
             format!("date     {}{commit}", date(SystemTime::now())),
         ];
         let notes = self.note().into_iter().chain(Some(remark).filter(|remark| !remark.is_empty()));

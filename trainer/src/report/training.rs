@@ -13,7 +13,7 @@ use crate::run_folder::curves::{loss_over_tokens, smoothed, thinned};
 /// The most points of a curve: many curves share a diagram.
 const MOST_POINTS: usize = 120;
 /// Columns of the table of runs, where they are there.
-const COLUMNS: [&str; 16] = [
+const COLUMNS: [&str; 17] = [
     "run_id",
     "arch",
     "experiment_set",
@@ -30,6 +30,7 @@ const COLUMNS: [&str; 16] = [
     "step_time_s",
     "seed",
     "selected",
+    "device",
 ];
 
 /// The loss curves of the runs that have their folder.
@@ -114,12 +115,28 @@ pub fn table(study: &Study) -> Result<Section> {
             section
         });
     };
+    let made_on = devices(&runs.table)?;
+    if made_on.rows.len() > 1 {
+        let said = "The runs were made on several devices: their step times are not to be compared, and equal seeds need not \
+            give equal losses.";
+        section.unsettled.push(said.into());
+    }
     let command = match &study.plan {
         Some(_) => format!("gradus sweep status {}", quoted(&study.path.display().to_string())),
         None => String::new(),
     };
-    section.parts.push(Part { grids: vec![rows(&runs.table)?], command, ..Part::default() });
+    section.parts.push(Part { grids: vec![made_on, rows(&runs.table)?], command, ..Part::default() });
     Ok(section)
+}
+
+/// How many runs each device has made, where the table says.
+fn devices(table: &Table) -> Result<Grid> {
+    let mut grid = Grid::new("Where they were made", &["device", "runs"]);
+    if table.has("device") {
+        let groups = table.group(&["device".to_string()])?;
+        grid.rows = groups.iter().map(|(of, runs)| vec![of[0].1.clone(), runs.len().to_string()]).collect();
+    }
+    Ok(grid)
 }
 
 fn rows(table: &Table) -> Result<Grid> {

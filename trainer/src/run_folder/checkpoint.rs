@@ -130,7 +130,8 @@ pub fn write_step(
     let name = step_name(position.step);
     let half = parent.join(format!(".tmp-{name}"));
     let folder = parent.join(&name);
-    let is_there = read_step(&folder).is_ok_and(|there| Position { seconds: position.seconds, ..there } == *position);
+    let same = |there| Position { seconds: position.seconds, device: position.device.clone(), ..there } == *position;
+    let is_there = read_step(&folder).is_ok_and(same);
     if !is_there {
         let written = fill(storage, &half, position, write).and_then(|()| publish(storage, &half, &folder));
         // Whether it failed or replaced a damaged step, what is in the way now is of no use.

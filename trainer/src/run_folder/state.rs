@@ -35,6 +35,9 @@ pub struct Position {
     pub data: String,
     /// Seconds of training so far.
     pub seconds: f64,
+    /// The device of the last step, with its driver; empty in steps that were saved without it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub device: String,
 }
 
 fn one() -> f64 {
@@ -54,6 +57,7 @@ impl Default for Position {
             seed: 0,
             data: String::new(),
             seconds: 0.0,
+            device: String::new(),
         }
     }
 }
@@ -130,6 +134,7 @@ mod tests {
             seed: u64::MAX,
             data: "ab".into(),
             seconds: 12.3456789,
+            device: "card, driver 1".into(),
         };
         let record = FileRecord { bytes: 12, sha256: "ab".repeat(32) };
         State::new(position, [("model.safetensors".to_string(), record)].into())

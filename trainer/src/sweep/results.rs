@@ -9,7 +9,7 @@ use super::standing::{Finished, Standing};
 /// The columns: those of the published table of runs that a sweep knows, then its own.
 const HEADER: &str = "arch,experiment_set,ctx,isoflop,preset_ratio,n_params,n_params_without_embeddings,n_tokens,flops_train,\
     token_param_ratio,d_model,n_blocks,n_heads,d_hv,d_qk,d_ff,batch_seqs,train_steps,lr,warmup_steps,val_loss,\
-    train_loss_last,step_time_s,seed,run_id";
+    train_loss_last,step_time_s,seed,device,run_id";
 
 /// The whole table.
 pub fn table(study: Study, runs: &[(PlannedRun, Standing)]) -> String {
@@ -35,7 +35,7 @@ fn row(study: Study, run: &PlannedRun, finished: &Finished) -> String {
     let mut row = String::new();
     let _ = writeln!(
         row,
-        "{},{},{},{budget},{ratio},{parameters},{},{tokens},{:e},{},{},{},{},{},{},{},{},{},{:e},{warmup},{},{},{seconds},{},{}",
+        "{},{},{},{budget},{ratio},{parameters},{},{tokens},{:e},{},{},{},{},{},{},{},{},{},{:e},{warmup},{},{},{seconds},{},\"{}\",{}",
         model.architecture,
         study.experiment_set(),
         model.context_length,
@@ -54,6 +54,7 @@ fn row(study: Study, run: &PlannedRun, finished: &Finished) -> String {
         finished.validation_loss,
         finished.training_loss,
         configuration.train.seed,
+        finished.device.replace('"', "\"\""),
         run.name,
     );
     row

@@ -38,6 +38,8 @@ pub struct Finished {
     pub training_loss: f64,
     /// Mean seconds of a step, the first left out: it compiles kernels.
     pub step_seconds: Option<f64>,
+    /// The device of its last step, with its driver.
+    pub device: String,
 }
 
 impl Standing {
@@ -82,7 +84,7 @@ fn look(folder: &Path, run: &PlannedRun) -> Result<Standing> {
     let position = checkpoint::read_step(&step_folder)?;
     let rows = metrics::read(folder)?;
     if position.step == run.steps
-        && let Some(finished) = finished(&rows, run.steps)
+        && let Some(finished) = finished(&rows, run.steps, &position.device)
     {
         return Ok(Standing::Finished(finished));
     }
@@ -90,7 +92,7 @@ fn look(folder: &Path, run: &PlannedRun) -> Result<Standing> {
 }
 
 /// The last row says the loss on held-out text after the last step.
-fn finished(rows: &[Row], steps: u64) -> Option<Finished> {
+fn finished(rows: &[Row], steps: u64, device: &str) -> Option<Finished> {
     let validation_loss = rows.iter().rev().find_map(|row| match row {
         Row::Evaluation(row) if row.step == steps => Some(row.validation_loss),
         _ => None,
@@ -106,7 +108,7 @@ fn finished(rows: &[Row], steps: u64) -> Option<Finished> {
     let first = trained.first()?;
     let step_seconds =
         (last.step > first.step).then(|| (last.seconds - first.seconds) / (last.step - first.step) as f64);
-    Some(Finished { validation_loss, training_loss: last.loss, step_seconds })
+    Some(Finished { validation_loss, training_loss: last.loss, step_seconds, device: device.into() })
 }
 
 /// The device may be another one than before.

@@ -372,7 +372,8 @@ impl Run {
         if self.saved == Some((step, best)) {
             return Ok(());
         }
-        let position = Position { seconds: self.clock.elapsed(), ..self.setup.position.clone() };
+        let (seconds, device) = (self.clock.elapsed(), self.setup.device.description());
+        let position = Position { seconds, device, ..self.setup.position.clone() };
         let Setup { learner, rows, corpus, .. } = &self.setup;
         let snapshot = self.clock.saving(|| Snapshot::take(learner, corpus.tokenizer.as_ref(), position, rows, best));
         let before =

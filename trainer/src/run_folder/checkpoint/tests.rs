@@ -76,6 +76,7 @@ fn position(step: u64) -> Position {
         window: step * 8,
         seed: 7,
         seconds: step as f64 * 0.25,
+        device: String::new(),
     }
 }
 
