@@ -115,7 +115,7 @@ impl<'a> Session<'a> {
             Architecture::Transformer => (
                 model.attention().width(),
                 room(&[batch, heads, parts_for(capacity), qk + 2])?,
-                Some(RotaryTables::new(sizes.rope_theta as f32, qk, 0, capacity)?),
+                Some(RotaryTables::with_frequencies(sizes.rope_frequencies(), 0, capacity)?),
             ),
         };
         Ok(Self {
