@@ -155,6 +155,9 @@ mod tests {
         ] {
             for (checkpointing, accumulation) in [(false, 1), (true, 1), (false, 3), (true, 2)] {
                 let mut configuration = configuration(name, blocks, [batch, context]);
+                // An xLSTM has none of these, whatever it says.
+                (configuration.model.attention_bias, configuration.model.mlp_bias) =
+                    (blocks.is_some(), blocks.is_some());
                 configuration.train.gradient_checkpointing = checkpointing;
                 configuration.train.accumulation = accumulation;
                 let planned = Plan::new(&configuration).total() as f64;
