@@ -203,8 +203,10 @@ def to_gradus(gradus, at):
                 same(f"{name} {form}: the same logits with older keys", torch.equal(gradus.logits(old, ids), ours), True)
             model = model.float()
             with torch.no_grad():
-                expected = model.generate(ids[:, :6], max_new_tokens=12, do_sample=False, use_cache=name.startswith("llama"),
-                                          eos_token_id=None, pad_token_id=0)[:, 6:].tolist()  # fmt: skip
+                # Without a mask of its own it would mask the prompt's zeros as padding.
+                prompt = ids[:, :6]
+                expected = model.generate(prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=12, do_sample=False,
+                                          use_cache=name.startswith("llama"), eos_token_id=None, pad_token_id=0)[:, 6:].tolist()  # fmt: skip
             same(f"{name} {form}: greedy tokens", gradus.greedy(folder, ids[:, :6], 12), expected)
             back = at / f"{name}-{form}-back"
             gradus("export", "--model", folder, "--out", back, "--dtype", "bf16" if form == "bf16" else "f32", device=False)
