@@ -1,5 +1,5 @@
-// y[b, r] = finish(with_bias(sum_k weight[r, k] v[b, k])) for the vectors v of a few texts, with v[b] = x[b], or, if NORMED, its RMSNorm
-// x[b] scale / sqrt(mean(x[b]^2) + epsilon).
+// y[b, r] = finish(with_bias(sum_k weight[r, k] v[b, k])) for the vectors v of a few texts, with v[b] = x[b], or, if NORMED, its
+// RMSNorm x[b] scale / sqrt(mean(x[b]^2) + epsilon).
 //
 // weight: f16 [all rows, depth], depth a multiple of 8; x: [batch, depth]; scale: [depth]; y: [batch, y_stride], of which this
 // writes the columns from y_first on. `with_bias` (decode/bias_*.wgsl) adds the bias of a row of the weight, if there is one;
@@ -124,9 +124,9 @@ fn main(
             if text < parameters.batch && row < parameters.rows {
                 let own = factor * sums[(b * ROWS + r) / 4u][(b * ROWS + r) % 4u];
                 let other = factor * sums[(b * ROWS + r + PARTNER) / 4u][(b * ROWS + r + PARTNER) % 4u];
-                let own_row = weight_row(first_row, r);
-                let other_row = weight_row(first_row, r + PARTNER);
-                finish(with_bias(own, own_row), with_bias(other, other_row), text * parameters.y_stride + parameters.y_first + row);
+                let own_biased = with_bias(own, weight_row(first_row, r));
+                let other_biased = with_bias(other, weight_row(first_row, r + PARTNER));
+                finish(own_biased, other_biased, text * parameters.y_stride + parameters.y_first + row);
             }
         }
     }

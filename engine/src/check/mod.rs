@@ -1,8 +1,8 @@
 //! Checks of operations, ours and users': outputs against their definition, gradients against finite differences of it,
 //! and the checks themselves against planted mistakes.
 //!
-//! [`TABLE`] lists our operations, [`HALF`] those with f16 tensors, [`FORWARD_ONLY`] kernels that have no gradient; [`check_row`] checks a row on a device. [`operation`] does everything for one operation,
-//! for instance a user's own.
+//! [`TABLE`] lists our operations, [`HALF`] those with f16 tensors, [`FORWARD_ONLY`] kernels that have no gradient;
+//! [`check_row`] checks a row on a device. [`operation`] does everything for one operation, for instance a user's own.
 
 mod case;
 mod compare;

@@ -67,7 +67,7 @@ impl Choice {
             sum += weight(x);
             wanted < sum
         });
-        found.or(kept().last()).map_or(0, |(token, _)| token)
+        found.or(kept().next_back()).map_or(0, |(token, _)| token)
     }
 
     /// Whether rounding cannot put the draw of a row beyond the border of another token.
