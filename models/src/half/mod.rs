@@ -1,9 +1,10 @@
 //! A model for inference on a GPU: weights, keys and values in f16, recurrent states, sums and the residual stream in f32.
 //!
 //! Matrices that read the same vector stand in one, by rows: query, key, value, output gate, input gate and forget gate of an
-//! mLSTM layer; query, key and value of an attention; both first matrices of SwiGLU. So do their biases. A step of one token ([`step`]) is then 6
-//! kernels a block for an xLSTM and 7 for a Transformer, whose time is that of reading the weights. Prompts ([`prefill`]) are
-//! read in pieces in mixed precision, on matrix units where there are any; logits are only ever made of the last position.
+//! mLSTM layer; query, key and value of an attention; both first matrices of SwiGLU. So do a Transformer's biases, in f32. A
+//! step of one token ([`step`]) is then 6 kernels a block for an xLSTM and 7 for a Transformer, whose time is that of reading
+//! the weights. Prompts ([`prefill`]) are read in pieces in mixed precision, on matrix units where there are any; logits are
+//! only ever made of the last position.
 
 mod plan;
 mod prefill;
