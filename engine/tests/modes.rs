@@ -3,7 +3,7 @@
 
 mod device;
 
-use gradus_engine::check::{Case, Draw, HALF, Outcome, Row, TABLE, half_missing};
+use gradus_engine::check::{Case, Draw, FORWARD_ONLY, HALF, Outcome, Row, TABLE, half_missing};
 use gradus_engine::device::gpu::Options;
 use gradus_engine::device::gpu::plan::Rates;
 use gradus_engine::{DType, Device};
@@ -18,7 +18,7 @@ fn cases(row: &Row) -> Vec<(Case, Vec<Vec<f64>>)> {
 fn results(device: &Device, dtype: DType) -> Vec<(String, Outcome)> {
     let mut results = Vec::new();
     // What is f16 in the cases of mixed precision is so on a GPU that has it.
-    let half = if half_missing(device).is_none() { HALF } else { &[] };
+    let half = HALF.iter().chain(FORWARD_ONLY.iter().map(|(row, _)| row)).filter(|_| half_missing(device).is_none());
     for row in TABLE.iter().chain(half) {
         for (case, upstream) in cases(row) {
             let outcome = case.evaluate(device, dtype, &upstream);

@@ -5,6 +5,7 @@
 
 pub mod counts;
 pub mod presets;
+pub mod rotary;
 
 use gradus_engine::ops::attention::MOST_HEAD_DIM;
 use gradus_engine::ops::mlstm::CHUNK_SIZES;
@@ -12,6 +13,8 @@ use serde::{Deserialize, Serialize};
 
 pub use counts::ParameterCounts;
 pub use presets::Preset;
+use rotary::RopeKeys;
+pub use rotary::{RopeScaling, RopeType};
 
 /// Chunk length of the mLSTM's chunkwise form where a file names none.
 pub const DEFAULT_CHUNK_SIZE: usize = 64;
@@ -105,6 +108,12 @@ pub struct ModelConfiguration {
     pub cell_eps: f64,
     /// Base of the rotary embedding's angles (Transformer).
     pub rope_theta: f64,
+    /// How these angles are scaled (Transformer).
+    pub rope_scaling: RopeScaling,
+    /// Whether query, key, value and output projection have biases (Transformer).
+    pub attention_bias: bool,
+    /// Whether the three matrices of the feed-forward layer have biases (Transformer).
+    pub mlp_bias: bool,
     /// Gate pre-activations x become c·tanh(x/c) with this c (xLSTM).
     pub gate_soft_cap: f64,
     /// Output logits x become c·tanh(x/c) with this c; `None` leaves them as they are.
@@ -137,6 +146,20 @@ struct Written {
     #[serde(skip_serializing_if = "Option::is_none")]
     rope_theta: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    rope_type: Option<RopeType>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rope_factor: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rope_low_freq_factor: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rope_high_freq_factor: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rope_original_context: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attention_bias: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mlp_bias: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     gate_soft_cap: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     output_logit_soft_cap: Option<SoftCap>,
@@ -164,6 +187,13 @@ impl TryFrom<Written> for ModelConfiguration {
             &[
                 ("num_key_value_heads", written.num_key_value_heads.is_some()),
                 ("rope_theta", written.rope_theta.is_some()),
+                ("rope_type", written.rope_type.is_some()),
+                ("rope_factor", written.rope_factor.is_some()),
+                ("rope_low_freq_factor", written.rope_low_freq_factor.is_some()),
+                ("rope_high_freq_factor", written.rope_high_freq_factor.is_some()),
+                ("rope_original_context", written.rope_original_context.is_some()),
+                ("attention_bias", written.attention_bias.is_some()),
+                ("mlp_bias", written.mlp_bias.is_some()),
             ]
         } else {
             &[
@@ -200,6 +230,16 @@ impl TryFrom<Written> for ModelConfiguration {
             norm_eps: written.norm_eps.unwrap_or(DEFAULT_NORM_EPS),
             cell_eps: written.cell_eps.unwrap_or(DEFAULT_CELL_EPS),
             rope_theta: written.rope_theta.unwrap_or(DEFAULT_ROPE_THETA),
+            rope_scaling: RopeKeys {
+                rope_type: written.rope_type,
+                factor: written.rope_factor,
+                low: written.rope_low_freq_factor,
+                high: written.rope_high_freq_factor,
+                original_context: written.rope_original_context,
+            }
+            .scaling()?,
+            attention_bias: written.attention_bias.unwrap_or(false),
+            mlp_bias: written.mlp_bias.unwrap_or(false),
             gate_soft_cap: written.gate_soft_cap.unwrap_or(DEFAULT_GATE_SOFT_CAP),
             output_logit_soft_cap,
             tie_word_embeddings: written.tie_word_embeddings,
@@ -212,6 +252,7 @@ impl TryFrom<Written> for ModelConfiguration {
 impl From<ModelConfiguration> for Written {
     fn from(model: ModelConfiguration) -> Self {
         let xlstm = model.architecture == Architecture::Xlstm;
+        let rope = if xlstm { RopeKeys::default() } else { model.rope_scaling.into() };
         Self {
             architecture: model.architecture,
             vocab_size: model.vocab_size,
@@ -226,6 +267,13 @@ impl From<ModelConfiguration> for Written {
             // Only where it is not the usual one: few files have it.
             cell_eps: xlstm.then_some(model.cell_eps),
             rope_theta: (!xlstm).then_some(model.rope_theta),
+            rope_type: rope.rope_type,
+            rope_factor: rope.factor,
+            rope_low_freq_factor: rope.low,
+            rope_high_freq_factor: rope.high,
+            rope_original_context: rope.original_context,
+            attention_bias: (!xlstm).then_some(model.attention_bias),
+            mlp_bias: (!xlstm).then_some(model.mlp_bias),
             gate_soft_cap: xlstm.then_some(model.gate_soft_cap),
             output_logit_soft_cap: Some(match model.output_logit_soft_cap {
                 Some(cap) => SoftCap::Value(cap),
@@ -239,6 +287,11 @@ impl From<ModelConfiguration> for Written {
 }
 
 impl ModelConfiguration {
+    /// The rotary embedding's frequencies, in radians a position (Transformer).
+    pub fn rope_frequencies(&self) -> Vec<f64> {
+        self.rope_scaling.frequencies(self.rope_theta, self.qk_head_dim)
+    }
+
     /// Checks that a model with these sizes can be built.
     ///
     /// # Errors
@@ -278,6 +331,7 @@ impl ModelConfiguration {
             }
         }
         if self.architecture == Architecture::Transformer {
+            self.rope_scaling.validate()?;
             let (heads, groups) = (self.num_heads, self.num_key_value_heads);
             if !heads.is_multiple_of(groups) {
                 let problem = format!("is {groups}; it must divide num_heads, which is {heads}");
@@ -380,6 +434,11 @@ mod tests {
             let mut model = tiny(name);
             for cap in [None, Some(12.5)] {
                 model.output_logit_soft_cap = cap;
+                if name == "llama-tiny" && cap.is_some() {
+                    (model.attention_bias, model.mlp_bias) = (true, true);
+                    model.rope_scaling =
+                        RopeScaling::Llama3 { factor: 8.0, low: 1.0, high: 4.0, original_context: 8192 };
+                }
                 let text = toml::to_string(&model).unwrap();
                 assert_eq!(toml::from_str::<ModelConfiguration>(&text).unwrap(), model, "{text}");
             }
@@ -391,6 +450,8 @@ mod tests {
         let text = toml::to_string(&tiny("xlstm-tiny")).unwrap() + "rope_theta = 10000.0\n";
         let message = toml::from_str::<ModelConfiguration>(&text).unwrap_err().to_string();
         assert!(message.contains("rope_theta") && message.contains("xlstm"), "{message}");
+        let text = toml::to_string(&tiny("xlstm-tiny")).unwrap() + "mlp_bias = false\n";
+        assert!(toml::from_str::<ModelConfiguration>(&text).unwrap_err().to_string().contains("mlp_bias"));
         let text = toml::to_string(&tiny("llama-tiny")).unwrap() + "chunk_size = 64\n";
         assert!(toml::from_str::<ModelConfiguration>(&text).is_err());
         let text = toml::to_string(&tiny("llama-tiny")).unwrap() + "colour = 1\n";

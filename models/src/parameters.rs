@@ -46,14 +46,60 @@ pub struct Parameter {
 
 /// Weights of one xLSTM block, in the order of [`list`].
 pub const XLSTM_BLOCK: usize = 15;
-/// Weights of one Transformer block, in the order of [`list`].
-pub const TRANSFORMER_BLOCK: usize = 9;
+/// Weights of one Transformer block without biases, in the order of [`list`].
+const TRANSFORMER_BLOCK: usize = 9;
+
+/// How many weights a block has.
+pub fn of_block(model: &ModelConfiguration) -> usize {
+    match model.architecture {
+        Architecture::Xlstm => XLSTM_BLOCK,
+        Architecture::Transformer => {
+            TRANSFORMER_BLOCK + if model.attention_bias { 4 } else { 0 } + if model.mlp_bias { 3 } else { 0 }
+        }
+    }
+}
+
+/// A linear layer's matrix and bias.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Linear<'a, T> {
+    pub weight: &'a T,
+    pub bias: Option<&'a T>,
+}
+
+/// The weights of a Transformer block by what they do.
+pub(crate) struct TransformerBlock<'a, T> {
+    pub norm: &'a T,
+    pub query: Linear<'a, T>,
+    pub key: Linear<'a, T>,
+    pub value: Linear<'a, T>,
+    pub out: Linear<'a, T>,
+    pub norm_ffn: &'a T,
+    pub gate: Linear<'a, T>,
+    pub up: Linear<'a, T>,
+    pub down: Linear<'a, T>,
+}
+
+impl<'a, T> TransformerBlock<'a, T> {
+    /// Those of one block in the order of [`list`]; `None` if they are not as many as the model's blocks have.
+    pub(crate) fn of(model: &ModelConfiguration, weights: &'a [T]) -> Option<Self> {
+        let [norm, query, key, value, out, norm_ffn, gate, up, down, biases @ ..] = weights else { return None };
+        if weights.len() != of_block(model) {
+            return None;
+        }
+        let mut biases = biases.iter();
+        let mut linear = |weight, biased: bool| Linear { weight, bias: if biased { biases.next() } else { None } };
+        let [query, key, value, out] = [query, key, value, out].map(|weight| linear(weight, model.attention_bias));
+        let [gate, up, down] = [gate, up, down].map(|weight| linear(weight, model.mlp_bias));
+        Some(Self { norm, query, key, value, out, norm_ffn, gate, up, down })
+    }
+}
 
 /// All weights of a model: embedding, blocks, final norm, and the head unless it is tied to the embedding.
 ///
 /// Initialisation after xlstm-jax: "small", √(2/(5d)), for embedding, head and everything that reads the residual stream;
 /// "wang", 2/(blocks·√d) for the xLSTM and 2/(2·blocks·√d) for the Transformer, for what writes to it; gate weights 0,
-/// input-gate bias −10, forget-gate bias from 3 to 6 over the heads; norms 1.
+/// input-gate bias −10, forget-gate bias from 3 to 6 over the heads; norms 1. Biases of a Transformer start at 0, and stand
+/// behind the other weights of their block.
 pub fn list(model: &ModelConfiguration) -> Vec<Parameter> {
     let (width, vocabulary) = (model.embedding_dim, model.vocab_size);
     let small = Initial::Normal((2.0 / (5.0 * width as f64)).sqrt());
@@ -110,6 +156,18 @@ pub fn list(model: &ModelConfiguration) -> Vec<Parameter> {
                 add("mlp.gate_proj.weight", &[inner, width], Role::Matrix, small);
                 add("mlp.up_proj.weight", &[inner, width], Role::Matrix, small);
                 add("mlp.down_proj.weight", &[width, inner], Role::Matrix, wang);
+                let mut bias = |name: &str, size: usize| add(name, &[size], Role::Bias, Initial::Constant(0.0));
+                if model.attention_bias {
+                    bias("self_attn.q_proj.bias", query);
+                    bias("self_attn.k_proj.bias", groups * model.qk_head_dim);
+                    bias("self_attn.v_proj.bias", groups * model.v_head_dim);
+                    bias("self_attn.o_proj.bias", width);
+                }
+                if model.mlp_bias {
+                    bias("mlp.gate_proj.bias", inner);
+                    bias("mlp.up_proj.bias", inner);
+                    bias("mlp.down_proj.bias", width);
+                }
             }
             add("model.norm.weight".into(), &[width], Role::Norm, one);
         }
@@ -165,10 +223,16 @@ mod tests {
 
     #[test]
     fn the_list_has_as_many_parameters_as_are_counted() {
-        for name in presets::names() {
-            let model = presets::find(name).unwrap().model;
+        let presets = presets::names().map(|name| presets::find(name).unwrap().model);
+        let biased = [(true, false), (false, true), (true, true)].map(|(attention_bias, mlp_bias)| {
+            let llama = presets::find("llama-small").unwrap().model;
+            ModelConfiguration { num_key_value_heads: 2, attention_bias, mlp_bias, ..llama }
+        });
+        for model in presets.chain(biased) {
             let listed: u64 = list(&model).iter().map(|p| p.sizes.iter().product::<usize>() as u64).sum();
-            assert_eq!(listed, model.parameters().total(), "{name}");
+            assert_eq!(listed, model.parameters().total(), "{model:?}");
+            let around = if model.tie_word_embeddings { 2 } else { 3 };
+            assert_eq!(list(&model).len(), model.num_blocks * of_block(&model) + around, "{model:?}");
         }
     }
 

@@ -6,8 +6,8 @@ mod devices;
 
 use definition::{Definition, Trap};
 use devices::devices;
-use gradus_engine::{Device, Tensor};
-use gradus_models::configuration::{ModelConfiguration, presets};
+use gradus_engine::{Device, Precision, Tape, Tensor, Var};
+use gradus_models::configuration::{ModelConfiguration, RopeScaling, presets};
 use gradus_models::parameters::{self, Role};
 use gradus_models::{Model, State};
 
@@ -85,6 +85,16 @@ fn llama() -> ModelConfiguration {
     }
 }
 
+/// Biases everywhere, and frequencies of all three kinds: 1 stays, the second of five is mixed, and the others are divided.
+fn biased() -> ModelConfiguration {
+    ModelConfiguration {
+        attention_bias: true,
+        mlp_bias: true,
+        rope_scaling: RopeScaling::Llama3 { factor: 6.0, low: 1.5, high: 4.0, original_context: 48 },
+        ..llama()
+    }
+}
+
 /// max |a − b| / max |b|
 fn relative(got: &[f64], expected: &[f64]) -> f64 {
     assert_eq!(got.len(), expected.len());
@@ -133,10 +143,22 @@ fn models_of_any_shape_are_their_definition() {
     tied_xlstm.tie_word_embeddings = true;
     tied_xlstm.num_heads = 1;
     tied_xlstm.num_key_value_heads = 1;
+    let linear = ModelConfiguration { rope_scaling: RopeScaling::Linear { factor: 2.5 }, ..tied.clone() };
+    let attention_alone = ModelConfiguration { mlp_bias: false, tie_word_embeddings: true, ..biased() };
+    let feed_forward_alone = ModelConfiguration { attention_bias: false, num_key_value_heads: 1, ..biased() };
     let tokens = Numbers(3).tokens(LENGTH, 61);
     for device in devices() {
         let tolerance = if device.is_gpu() { 1e-4 } else { 2e-5 };
-        for configuration in [xlstm(), llama(), tied.clone(), tied_xlstm.clone()] {
+        for configuration in [
+            xlstm(),
+            llama(),
+            biased(),
+            tied.clone(),
+            tied_xlstm.clone(),
+            linear.clone(),
+            attention_alone.clone(),
+            feed_forward_alone.clone(),
+        ] {
             let model = model(&configuration, &device);
             let expected = defined(&model, &tokens, Trap::None);
             let got = computed(&model, &tokens, &[LENGTH]);
@@ -170,8 +192,9 @@ fn models_of_any_shape_are_their_definition() {
 #[test]
 fn the_comparison_sees_every_mistake() {
     use Trap::{
-        DefaultBase, DefaultEpsilon, EpsilonInside, GateAndUpExchanged, GatesUncapped, GroupsInterleaved, KeyScaled,
-        LogitsUncapped, RootMeanSquareOverHeads, RotaryPairs, ScaledByHeads, StabilizerFromNowhere,
+        BiasesLeftOut, DefaultBase, DefaultEpsilon, EpsilonInside, EveryFrequencyDivided, FrequenciesUnscaled,
+        GateAndUpExchanged, GatesUncapped, GroupsInterleaved, KeyScaled, LogitsUncapped, QueryBiasBehindRotation,
+        RootMeanSquareOverHeads, RotaryPairs, ScaledByHeads, StabilizerFromNowhere,
     };
     let tokens = Numbers(3).tokens(LENGTH, 61);
     for (configuration, traps) in [
@@ -200,6 +223,7 @@ fn the_comparison_sees_every_mistake() {
                 DefaultBase,
             ],
         ),
+        (biased(), &[FrequenciesUnscaled, EveryFrequencyDivided, BiasesLeftOut, QueryBiasBehindRotation]),
     ] {
         let model = model(&configuration, &Device::cpu());
         for trap in traps {
@@ -225,7 +249,7 @@ fn the_comparison_sees_every_mistake() {
 fn reading_at_once_and_in_pieces_is_the_same() {
     let tokens = Numbers(5).tokens(LENGTH, 61);
     for device in devices() {
-        for configuration in [xlstm(), llama()] {
+        for configuration in [xlstm(), llama(), biased()] {
             let model = model(&configuration, &device);
             let (logits, states) = computed(&model, &tokens, &[LENGTH]);
             for pieces in [
@@ -244,6 +268,84 @@ fn reading_at_once_and_in_pieces_is_the_same() {
                     assert!(error <= 1e-5, "states on {} as {pieces:?}: {error:e}", device.name());
                 }
             }
+        }
+    }
+}
+
+/// The mean cross entropy by the definition, with an element of a weight moved.
+fn defined_loss(model: &Model, (tokens, targets): (&[u32], &[u32]), (name, at, by): (&str, usize, f64)) -> f64 {
+    let mut definition = Definition::new(model, Trap::None);
+    definition.shift(name, at, by);
+    let rows = definition.run(tokens).0;
+    let losses = rows.iter().zip(targets).map(|(row, target)| {
+        let highest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        highest + row.iter().map(|x| (x - highest).exp()).sum::<f64>().ln() - row[*target as usize]
+    });
+    losses.sum::<f64>() / targets.len() as f64
+}
+
+/// The gradient of each weight, by the model's own backward.
+fn gradients(model: &Model, tokens: &[u32], targets: &[u32]) -> Vec<Vec<f64>> {
+    let tape = Tape::new();
+    let leaves: Vec<Var> = model.weights.iter().map(|weight| tape.leaf(weight.clone())).collect();
+    let on_device = |tokens: &[u32]| Tensor::new(&model.device(), &[1, tokens.len()], tokens).unwrap();
+    let loss = model.loss(&leaves, &on_device(tokens), &on_device(targets)).unwrap();
+    let mut gradients = tape.backward(&loss).unwrap();
+    leaves.iter().map(|leaf| gradients.take(leaf).unwrap().to_f64().unwrap()).collect()
+}
+
+/// Every weight of a block with biases, at two elements each, against fourth-order differences of the definition; with and
+/// without the blocks computed again on the way back.
+#[test]
+fn gradients_with_biases_are_those_of_the_definition() {
+    const STEP: f64 = 1e-3;
+    let (tokens, targets) = (Numbers(3).tokens(9, 61), Numbers(4).tokens(9, 61));
+    let both = (tokens.as_slice(), targets.as_slice());
+    let configuration = ModelConfiguration { num_blocks: 2, ..biased() };
+    let model_on_cpu = model(&configuration, &Device::cpu());
+    let mut numbers = Numbers(11);
+    let expected: Vec<[(usize, f64); 2]> = (model_on_cpu.parameters().iter())
+        .map(|parameter| {
+            let count: usize = parameter.sizes.iter().product();
+            [0, 1].map(|_| {
+                let at = ((numbers.next() + 1.0) / 2.0 * count as f64) as usize;
+                let loss = |steps: f64| defined_loss(&model_on_cpu, both, (&parameter.name, at, steps * STEP));
+                (at, (8.0 * (loss(1.0) - loss(-1.0)) - (loss(2.0) - loss(-2.0))) / (12.0 * STEP))
+            })
+        })
+        .collect();
+    for device in devices() {
+        for checkpointing in [false, true] {
+            let model = model(&configuration, &device).with_gradient_checkpointing(checkpointing);
+            let gradients = gradients(&model, &tokens, &targets);
+            for ((parameter, gradient), expected) in model.parameters().iter().zip(&gradients).zip(&expected) {
+                let largest = gradient.iter().fold(0.0f64, |m, x| m.max(x.abs()));
+                for (at, expected) in expected {
+                    let error = (gradient[*at] - expected).abs() / largest;
+                    let name = &parameter.name;
+                    assert!(error < 1e-4, "{name} at {at} on {}: {} for {expected}", device.name(), gradient[*at]);
+                }
+            }
+        }
+    }
+}
+
+/// In mixed precision gradients are those of f32 to the rounding of f16. Measured on lavapipe: at most 4.7e-3 of a gradient's
+/// l2 norm.
+#[test]
+fn gradients_with_biases_are_near_in_mixed_precision() {
+    let (tokens, targets) = (Numbers(3).tokens(LENGTH, 61), Numbers(4).tokens(LENGTH, 61));
+    let has_half = |device: &Device| matches!(device, Device::Gpu(gpu) if gpu.report().shader_f16);
+    for device in devices().into_iter().filter(has_half) {
+        let full = model(&biased(), &device);
+        let expected = gradients(&full, &tokens, &targets);
+        let half = full.in_precision(Precision::Half).unwrap();
+        let got = gradients(&half, &tokens, &targets);
+        for ((parameter, got), expected) in half.parameters().iter().zip(&got).zip(&expected) {
+            let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|x| x * x).sum::<f64>().sqrt();
+            let error = norm(&mut got.iter().zip(expected).map(|(a, b)| a - b)) / norm(&mut expected.iter().copied());
+            println!("{}: {error:.1e}", parameter.name);
+            assert!(error < 1e-2, "{}: {error:e}", parameter.name);
         }
     }
 }

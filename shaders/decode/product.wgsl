@@ -1,8 +1,9 @@
-// y[b, r] = finish(sum_k weight[r, k] v[b, k]) for the vectors v of a few texts, with v[b] = x[b], or, if NORMED, its RMSNorm
-// x[b] scale / sqrt(mean(x[b]^2) + epsilon).
+// y[b, r] = finish(with_bias(sum_k weight[r, k] v[b, k])) for the vectors v of a few texts, with v[b] = x[b], or, if NORMED, its
+// RMSNorm x[b] scale / sqrt(mean(x[b]^2) + epsilon).
 //
 // weight: f16 [all rows, depth], depth a multiple of 8; x: [batch, depth]; scale: [depth]; y: [batch, y_stride], of which this
-// writes the columns from y_first on. `finish` (decode/finish_*.wgsl) also says which rows of the weight an invocation reads.
+// writes the columns from y_first on. `with_bias` (decode/bias_*.wgsl) adds the bias of a row of the weight, if there is one;
+// `finish` (decode/finish_*.wgsl) says what becomes of the sum, and decode/rows_*.wgsl which rows an invocation reads.
 //
 // The time of such a product is that of reading the weight, which every text shares: a pack of 8 f16, 16 bytes, at a time. A
 // workgroup of 256 invocations has 256 / TEAM teams; a team multiplies ROWS rows with up to BATCH texts, invocation i of it
@@ -123,7 +124,9 @@ fn main(
             if text < parameters.batch && row < parameters.rows {
                 let own = factor * sums[(b * ROWS + r) / 4u][(b * ROWS + r) % 4u];
                 let other = factor * sums[(b * ROWS + r + PARTNER) / 4u][(b * ROWS + r + PARTNER) % 4u];
-                finish(own, other, text * parameters.y_stride + parameters.y_first + row);
+                let own_biased = with_bias(own, weight_row(first_row, r));
+                let other_biased = with_bias(other, weight_row(first_row, r + PARTNER));
+                finish(own_biased, other_biased, text * parameters.y_stride + parameters.y_first + row);
             }
         }
     }

@@ -96,9 +96,18 @@ def theirs(model, ids):
 
 def from_gradus(gradus, at):
     (at / "text.txt").write_text(TEXT)
-    for preset in ["llama-tiny", "xlstm-tiny"]:
+    scaled = ["rope_type=llama3", "rope_factor=8", "rope_low_freq_factor=1", "rope_high_freq_factor=4",
+              "rope_original_context=32"]  # fmt: skip
+    variant = [flag for key in ["attention_bias=true", "mlp_bias=true", *scaled] for flag in ["--set", f"model.{key}"]]
+    # The last goes on from the weights of the one before, which give the shape.
+    for preset, of_model in [
+        ("llama-tiny", ["--model", "llama-tiny"]),
+        ("xlstm-tiny", ["--model", "xlstm-tiny"]),
+        ("llama-variant", ["--model", "llama-tiny", *variant]),
+        ("llama-tuned", ["--init", at / "run-llama-variant"]),
+    ]:
         run = at / f"run-{preset}"
-        gradus("train", "--model", preset, "--data", at / "text.txt", "--steps", 40, "--batch", 4, "--context", 64,
+        gradus("train", *of_model, "--data", at / "text.txt", "--steps", 40, "--batch", 4, "--context", 64,
                "--out", run)  # fmt: skip
         ids = torch.randint(0, 256, (2, 50), generator=torch.Generator().manual_seed(1))
         ours = gradus.logits(run, ids)
@@ -120,6 +129,25 @@ def made_by_transformers():
     yield "llama-grouped", LlamaForCausalLM(LlamaConfig(**llama, num_key_value_heads=2, rope_theta=5e5))
     yield "llama-wide-heads", LlamaForCausalLM(LlamaConfig(**llama, num_key_value_heads=1, head_dim=20, rms_norm_eps=1e-3))
     yield "llama-tied", LlamaForCausalLM(LlamaConfig(**llama, tie_word_embeddings=True))
+    # Waves that keep their frequency, are mixed and are divided: heads of 12 have six.
+    llama3 = dict(rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
+                  original_max_position_embeddings=64)  # fmt: skip
+    linear = dict(rope_type="linear", factor=3.0)
+    for name, keys in [
+        ("llama-scaled", dict(rope_parameters=dict(llama3, rope_theta=5e4), num_key_value_heads=2, tie_word_embeddings=True)),
+        ("llama-linear", dict(rope_parameters=dict(linear, rope_theta=1e4))),
+        ("llama-attention-bias", dict(attention_bias=True, num_key_value_heads=2)),
+        ("llama-mlp-bias", dict(mlp_bias=True, rope_parameters=dict(linear, rope_theta=3e4), tie_word_embeddings=True)),
+        ("llama-biases-scaled", dict(attention_bias=True, mlp_bias=True, num_key_value_heads=1,
+                                     rope_parameters=dict(llama3, rope_theta=1e4))),
+    ]:  # fmt: skip
+        model = LlamaForCausalLM(LlamaConfig(**llama, **keys))
+        # Its initialisation leaves biases at zero.
+        with torch.no_grad():
+            for key, parameter in model.named_parameters():
+                if key.endswith("bias"):
+                    parameter.normal_(0, 0.5)
+        yield name, model
     for name, keys in [
         ("xlstm-small", {}),
         ("xlstm-odd", dict(qk_dim_factor=0.25, v_dim_factor=2.0, eps=1e-4, norm_eps=1e-5, gate_soft_cap=8.0)),
@@ -136,6 +164,18 @@ def made_by_transformers():
                 else:
                     parameter.add_(torch.randn_like(parameter) * 0.5)
         yield name, model
+
+
+def older_keys(folder, out):
+    """The folder with the rotary embedding's keys as transformers 4 wrote them."""
+    shutil.copytree(folder, out)
+    config = json.loads((out / "config.json").read_text())
+    rope = config.pop("rope_parameters")
+    config["rope_theta"] = rope.pop("rope_theta")
+    kind = rope.pop("rope_type")
+    config["rope_scaling"] = None if kind == "default" else {"rope_type" if kind == "llama3" else "type": kind, **rope}
+    (out / "config.json").write_text(json.dumps(config))
+    return out
 
 
 def weights_of(folder):
@@ -158,10 +198,15 @@ def to_gradus(gradus, at):
             # Llama in float64 needs no more than the type; transformers' xLSTM fixes float32 inside.
             exact = model.double() if name.startswith("llama") else model
             report(f"{name} {form}: logits", relative(ours.double(), theirs(exact, ids).double()), 1e-4)
+            if name.startswith("llama"):
+                old = older_keys(folder, at / f"{name}-{form}-older")
+                same(f"{name} {form}: the same logits with older keys", torch.equal(gradus.logits(old, ids), ours), True)
             model = model.float()
             with torch.no_grad():
-                expected = model.generate(ids[:, :6], max_new_tokens=12, do_sample=False, use_cache=name.startswith("llama"),
-                                          eos_token_id=None, pad_token_id=0)[:, 6:].tolist()  # fmt: skip
+                # Without a mask of its own it would mask the prompt's zeros as padding.
+                prompt = ids[:, :6]
+                expected = model.generate(prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=12, do_sample=False,
+                                          use_cache=name.startswith("llama"), eos_token_id=None, pad_token_id=0)[:, 6:].tolist()  # fmt: skip
             same(f"{name} {form}: greedy tokens", gradus.greedy(folder, ids[:, :6], 12), expected)
             back = at / f"{name}-{form}-back"
             gradus("export", "--model", folder, "--out", back, "--dtype", "bf16" if form == "bf16" else "f32", device=False)

@@ -217,4 +217,19 @@ mod tests {
         model.num_key_value_heads = 2;
         assert_eq!(shape(&model).parameters(), model.parameters().total());
     }
+
+    /// Biases are parameters; the paper's FLOPs and bytes know none.
+    #[test]
+    fn biases_are_counted_and_the_formulas_are_the_papers() {
+        let mut model = presets::find("llama-tiny").unwrap().model;
+        let plain = Counts::new(&model, 256, 2).json();
+        (model.attention_bias, model.mlp_bias) = (true, true);
+        let biased = Counts::new(&model, 256, 2).json();
+        let (plain_total, total) = (plain["parameters"]["total"].as_u64(), biased["parameters"]["total"].as_u64());
+        // Four blocks: 128 on each of query, key, value and the way back; 384 twice, and 128.
+        assert_eq!(total, plain_total.map(|total| total + 4 * (4 * 128 + 2 * 384 + 128)));
+        for part in ["training", "prefill", "step", "state_bytes"] {
+            assert_eq!(biased[part], plain[part]);
+        }
+    }
 }

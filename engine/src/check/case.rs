@@ -5,8 +5,9 @@ use std::rc::Rc;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
+use super::forward_only::ForwardOnly;
 use crate::definition::Array;
-use crate::operation::Operation;
+use crate::operation::{Forward, Operation};
 use crate::tensor::Tensor;
 use crate::{DType, Device, Result};
 
@@ -99,6 +100,8 @@ pub struct Case {
     pub half_rounding: f64,
     /// For the gradient of each input, a factor on that: 1 unless the operation's `cases.rs` says why more.
     pub half_slack: Vec<f64>,
+    /// Whether the operation has no gradient, see [`Case::forward_only`].
+    pub forward_only: bool,
 }
 
 impl Case {
@@ -112,7 +115,14 @@ impl Case {
             terms: vec![1; count],
             half_rounding: 0.0,
             half_slack: vec![1.0; count],
+            forward_only: false,
         }
+    }
+
+    /// A case of an operation without a gradient. Outputs are compared with the definition, on whichever device is checked:
+    /// the operation need not run on another.
+    pub fn forward_only(operation: impl Forward, inputs: Vec<Input>) -> Self {
+        Self { forward_only: true, ..Self::new(ForwardOnly(operation), inputs) }
     }
 
     /// The same with a wider bound on the gradient of the input at `place`. The caller's comment gives the reason and the

@@ -86,7 +86,10 @@ impl Case {
         self.expect_specs(&inputs, &outputs)?;
         let outputs: Vec<Tensor> = outputs.into_iter().map(&mut change).collect::<Result<_>>()?;
         let visible = outputs.len() - self.operation.auxiliary();
-        let gradients = self.backward(device, &inputs, &outputs, upstream)?;
+        let gradients = match self.forward_only {
+            true => vec![None; inputs.len()],
+            false => self.backward(device, &inputs, &outputs, upstream)?,
+        };
         let visible = &outputs[..visible];
         Ok(Outcome {
             outputs: visible.iter().map(Tensor::to_f64).collect::<Result<_>>()?,
@@ -162,12 +165,22 @@ impl Case {
         self.operation.definition(&self.inputs.iter().map(|input| input.array.clone()).collect::<Vec<_>>())
     }
 
-    /// Forward and backward in f64 on the CPU: the yardstick of gradients once finite differences have confirmed it.
+    /// Forward and backward in f64 on the CPU: the yardstick of gradients once finite differences have confirmed it. Without
+    /// a gradient it is what the definition says.
     ///
     /// # Errors
     /// As [`Case::evaluate`].
     pub fn exact(&self, upstream: &[Vec<f64>]) -> Result<Outcome> {
-        self.evaluate(&Device::cpu(), DType::F64, upstream)
+        if !self.forward_only {
+            return self.evaluate(&Device::cpu(), DType::F64, upstream);
+        }
+        let outputs: Vec<Vec<f64>> = self.define().into_iter().map(|output| output.value.data).collect();
+        Ok(Outcome {
+            types: vec![DType::F64; outputs.len()],
+            outputs,
+            input_types: vec![DType::F64; self.inputs.len()],
+            gradients: vec![None; self.inputs.len()],
+        })
     }
 
     /// For each element of outputs and of gradients the l2 size of what it is made of; see `compare.rs`.
@@ -179,6 +192,9 @@ impl Case {
         let mut squares: Vec<Option<Vec<f64>>> =
             exact.gradients.iter().map(|g| g.as_ref().map(|g| vec![0.0; g.len()])).collect();
         let mut outputs: Vec<Vec<f64>> = exact.outputs.iter().map(|output| vec![0.0; output.len()]).collect();
+        if self.forward_only {
+            return Ok(Magnitudes { outputs, gradients: squares });
+        }
         let mut add = |outcome: &Outcome, from: Option<&Outcome>, weight: f64| {
             for (place, (sum, gradient)) in squares.iter_mut().zip(&outcome.gradients).enumerate() {
                 let (Some(sum), Some(gradient)) = (sum, gradient) else { continue };

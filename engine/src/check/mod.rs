@@ -1,12 +1,13 @@
 //! Checks of operations, ours and users': outputs against their definition, gradients against finite differences of it,
 //! and the checks themselves against planted mistakes.
 //!
-//! [`TABLE`] lists our operations, [`HALF`] those with f16 tensors; [`check_row`] checks a row on a device. [`operation`] does everything for one operation,
-//! for instance a user's own.
+//! [`TABLE`] lists our operations, [`HALF`] those with f16 tensors, [`FORWARD_ONLY`] kernels that have no gradient;
+//! [`check_row`] checks a row on a device. [`operation`] does everything for one operation, for instance a user's own.
 
 mod case;
 mod compare;
 mod evaluate;
+mod forward_only;
 mod graph;
 mod plant;
 pub mod strategies;
@@ -23,7 +24,7 @@ pub use case::{Case, Draw, Input};
 pub use compare::{Worst, measure, worst};
 pub use evaluate::Outcome;
 pub use plant::{Direction, Mistake};
-pub use table::{HALF, Row, TABLE};
+pub use table::{FORWARD_ONLY, HALF, Row, TABLE};
 pub use verdict::{
     FINITE_DIFFERENCE_BOUND, Failure, Measured, Verdict, check_case, check_row, check_sized, half_missing,
     missed_mistakes, operation,

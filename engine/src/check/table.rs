@@ -1,10 +1,12 @@
 //! The table of operations: what is checked of each follows from its row.
 
-use super::{Case, Draw};
+use super::{Case, Direction, Draw};
+use crate::DType;
 use crate::ops::arithmetic::{Arithmetic, cases as arithmetic};
 use crate::ops::attention::cases as attention;
 use crate::ops::cast::cases as cast;
 use crate::ops::cross_entropy::cases as cross_entropy;
+use crate::ops::decode::cases as decode;
 use crate::ops::dropout::cases as dropout;
 use crate::ops::embedding::cases as embedding;
 use crate::ops::gather::cases as gather;
@@ -16,6 +18,7 @@ use crate::ops::permute::cases as permute;
 use crate::ops::reduction::{Kind as Reduced, cases as reduction};
 use crate::ops::reshape::cases as reshape;
 use crate::ops::rotary::cases as rotary;
+use crate::ops::sampling::cases as sampling;
 use crate::ops::slice::cases as slice;
 use crate::ops::softmax::{Softmax, cases as softmax};
 use crate::ops::swiglu::{SwiGlu, cases as swiglu};
@@ -29,6 +32,26 @@ pub struct Row {
     /// Draws a case.
     pub draw: fn(&mut Draw) -> Case,
 }
+
+impl Row {
+    /// What is checked of it: both, unless its cases have no gradient.
+    pub fn directions(&self) -> &'static [Direction] {
+        const FORWARD: &[Direction] = &[Direction::Forward];
+        let forward_only = (self.draw)(&mut Draw::new(0, 64)).forward_only;
+        if forward_only { FORWARD } else { &Direction::BOTH }
+    }
+}
+
+/// What generation is made of beside the operations of [`TABLE`], without a gradient, and the type that it is checked in: steps
+/// over f16 weights and an f16 cache, on GPUs that have f16 ([`super::half_missing`]), and the choice of tokens.
+pub const FORWARD_ONLY: &[(Row, DType)] = &[
+    (Row { name: "decode_product", draw: decode::draw_product }, DType::F16),
+    (Row { name: "decode_embed", draw: decode::draw_embed }, DType::F16),
+    (Row { name: "decode_rotate", draw: decode::draw_rotate }, DType::F16),
+    (Row { name: "decode_attention", draw: decode::draw_attention }, DType::F16),
+    (Row { name: "decode_mlstm", draw: decode::draw_mlstm }, DType::F16),
+    (Row { name: "sampling", draw: sampling::draw }, DType::F32),
+];
 
 /// Operations in mixed precision, named as in [`TABLE`]: their cases mark inputs as [`super::Input::half`]. They are checked
 /// as `f16`, on GPUs that have it ([`super::half_missing`]).

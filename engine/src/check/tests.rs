@@ -1,7 +1,7 @@
 //! The table's checks, each row on each target. `GRADUS_CASES` sets the number of random cases a row.
 
 use super::test_device::gpu;
-use super::{HALF, Measured, Row, TABLE, check_row, half_missing, missed_mistakes};
+use super::{Direction, FORWARD_ONLY, HALF, Measured, Row, TABLE, check_row, half_missing, missed_mistakes};
 use crate::{DType, Device};
 
 fn cases() -> usize {
@@ -70,6 +70,22 @@ fn every_planted_mistake_is_reported_in_mixed_precision() {
     for row in HALF {
         let missed = missed_mistakes(row, &gpu, DType::F16, 0, 8).unwrap();
         assert!(missed.is_empty(), "{} f16: {missed:?} went unreported", row.name);
+    }
+}
+
+/// Kernels of generation, where the device has f16 or they need none.
+#[test]
+fn what_has_no_gradient_is_checked_and_its_planted_mistakes_are_reported() {
+    for device in [Some(Device::cpu()), gpu()].into_iter().flatten() {
+        for (row, dtype) in FORWARD_ONLY {
+            assert_eq!(row.directions(), [Direction::Forward]);
+            if *dtype == DType::F16 && half_missing(&device).is_some() {
+                continue;
+            }
+            check(std::slice::from_ref(row), &device, *dtype);
+            let missed = missed_mistakes(row, &device, *dtype, 0, 8).unwrap();
+            assert!(missed.is_empty(), "{} {dtype} on {device:?}: {missed:?} went unreported", row.name);
+        }
     }
 }
 

@@ -7,10 +7,10 @@ use super::{Architecture, ModelConfiguration};
 pub struct ParameterCounts {
     /// The embedding: one row a token.
     pub embedding: u64,
-    /// Query, key, value and output projections of all blocks; for an xLSTM the gates, with the
-    /// biases of input and forget gate, too.
+    /// Query, key, value and output projections of all blocks, with their biases where they have some; for an xLSTM the gates,
+    /// with the biases of input and forget gate, too.
     pub mixing: u64,
-    /// The three matrices of every feed-forward layer.
+    /// The three matrices of every feed-forward layer, with their biases where they have some.
     pub feed_forward: u64,
     /// The scales of all norms, the final one included.
     pub norms: u64,
@@ -29,7 +29,8 @@ impl ModelConfiguration {
     /// Counts the parameters. With d = `embedding_dim`, H heads, V tokens and f =
     /// `feed_forward_dim`, a block of an xLSTM has d·H·(2·d_qk + d_v) + 2(dH + H) + 2·d·H·d_v for
     /// mixing, 3·d·f and 2d + H·d_v in norms; a block of a Transformer has d·H·d_qk +
-    /// d·H_kv·(d_qk + d_v) + H·d_v·d, 3·d·f and 2d. Outside the blocks are V·d (twice if the
+    /// d·H_kv·(d_qk + d_v) + H·d_v·d, 3·d·f and 2d, and in biases, if it has them, H·d_qk +
+    /// H_kv·(d_qk + d_v) + d and 2f + d. Outside the blocks are V·d (twice if the
     /// head is not tied) and d. Sizes that [`Self::validate`] refuses may overflow.
     pub fn parameters(&self) -> ParameterCounts {
         let [vocabulary, width, blocks, heads, groups, qk, v, inner] = [
@@ -43,22 +44,24 @@ impl ModelConfiguration {
             self.feed_forward_dim,
         ]
         .map(|size| size as u64);
-        let (mixing, norms) = match self.architecture {
+        let (mixing, feed_forward_biases, norms) = match self.architecture {
             Architecture::Xlstm => {
                 let query_key_value = width * heads * (2 * qk + v);
                 let input_and_forget_gate = 2 * (width * heads + heads);
                 let output_gate_and_projection = 2 * width * heads * v;
-                (query_key_value + input_and_forget_gate + output_gate_and_projection, 2 * width + heads * v)
+                (query_key_value + input_and_forget_gate + output_gate_and_projection, 0, 2 * width + heads * v)
             }
             Architecture::Transformer => {
                 let query_and_output = width * heads * (qk + v);
-                (query_and_output + width * groups * (qk + v), 2 * width)
+                let mixing_biases = if self.attention_bias { heads * qk + groups * (qk + v) + width } else { 0 };
+                let feed_forward_biases = if self.mlp_bias { 2 * inner + width } else { 0 };
+                (query_and_output + width * groups * (qk + v) + mixing_biases, feed_forward_biases, 2 * width)
             }
         };
         ParameterCounts {
             embedding: vocabulary * width,
             mixing: blocks * mixing,
-            feed_forward: blocks * 3 * width * inner,
+            feed_forward: blocks * (3 * width * inner + feed_forward_biases),
             norms: blocks * norms + width,
             output_head: if self.tie_word_embeddings { 0 } else { vocabulary * width },
         }
@@ -105,6 +108,19 @@ mod tests {
         // Three of four heads' keys and values, 32 wide each, are gone from four blocks.
         assert_eq!(all.mixing - model.parameters().mixing, 4 * 3 * 2 * 32 * 128);
         assert_eq!(all.norms, 4 * 2 * 128 + 128);
+    }
+
+    #[test]
+    fn biases_are_counted_by_part() {
+        let mut model = presets::find("llama-tiny").unwrap().model;
+        model.num_key_value_heads = 2;
+        let without = model.parameters();
+        (model.attention_bias, model.mlp_bias) = (true, true);
+        let with = model.parameters();
+        // Four blocks: 128 of queries, 64 of keys, 64 of values, 128 on the way back; twice 384, and 128.
+        assert_eq!(with.mixing - without.mixing, 4 * (128 + 64 + 64 + 128));
+        assert_eq!(with.feed_forward - without.feed_forward, 4 * (2 * 384 + 128));
+        assert_eq!((with.norms, with.embedding), (without.norms, without.embedding));
     }
 
     #[test]

@@ -236,6 +236,42 @@ fn damaged_files_are_named() {
     refused("pytorch_model.bin; only safetensors");
 }
 
+/// Biases belong to a model if its configuration says so, in each of the two parts of a block.
+#[test]
+fn biases_are_looked_for_where_the_configuration_has_them() {
+    let mut configuration = presets::find("llama-tiny").unwrap().model;
+    (configuration.num_blocks, configuration.num_key_value_heads) = (1, 2);
+    (configuration.attention_bias, configuration.mlp_bias) = (true, true);
+    let model = Model::new(configuration, &Device::cpu(), 3).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    save(&model, &SpecialTokens::default(), folder.path(), Stored::F32, DEFAULT_SHARD_BYTES).unwrap();
+    same(&load(folder.path(), &Device::cpu()).unwrap(), &model);
+    let refused = |parts: &[&str]| {
+        let error = load(folder.path(), &Device::cpu()).unwrap_err().to_string();
+        assert!(parts.iter().all(|part| error.contains(part)), "{parts:?}: {error}");
+    };
+    let path = folder.path().join(CONFIGURATION);
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("\"attention_bias\": true", "\"attention_bias\": false")).unwrap();
+    refused(&[
+        "`model.layers.0.self_attn.q_proj.bias` is not one of the model's",
+        "`model.layers.0.self_attn.o_proj.bias`",
+    ]);
+    fs::write(&path, text.replace("\"mlp_bias\": true", "\"mlp_bias\": false")).unwrap();
+    refused(&["`model.layers.0.mlp.gate_proj.bias` is not one of the model's"]);
+    fs::write(&path, &text).unwrap();
+    let file = folder.path().join(WEIGHTS);
+    let mut tensors = plain(&file);
+    tensors.remove("model.layers.0.mlp.down_proj.bias").unwrap();
+    let query = tensors["model.layers.0.self_attn.q_proj.bias"].clone();
+    tensors.insert("model.layers.0.self_attn.k_proj.bias".into(), query);
+    store(&file, &tensors);
+    refused(&[
+        "`model.layers.0.mlp.down_proj.bias` is missing",
+        "`model.layers.0.self_attn.k_proj.bias` has shape [128], the configuration says [64]",
+    ]);
+}
+
 #[test]
 fn damaged_indices_are_named() {
     let model = small("llama-tiny");

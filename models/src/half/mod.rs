@@ -1,9 +1,10 @@
 //! A model for inference on a GPU: weights, keys and values in f16, recurrent states, sums and the residual stream in f32.
 //!
 //! Matrices that read the same vector stand in one, by rows: query, key, value, output gate, input gate and forget gate of an
-//! mLSTM layer; query, key and value of an attention; both first matrices of SwiGLU. A step of one token ([`step`]) is then 6
-//! kernels a block for an xLSTM and 7 for a Transformer, whose time is that of reading the weights. Prompts ([`prefill`]) are
-//! read in pieces in mixed precision, on matrix units where there are any; logits are only ever made of the last position.
+//! mLSTM layer; query, key and value of an attention; both first matrices of SwiGLU. So do a Transformer's biases, in f32. A
+//! step of one token ([`step`]) is then 6 kernels a block for an xLSTM and 7 for a Transformer, whose time is that of reading
+//! the weights. Prompts ([`prefill`]) are read in pieces in mixed precision, on matrix units where there are any; logits are
+//! only ever made of the last position.
 
 mod plan;
 mod prefill;
@@ -22,7 +23,7 @@ use gradus_engine::{Device, Tensor};
 use crate::configuration::{Architecture, ModelConfiguration};
 use crate::generate::{Language, Reader};
 use crate::model::Model;
-use crate::parameters::{self, Parameter, TRANSFORMER_BLOCK, XLSTM_BLOCK};
+use crate::parameters::{self, Parameter, TransformerBlock};
 use crate::{Error, Result};
 
 pub use plan::Plan;
@@ -55,19 +56,39 @@ struct Block {
     /// Gates, then values.
     up: Tensor,
     down: Tensor,
+    /// Of the feed-forward layer.
+    biases: Option<FeedForwardBiases>,
+}
+
+/// The biases of a feed-forward layer.
+#[derive(Debug)]
+struct FeedForwardBiases {
+    /// Of the gates, then of the values.
+    up: Tensor,
+    down: Tensor,
 }
 
 /// What only one architecture has.
 #[derive(Debug)]
 enum Mixer {
     Mlstm(Box<MlstmWeights>),
-    Attention,
+    Attention(Option<Box<AttentionBiases>>),
+}
+
+/// The biases of an attention's projections.
+#[derive(Debug)]
+struct AttentionBiases {
+    /// Of query, key and value in one.
+    projection: Tensor,
+    /// These three one by one, for whole prompts.
+    parts: [Tensor; 3],
+    out: Tensor,
 }
 
 /// What an mLSTM layer has beside its matrices.
 #[derive(Debug)]
 struct MlstmWeights {
-    /// [2, heads], of the input gate and of the forget gate, which are there alone too.
+    /// [2 · heads], of the input gate and of the forget gate, which are there alone too.
     gate_bias: Tensor,
     input_bias: Tensor,
     forget_bias: Tensor,
@@ -128,14 +149,14 @@ impl HalfModel {
         configuration.validate()?;
         check(&configuration)?;
         let list = parameters::list(&configuration);
-        let of_block = match configuration.architecture {
-            Architecture::Xlstm => XLSTM_BLOCK,
-            Architecture::Transformer => TRANSFORMER_BLOCK,
-        };
+        let of_block = parameters::of_block(&configuration);
         let embedding = source.half(&[&list[0]])?;
         let blocks = list[1..=configuration.num_blocks * of_block]
             .chunks(of_block)
-            .map(|weights| Block::build(weights, source))
+            .map(|weights| match configuration.architecture {
+                Architecture::Xlstm => Block::xlstm(weights, source),
+                Architecture::Transformer => Block::transformer(&configuration, weights, source),
+            })
             .collect::<Result<_>>()?;
         let behind = &list[1 + configuration.num_blocks * of_block..];
         let out_norm = source.full(&[&behind[0]])?;
@@ -153,34 +174,59 @@ impl HalfModel {
 }
 
 impl Block {
-    fn build(weights: &[Parameter], source: &mut dyn Source) -> Result<Self> {
-        match weights {
-            [norm, q, k, v, o, i, i_bias, f, f_bias, head_norm, out, norm_ffn, up_gate, up, down] => Ok(Self {
-                norm: source.full(&[norm])?,
-                projection: source.half(&[q, k, v, o, i, f])?,
-                mixer: Mixer::Mlstm(Box::new(MlstmWeights {
-                    gate_bias: source.full(&[i_bias, f_bias])?,
-                    input_bias: source.full(&[i_bias])?,
-                    forget_bias: source.full(&[f_bias])?,
-                    head_norm: source.full(&[head_norm])?,
-                })),
-                out: source.half(&[out])?,
-                norm_ffn: source.full(&[norm_ffn])?,
-                up: source.half(&[up_gate, up])?,
-                down: source.half(&[down])?,
-            }),
-            [norm, q, k, v, out, norm_ffn, gate, up, down] => Ok(Self {
-                norm: source.full(&[norm])?,
-                projection: source.half(&[q, k, v])?,
-                mixer: Mixer::Attention,
-                out: source.half(&[out])?,
-                norm_ffn: source.full(&[norm_ffn])?,
-                up: source.half(&[gate, up])?,
-                down: source.half(&[down])?,
-            }),
-            _ => Err(Error::Request(format!("a block has no {} weights", weights.len()))),
-        }
+    fn xlstm(weights: &[Parameter], source: &mut dyn Source) -> Result<Self> {
+        let [norm, q, k, v, o, i, i_bias, f, f_bias, head_norm, out, norm_ffn, up_gate, up, down] = weights else {
+            return Err(not_a_block(weights));
+        };
+        Ok(Self {
+            norm: source.full(&[norm])?,
+            projection: source.half(&[q, k, v, o, i, f])?,
+            mixer: Mixer::Mlstm(Box::new(MlstmWeights {
+                gate_bias: source.full(&[i_bias, f_bias])?,
+                input_bias: source.full(&[i_bias])?,
+                forget_bias: source.full(&[f_bias])?,
+                head_norm: source.full(&[head_norm])?,
+            })),
+            out: source.half(&[out])?,
+            norm_ffn: source.full(&[norm_ffn])?,
+            up: source.half(&[up_gate, up])?,
+            down: source.half(&[down])?,
+            biases: None,
+        })
     }
+
+    fn transformer(model: &ModelConfiguration, weights: &[Parameter], source: &mut dyn Source) -> Result<Self> {
+        let Some(block) = TransformerBlock::of(model, weights) else { return Err(not_a_block(weights)) };
+        let TransformerBlock { norm, query, key, value, out, norm_ffn, gate, up, down } = block;
+        let attention = match (query.bias, key.bias, value.bias, out.bias) {
+            (Some(query), Some(key), Some(value), Some(out)) => Some(Box::new(AttentionBiases {
+                projection: source.full(&[query, key, value])?,
+                parts: [source.full(&[query])?, source.full(&[key])?, source.full(&[value])?],
+                out: source.full(&[out])?,
+            })),
+            _ => None,
+        };
+        let biases = match (gate.bias, up.bias, down.bias) {
+            (Some(gate), Some(up), Some(down)) => {
+                Some(FeedForwardBiases { up: source.full(&[gate, up])?, down: source.full(&[down])? })
+            }
+            _ => None,
+        };
+        Ok(Self {
+            norm: source.full(&[norm])?,
+            projection: source.half(&[query.weight, key.weight, value.weight])?,
+            mixer: Mixer::Attention(attention),
+            out: source.half(&[out.weight])?,
+            norm_ffn: source.full(&[norm_ffn])?,
+            up: source.half(&[gate.weight, up.weight])?,
+            down: source.half(&[down.weight])?,
+            biases,
+        })
+    }
+}
+
+fn not_a_block(weights: &[Parameter]) -> Error {
+    Error::Request(format!("a block has no {} weights", weights.len()))
 }
 
 impl Language for HalfModel {

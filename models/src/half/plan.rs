@@ -63,14 +63,17 @@ impl Plan {
             let mixing = HALF * (2 * heads * qk + 2 * groups * qk + groups * v + heads * v) + FLOAT * 2 * heads;
             (blocks * 2 * row + FLOAT * room * qk, row, mixing, 0)
         };
+        // Sums with a bias are f32 before they are rounded to f16.
+        let of_queries = if model.attention_bias { FLOAT * heads * qk } else { 0 };
+        let of_gates = if model.mlp_bias { FLOAT * 2 * inner } else { 0 };
         // The residual stream twice, what both norms give, gates, values and their product.
-        let token = FLOAT * 2 * width + HALF * 2 * width + mixing + HALF * 3 * inner;
+        let token = FLOAT * 2 * width + HALF * 2 * width + mixing + HALF * 3 * inner + of_queries.max(of_gates);
         let parts = if xlstm { heads * v } else { heads * parts_for(capacity) as u64 * (qk + 2) };
         let step = FLOAT * batch64 * (width + 4 * heads * (qk + v) + parts + heads * v + inner + 3 * vocabulary);
         let head = HALF * vocabulary * width;
         let projection = if xlstm { heads * (2 * qk + 2 * v + 2) } else { (heads + 2 * groups) * qk };
         let weight = head.max(HALF * 2 * inner * width).max(HALF * projection * width);
-        let activation = tokens * (FLOAT * width).max(HALF * 2 * inner);
+        let activation = tokens * (FLOAT * width).max(HALF * 2 * inner).max(of_queries).max(of_gates);
         Self {
             weights: list.iter().map(bytes).sum(),
             state,

@@ -1,8 +1,9 @@
 //! Whole prompts, in pieces.
 
 use gradus_engine::ops::attention::{AttentionOptions, attention_with};
+use gradus_engine::ops::cast::cast;
 use gradus_engine::ops::decode::embed;
-use gradus_engine::ops::matmul::{linear_add, linear_in, linear_rows};
+use gradus_engine::ops::matmul::{linear_add, linear_rows};
 use gradus_engine::ops::mlstm::{self, mlstm_with_state};
 use gradus_engine::ops::norm::{multi_head_norm_gated, rms_norm_to};
 use gradus_engine::ops::reshape::reshape;
@@ -14,7 +15,9 @@ use gradus_engine::{DType, Device, Precision, Tensor, Var};
 
 use super::step::wrong_state;
 use super::{Block, HalfModel, Mixer, MlstmWeights, Session, piece_tokens};
+use crate::parameters::Linear;
 use crate::state::{Cache, Layer, Recurrent};
+use crate::transformer::{biased, project};
 use crate::{Error, Result};
 
 impl Session<'_> {
@@ -71,19 +74,26 @@ struct Read<'a> {
 impl Read<'_> {
     /// A block, as in `xlstm.rs` and `transformer.rs` in mixed precision. x [batch, count, embedding_dim] is given up on the way.
     fn block(&self, weights: &Block, layer: &mut Layer, x: Var) -> Result<Var> {
-        let Block { norm, mixer, out, norm_ffn, up, down, .. } = weights;
+        let Block { norm, projection, mixer, out, norm_ffn, up, down, biases } = weights;
         let model = &self.model.configuration;
         let normed = rms_norm_to(&x, &norm.clone().into(), model.norm_eps, Precision::Half)?;
-        let mixed = match (mixer, layer) {
-            (Mixer::Mlstm(own), Layer::Recurrent(state)) => self.mlstm((&weights.projection, own), state, normed)?,
-            (Mixer::Attention, Layer::Cache(cache)) => self.attention(&weights.projection, cache, normed)?,
+        let (mixed, out_bias) = match (mixer, layer) {
+            (Mixer::Mlstm(own), Layer::Recurrent(state)) => (self.mlstm((projection, own), state, normed)?, None),
+            (Mixer::Attention(biases), Layer::Cache(cache)) => {
+                let biases = biases.as_deref();
+                let parts = biases.map(|biases| &biases.parts);
+                (self.attention((projection, parts), cache, normed)?, biases.map(|biases| &biases.out))
+            }
             _ => return Err(wrong_state()),
         };
-        let x = linear_add(&mixed, &out.clone().into(), &x)?;
+        let x = add_product(&mixed, (out, out_bias), &x)?;
         drop(mixed);
         let normed = rms_norm_to(&x, &norm_ffn.clone().into(), model.norm_eps, Precision::Half)?;
-        let hidden = swiglu_packed(&linear_in(&normed, &up.clone().into(), Precision::Half)?)?;
-        Ok(linear_add(&hidden, &down.clone().into(), &x)?)
+        let (up_bias, down_bias) = (biases.as_ref().map(|both| &both.up), biases.as_ref().map(|both| &both.down));
+        let up_bias = up_bias.cloned().map(Var::constant);
+        let up = Linear { weight: &up.clone().into(), bias: up_bias.as_ref() };
+        let hidden = swiglu_packed(&project(&normed, up, Precision::Half)?)?;
+        add_product(&hidden, (down, down_bias), &x)
     }
 
     fn mlstm(&self, (projection, own): (&Tensor, &MlstmWeights), state: &mut Recurrent, normed: Var) -> Result<Var> {
@@ -122,23 +132,41 @@ impl Read<'_> {
         Ok(multi_head_norm_gated(&h, &head_norm.clone().into(), &output_gate, model.norm_eps)?)
     }
 
-    fn attention(&self, projection: &Tensor, cache: &mut Cache, normed: Var) -> Result<Var> {
+    fn attention(
+        &self,
+        (projection, biases): (&Tensor, Option<&[Tensor; 3]>),
+        cache: &mut Cache,
+        normed: Var,
+    ) -> Result<Var> {
         let model = &self.model.configuration;
         let (batch, count) = (normed.sizes()[0], normed.sizes()[1]);
         let (heads, groups, head_dim) = (model.num_heads, model.num_key_value_heads, model.qk_head_dim);
         let Some(tables) = self.tables else { return Err(wrong_state()) };
-        let of_heads = |first: usize, heads: usize| {
+        let of_heads = |first: usize, heads: usize, place: usize| {
             let rows = first * head_dim..(first + heads) * head_dim;
-            let part = linear_rows(normed.tensor(), projection, rows, None, Precision::Half)?;
-            reshape(&part.into(), &[batch, count, heads, head_dim])
+            let part: Var = match biases {
+                None => linear_rows(normed.tensor(), projection, rows, None, Precision::Half)?.into(),
+                Some(biases) => {
+                    let sum = linear_rows(normed.tensor(), projection, rows, Some(&biases[place]), Precision::Full)?;
+                    cast(&sum.into(), DType::F16)?
+                }
+            };
+            reshape(&part, &[batch, count, heads, head_dim])
         };
         let turn = |x: Var| rotary_with(&x, tables, self.position);
-        let query = turn(of_heads(0, heads)?)?;
-        Cache::append(&mut cache.key, self.position, turn(of_heads(heads, groups)?)?.tensor())?;
-        Cache::append(&mut cache.value, self.position, of_heads(heads + groups, groups)?.tensor())?;
+        let query = turn(of_heads(0, heads, 0)?)?;
+        Cache::append(&mut cache.key, self.position, turn(of_heads(heads, groups, 1)?)?.tensor())?;
+        Cache::append(&mut cache.value, self.position, of_heads(heads + groups, groups, 2)?.tensor())?;
         let (keys, values) = (cache.key.clone().into(), cache.value.clone().into());
         let options = AttentionOptions { key_length: Some(self.position + count) };
         let mixed = attention_with(options, &query, &keys, &values)?;
         Ok(reshape(&mixed, &[batch, count, heads * head_dim])?)
     }
+}
+
+/// x · weightᵀ, plus a bias if there is one, added to the residual stream.
+fn add_product(x: &Var, (weight, bias): (&Tensor, Option<&Tensor>), residual: &Var) -> Result<Var> {
+    let (weight, bias) = (weight.clone().into(), bias.cloned().map(Var::constant));
+    let layer = Linear { weight: &weight, bias: bias.as_ref() };
+    Ok(linear_add(x, layer.weight, &biased(residual, layer)?)?)
 }

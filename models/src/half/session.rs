@@ -71,7 +71,9 @@ impl HalfModel {
 /// Tokens of each text that are read at once, where a tensor may have `most_bytes`: then the largest tensor of a block fits, of
 /// an xLSTM the states at the borders of chunks.
 pub fn piece_tokens(model: &ModelConfiguration, batch: usize, most_bytes: u64) -> usize {
-    let token = (4 * model.embedding_dim).max(4 * model.feed_forward_dim) as u64;
+    // Gates and values of SwiGLU stand side by side, in f16, or where a bias is added in f32.
+    let gated = if model.mlp_bias { 8 } else { 4 } * model.feed_forward_dim;
+    let token = (4 * model.embedding_dim).max(gated) as u64;
     let by_tokens = usize::try_from(most_bytes / token).unwrap_or(usize::MAX).min(PIECE) / batch.max(1);
     let by_chunks = match model.architecture {
         Architecture::Transformer => usize::MAX,
@@ -115,7 +117,7 @@ impl<'a> Session<'a> {
             Architecture::Transformer => (
                 model.attention().width(),
                 room(&[batch, heads, parts_for(capacity), qk + 2])?,
-                Some(RotaryTables::new(sizes.rope_theta as f32, qk, 0, capacity)?),
+                Some(RotaryTables::with_frequencies(sizes.rope_frequencies(), 0, capacity)?),
             ),
         };
         Ok(Self {

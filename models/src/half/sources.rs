@@ -18,16 +18,11 @@ pub(super) trait Source {
     fn full(&mut self, parameters: &[&Parameter]) -> Result<Tensor>;
 }
 
-/// The sizes of parameters stacked by rows: matrices [n, k], or vectors as [count, n], one alone as it is.
+/// The sizes of parameters stacked by rows: matrices [n, k], or vectors [n].
 fn stacked(parameters: &[&Parameter]) -> Vec<usize> {
-    match parameters {
-        [one] => one.sizes.clone(),
-        [first, ..] if first.sizes.len() == 1 => vec![parameters.len(), first.sizes[0]],
-        _ => {
-            let rows = parameters.iter().map(|parameter| parameter.sizes[0]).sum();
-            vec![rows, parameters.first().map_or(0, |first| first.sizes[1])]
-        }
-    }
+    let rows = parameters.iter().map(|parameter| parameter.sizes[0]).sum();
+    let columns = parameters.first().map_or(&[][..], |first| &first.sizes[1..]);
+    [&[rows], columns].concat()
 }
 
 /// An error of the engine with the names of what was to be made.

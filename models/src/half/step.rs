@@ -25,10 +25,15 @@ impl Session<'_> {
 
     fn block(&mut self, place: usize) -> Result<()> {
         let model = self.model;
-        let Block { norm, projection, mixer, out, norm_ffn, up, down } = &model.blocks[place];
+        let Block { norm, projection, mixer, out, norm_ffn, up, down, biases } = &model.blocks[place];
         let epsilon = model.configuration.norm_eps;
         let room = &mut self.room;
-        product(projection, &room.x, Some((norm, epsilon)), Finish::Store, &mut room.projection)?;
+        let attention = match mixer {
+            Mixer::Attention(biases) => biases.as_deref(),
+            Mixer::Mlstm(_) => None,
+        };
+        let bias = attention.map(|biases| &biases.projection);
+        product((projection, bias), &room.x, Some((norm, epsilon)), Finish::Store, &mut room.projection)?;
         match (mixer, &mut self.layers[place]) {
             (Mixer::Mlstm(own), Layer::Recurrent(state)) => {
                 let state = Recurrence {
@@ -39,7 +44,7 @@ impl Session<'_> {
                 let weights = (&own.gate_bias, &own.head_norm);
                 model.mlstm().run(&room.projection, weights, state, &mut room.inner, &mut room.mixed)?;
             }
-            (Mixer::Attention, Layer::Cache(Cache { key, value })) => {
+            (Mixer::Attention(_), Layer::Cache(Cache { key, value })) => {
                 let Some(tables) = &self.tables else { return Err(wrong_state()) };
                 let sizes = model.attention();
                 sizes.rotate(&mut room.projection, tables, &self.position, key, value)?;
@@ -48,9 +53,10 @@ impl Session<'_> {
             }
             _ => return Err(wrong_state()),
         }
-        product(out, &room.mixed, None, Finish::Add, &mut room.x)?;
-        product(up, &room.x, Some((norm_ffn, epsilon)), Finish::SwiGlu, &mut room.hidden)?;
-        product(down, &room.hidden, None, Finish::Add, &mut room.x)
+        product((out, attention.map(|biases| &biases.out)), &room.mixed, None, Finish::Add, &mut room.x)?;
+        let (up_bias, down_bias) = (biases.as_ref().map(|both| &both.up), biases.as_ref().map(|both| &both.down));
+        product((up, up_bias), &room.x, Some((norm_ffn, epsilon)), Finish::SwiGlu, &mut room.hidden)?;
+        product((down, down_bias), &room.hidden, None, Finish::Add, &mut room.x)
     }
 
     /// The logits of the residual streams that the session holds.
@@ -59,14 +65,20 @@ impl Session<'_> {
         let finish = configuration.output_logit_soft_cap.map_or(Finish::Store, Finish::Cap);
         let mut logits = Tensor::on_gpu(gpu, "logits", &[self.batch, configuration.vocab_size], DType::F32)?;
         let normed = Some((out_norm, configuration.norm_eps));
-        product(head, &self.room.x, normed, finish, &mut logits)?;
+        product((head, None), &self.room.x, normed, finish, &mut logits)?;
         Ok(logits)
     }
 }
 
-/// A product into the whole of `y`.
-fn product(weight: &Tensor, x: &Tensor, normed: Option<(&Tensor, f64)>, finish: Finish, y: &mut Tensor) -> Result<()> {
-    Ok(Product { weight, x, normed, finish, first: 0 }.run(y)?)
+/// A product, plus a bias if there is one, into the whole of `y`.
+fn product(
+    (weight, bias): (&Tensor, Option<&Tensor>),
+    x: &Tensor,
+    normed: Option<(&Tensor, f64)>,
+    finish: Finish,
+    y: &mut Tensor,
+) -> Result<()> {
+    Ok(Product { weight, bias, x, normed, finish, first: 0 }.run(y)?)
 }
 
 pub(super) fn wrong_state() -> Error {

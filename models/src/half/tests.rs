@@ -2,7 +2,7 @@ use gradus_engine::{Device, Tensor};
 use half::f16;
 
 use super::*;
-use crate::configuration::presets;
+use crate::configuration::{RopeScaling, presets};
 use crate::folder::tests::devices;
 use crate::generate::{Sampling, generate};
 use crate::parameters::Role;
@@ -11,14 +11,23 @@ fn gpu() -> Option<Device> {
     devices().into_iter().find(|device| matches!(device, Device::Gpu(gpu) if gpu.report().shader_f16))
 }
 
+/// A model with biases and scaled frequencies.
+const VARIANT: &str = "llama-tiny, biased";
+const MODELS: [&str; 3] = ["xlstm-tiny", "llama-tiny", VARIANT];
+
 /// A small model whose matrices have numbers that f16 holds, none of them zero, so that every part counts.
 fn model(name: &str, device: &Device) -> Model {
-    let mut configuration = presets::find(name).unwrap().model;
+    let preset = name.split(',').next().unwrap();
+    let mut configuration = presets::find(preset).unwrap().model;
     configuration.num_blocks = 2;
     configuration.vocab_size = 301;
     configuration.output_logit_soft_cap = Some(30.0);
     if configuration.architecture == Architecture::Transformer {
         configuration.num_key_value_heads = 2;
+    }
+    if name == VARIANT {
+        (configuration.attention_bias, configuration.mlp_bias) = (true, true);
+        configuration.rope_scaling = RopeScaling::Llama3 { factor: 8.0, low: 1.0, high: 4.0, original_context: 40 };
     }
     let mut random = 1u32;
     let mut number = || {
@@ -32,6 +41,7 @@ fn model(name: &str, device: &Device) -> Model {
             let values: Vec<f32> = (0..count)
                 .map(|_| match parameter.role {
                     Role::Norm => 1.0 + 0.3 * number(),
+                    Role::Bias if name == VARIANT => 0.5 * number(),
                     Role::Bias => 2.0 * number(),
                     Role::Embedding | Role::Matrix => f16::from_f32(0.15 * number()).to_f32(),
                 })
@@ -60,7 +70,7 @@ fn difference(got: &Tensor, expected: &Tensor) -> f64 {
 #[test]
 fn steps_are_those_of_the_model_in_f32() {
     let Some(device) = gpu() else { return };
-    for (name, tolerance) in [("xlstm-tiny", 3e-5), ("llama-tiny", 1e-3)] {
+    for (name, tolerance) in MODELS.into_iter().zip([3e-5, 1e-3, 1e-3]) {
         let model = model(name, &device);
         let half = HalfModel::of(&model, &device).unwrap();
         for batch in [1, 3] {
@@ -74,7 +84,7 @@ fn steps_are_those_of_the_model_in_f32() {
             }
             assert_eq!(session.position(), 6);
             let more = Tensor::new(&device, &[batch], &tokens(batch, 0)).unwrap();
-            assert_eq!(session.step(&more).is_err(), name == "llama-tiny", "room ends for a Transformer alone");
+            assert_eq!(session.step(&more).is_err(), name != "xlstm-tiny", "room ends for a Transformer alone");
         }
     }
 }
@@ -84,7 +94,7 @@ fn steps_are_those_of_the_model_in_f32() {
 #[test]
 fn a_prompt_is_read_at_once_in_pieces_and_token_by_token() {
     let Some(device) = gpu() else { return };
-    for name in ["xlstm-tiny", "llama-tiny"] {
+    for name in MODELS {
         let half = HalfModel::of(&model(name, &device), &device).unwrap();
         let texts = [tokens(90, 1), tokens(90, 2)];
         let mut by_steps = half.session(2, 92).unwrap();
@@ -111,14 +121,14 @@ fn a_prompt_is_read_at_once_in_pieces_and_token_by_token() {
             let error = difference(&session.step(&next).unwrap(), &expected);
             assert!(error < 5e-3, "{name}: {error:e}");
         }
-        assert!(at_once.read(&[&texts[0], &texts[1]]).is_err() == (name == "llama-tiny"));
+        assert!(at_once.read(&[&texts[0], &texts[1]]).is_err() == (name != "xlstm-tiny"));
     }
 }
 
 #[test]
 fn greedy_tokens_are_those_of_the_same_steps() {
     let Some(device) = gpu() else { return };
-    for name in ["xlstm-tiny", "llama-tiny"] {
+    for name in MODELS {
         let half = HalfModel::of(&model(name, &device), &device).unwrap();
         let prompt = tokens(5, 3);
         let mut got = Vec::new();
@@ -144,7 +154,8 @@ fn greedy_tokens_are_those_of_the_same_steps() {
 fn random_models_generate() {
     let Some(device) = gpu() else { return };
     for name in ["xlstm-tiny", "llama-tiny"] {
-        let configuration = presets::find(name).unwrap().model;
+        let mut configuration = presets::find(name).unwrap().model;
+        configuration.attention_bias = name == "llama-tiny";
         let half = HalfModel::random(configuration, &device, 3).unwrap();
         let mut written = 0;
         generate(&half, &[1, 2, 3], 5, Sampling::default(), |token| {
@@ -175,5 +186,9 @@ fn pieces_fit_what_a_tensor_may_have() {
     assert_eq!(piece_tokens(&xlstm, 8, 2 << 30), 1024);
     // With 128 MiB, 31 borders of chunks of 128 and no more tokens than SwiGLU's gates allow.
     assert!(piece_tokens(&xlstm, 1, 128 << 20) <= 31 * 128);
-    assert!(piece_tokens(&presets::find("llama-7b").unwrap().model, 1, 128 << 20) <= (128 << 20) / (4 * 10_944));
+    let mut llama = presets::find("llama-7b").unwrap().model;
+    assert!(piece_tokens(&llama, 1, 128 << 20) <= (128 << 20) / (4 * 10_944));
+    // With a bias the gates are f32 before they are f16.
+    llama.mlp_bias = true;
+    assert!(piece_tokens(&llama, 1, 128 << 20) <= (128 << 20) / (8 * 10_944));
 }

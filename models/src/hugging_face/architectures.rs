@@ -4,10 +4,11 @@ use gradus_engine::ops::mlstm::CHUNK_SIZES;
 use serde_json::Value;
 
 use super::keys::Keys;
+use super::rotary;
 use crate::Result;
 use crate::configuration::{
     Architecture, DEFAULT_CELL_EPS, DEFAULT_CHUNK_SIZE, DEFAULT_GATE_SOFT_CAP, DEFAULT_OUTPUT_LOGIT_SOFT_CAP,
-    DEFAULT_ROPE_THETA, ModelConfiguration,
+    DEFAULT_ROPE_THETA, ModelConfiguration, RopeScaling,
 };
 
 pub(super) fn xlstm(keys: &Keys, feed_forward_dim: Option<usize>) -> Result<ModelConfiguration> {
@@ -53,6 +54,9 @@ pub(super) fn xlstm(keys: &Keys, feed_forward_dim: Option<usize>) -> Result<Mode
         norm_eps: keys.number("norm_eps")?.unwrap_or(1e-6),
         cell_eps: keys.number("eps")?.unwrap_or(DEFAULT_CELL_EPS),
         rope_theta: DEFAULT_ROPE_THETA,
+        rope_scaling: RopeScaling::Unscaled,
+        attention_bias: false,
+        mlp_bias: false,
         gate_soft_cap: match keys.map.get("gate_soft_cap") {
             Some(Value::Null) => {
                 return Err(keys.error("`gate_soft_cap` is null; gates without a cap are not implemented".into()));
@@ -71,11 +75,6 @@ pub(super) fn xlstm(keys: &Keys, feed_forward_dim: Option<usize>) -> Result<Mode
 }
 
 pub(super) fn llama(keys: &Keys) -> Result<ModelConfiguration> {
-    for name in ["attention_bias", "mlp_bias"] {
-        if keys.flag(name)? {
-            return Err(keys.error(format!("`{name}` is true; biases are not implemented")));
-        }
-    }
     // Two names of one function.
     let silu = |act: &Value| matches!(act.as_str(), Some("silu" | "swish"));
     if let Some(act) = keys.map.get("hidden_act").filter(|act| !act.is_null() && !silu(act)) {
@@ -96,6 +95,8 @@ pub(super) fn llama(keys: &Keys) -> Result<ModelConfiguration> {
             return Err(keys.error(message));
         }
     };
+    let context_length = keys.size(&["max_position_embeddings"])?.unwrap_or(2048);
+    let (rope_theta, rope_scaling) = rotary::read(keys, context_length)?;
     Ok(ModelConfiguration {
         architecture: Architecture::Transformer,
         vocab_size: keys.required(&["vocab_size"])?,
@@ -108,44 +109,16 @@ pub(super) fn llama(keys: &Keys) -> Result<ModelConfiguration> {
         feed_forward_dim: keys.required(&["intermediate_size"])?,
         norm_eps: keys.number("rms_norm_eps")?.unwrap_or(1e-6),
         cell_eps: DEFAULT_CELL_EPS,
-        rope_theta: rope_theta(keys)?,
+        rope_theta,
+        rope_scaling,
+        attention_bias: keys.flag("attention_bias")?,
+        mlp_bias: keys.flag("mlp_bias")?,
         gate_soft_cap: DEFAULT_GATE_SOFT_CAP,
         output_logit_soft_cap: keys.number("output_logit_soft_cap")?,
         tie_word_embeddings: keys.flag("tie_word_embeddings")?,
         chunk_size: DEFAULT_CHUNK_SIZE,
-        context_length: keys.size(&["max_position_embeddings"])?.unwrap_or(2048),
+        context_length,
     })
-}
-
-/// `rope_theta` at the top level up to transformers 4, inside `rope_parameters` from 5 on.
-fn rope_theta(keys: &Keys) -> Result<f64> {
-    let mut found = keys.number("rope_theta")?.map(|theta| ("rope_theta".to_owned(), theta));
-    for name in ["rope_scaling", "rope_parameters"] {
-        let rope = match keys.map.get(name) {
-            None | Some(Value::Null) => continue,
-            Some(Value::Object(rope)) => rope,
-            Some(other) => return Err(keys.error(format!("`{name}` must be an object or null, it is {other}"))),
-        };
-        let kind = rope.get("rope_type").or_else(|| rope.get("type")).filter(|kind| !kind.is_null());
-        if let Some(kind) = kind.filter(|kind| kind.as_str() != Some("default")) {
-            return Err(
-                keys.error(format!("`{name}` asks for the rotary type {kind}; only \"default\" is implemented"))
-            );
-        }
-        if let Some(part) = rope.get("partial_rotary_factor").filter(|part| part.as_f64() != Some(1.0)) {
-            return Err(keys.error(format!("`{name}.partial_rotary_factor` is {part}; only 1 is implemented")));
-        }
-        let Some(theta) = rope.get("rope_theta") else { continue };
-        let path = format!("{name}.rope_theta");
-        let theta = theta.as_f64().ok_or_else(|| keys.error(format!("`{path}` must be a number, it is {theta}")))?;
-        match &found {
-            Some((other, before)) if *before != theta => {
-                return Err(keys.error(format!("`{other}` is {before} but `{path}` is {theta}; they mean the same")));
-            }
-            _ => found = Some((path, theta)),
-        }
-    }
-    Ok(found.map_or(DEFAULT_ROPE_THETA, |(_, theta)| theta))
 }
 
 /// The context that published xLSTMs were trained with; their files do not name it, and nothing ends there.

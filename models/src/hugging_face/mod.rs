@@ -6,6 +6,7 @@
 
 mod architectures;
 mod keys;
+mod rotary;
 mod writing;
 
 use std::path::Path;
@@ -127,7 +128,7 @@ fn family(keys: &Keys) -> Result<Family> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::configuration::presets;
+    use crate::configuration::{Architecture, RopeScaling, presets};
     use crate::folder::Stored;
 
     fn json(text: &str) -> Result<ModelConfiguration> {
@@ -144,8 +145,16 @@ mod tests {
         let tokens = SpecialTokens { begin: Some(0), end: vec![2, 5], pad: None };
         for name in presets::names() {
             let mut model = presets::find(name).unwrap().model;
-            if model.architecture == crate::configuration::Architecture::Xlstm {
-                model.cell_eps = 1e-5;
+            match model.architecture {
+                Architecture::Xlstm => model.cell_eps = 1e-5,
+                Architecture::Transformer => {
+                    model.attention_bias = true;
+                    model.rope_scaling = match model.num_blocks % 3 {
+                        0 => RopeScaling::Unscaled,
+                        1 => RopeScaling::Linear { factor: 2.5 },
+                        _ => RopeScaling::Llama3 { factor: 8.0, low: 1.0, high: 4.0, original_context: 512 },
+                    };
+                }
             }
             let text = to_json(&model, &tokens, Stored::Bf16).to_string();
             let path = Path::new("config.json");
@@ -188,14 +197,69 @@ mod tests {
                 r#", "rope_theta": 7.0, "rope_parameters": {"rope_theta": 8.0}"#,
                 "`rope_theta` is 7 but `rope_parameters.rope_theta` is 8",
             ),
-            (r#", "rope_scaling": {"type": "linear", "factor": 2.0}"#, "the rotary type \"linear\""),
-            (r#", "rope_parameters": {"rope_type": "llama3", "rope_theta": 8.0}"#, "the rotary type \"llama3\""),
+            (
+                r#", "rope_scaling": {"type": "dynamic", "factor": 2.0}"#,
+                "`rope_scaling.type` asks for the rotary type \"dynamic\", which is not implemented; \"default\", \"linear\", \
+                 \"llama3\" work",
+            ),
+            (r#", "rope_parameters": {"rope_type": "yarn", "factor": 2.0}"#, "`rope_parameters.rope_type` asks for"),
+            (
+                r#", "rope_parameters": {"rope_type": "llama3", "rope_theta": 8.0}"#,
+                "`rope_parameters.factor` is missing",
+            ),
+            (r#", "rope_scaling": {"rope_type": "linear"}"#, "`rope_scaling.factor` is missing"),
+            (r#", "rope_scaling": {"rope_type": "linear", "factor": "2"}"#, "`rope_scaling.factor` must be a number"),
+            (r#", "rope_scaling": {"rope_type": "linear", "factor": -2}"#, "`rope_factor` is -2"),
+            (
+                r#", "rope_scaling": {"type": "linear", "factor": 2}, "rope_parameters": {"rope_type": "default"}"#,
+                "`rope_scaling` says Linear { factor: 2.0 } but `rope_parameters` Unscaled",
+            ),
             (r#", "rope_parameters": {"rope_theta": 8.0, "partial_rotary_factor": 0.5}"#, "partial_rotary_factor"),
             (r#", "rope_parameters": 3"#, "must be an object"),
             (r#", "rope_parameters": {"rope_theta": "8"}"#, "must be a number"),
         ] {
             let error = theta(keys).unwrap_err().to_string();
             assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn scaled_frequencies_are_found_in_older_and_newer_files() {
+        let scaling = |keys: &str| json(&format!("{{{LLAMA}{keys}}}")).map(|model| model.rope_scaling);
+        let linear = RopeScaling::Linear { factor: 4.0 };
+        let llama3 = |original_context| RopeScaling::Llama3 { factor: 8.0, low: 1.0, high: 4.0, original_context };
+        let numbers = r#""factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0"#;
+        for (keys, expected) in [
+            (r#", "rope_scaling": {"type": "linear", "factor": 4}"#.to_owned(), linear),
+            (r#", "rope_scaling": {"rope_type": "linear", "factor": 4.0}"#.to_owned(), linear),
+            (r#", "rope_parameters": {"rope_type": "linear", "factor": 4, "rope_theta": 8.0}"#.to_owned(), linear),
+            (r#", "rope_scaling": {"type": "default", "factor": 4.0}"#.to_owned(), RopeScaling::Unscaled),
+            // The newer name is the one that counts, and an object without either says nothing.
+            (r#", "rope_scaling": {"type": "dynamic", "rope_type": "linear", "factor": 4}"#.to_owned(), linear),
+            (
+                r#", "rope_scaling": {"type": "linear", "factor": 4}, "rope_parameters": {"rope_theta": 8.0}"#
+                    .to_owned(),
+                linear,
+            ),
+            (
+                format!(
+                    r#", "rope_scaling": {{"rope_type": "llama3", {numbers}, "original_max_position_embeddings": 8192}}"#
+                ),
+                llama3(8192),
+            ),
+            // As transformers fills up what is not there.
+            (
+                format!(r#", "max_position_embeddings": 99, "rope_scaling": {{"rope_type": "llama3", {numbers}}}"#),
+                llama3(99),
+            ),
+            (
+                format!(
+                    r#", "original_max_position_embeddings": 77, "rope_parameters": {{"rope_type": "llama3", {numbers}}}"#
+                ),
+                llama3(77),
+            ),
+        ] {
+            assert_eq!(scaling(&keys).unwrap(), expected, "{keys}");
         }
     }
 
@@ -253,7 +317,7 @@ mod tests {
             refused(&format!("{{{XLSTM}, {key}}}"), part);
         }
         for (key, part) in [
-            ("\"attention_bias\": true", "`attention_bias`"),
+            ("\"attention_bias\": 1", "`attention_bias` must be true or false"),
             ("\"num_key_value_heads\": 3", "`num_key_value_heads` is 3"),
             ("\"num_attention_heads\": 3", "`num_attention_heads` 3"),
             ("\"head_dim\": 3", "`qk_head_dim` is 3"),

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::SpecialTokens;
+use super::{SpecialTokens, rotary};
 use crate::configuration::{Architecture, ModelConfiguration};
 use crate::folder::Stored;
 
@@ -10,6 +10,9 @@ use crate::folder::Stored;
 pub fn to_json(model: &ModelConfiguration, tokens: &SpecialTokens, stored: Stored) -> Value {
     let mut value = architecture(model);
     if let Some(map) = value.as_object_mut() {
+        if model.architecture == Architecture::Transformer {
+            rotary::write(map, model.rope_theta, model.rope_scaling);
+        }
         add_tokens(map, tokens);
         // The key up to transformers 4, and from 5 on.
         map.insert("torch_dtype".into(), stored.name().into());
@@ -69,11 +72,8 @@ fn architecture(model: &ModelConfiguration) -> Value {
             "head_dim": model.qk_head_dim,
             "rms_norm_eps": model.norm_eps,
             "hidden_act": "silu",
-            "attention_bias": false,
-            "mlp_bias": false,
-            // The key up to transformers 4, and from 5 on.
-            "rope_theta": model.rope_theta,
-            "rope_parameters": {"rope_type": "default", "rope_theta": model.rope_theta},
+            "attention_bias": model.attention_bias,
+            "mlp_bias": model.mlp_bias,
             "output_logit_soft_cap": model.output_logit_soft_cap,
             "tie_word_embeddings": model.tie_word_embeddings,
             "max_position_embeddings": model.context_length,

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use gradus_models::Model;
-use gradus_models::configuration::{Architecture, ModelConfiguration};
+use gradus_models::configuration::{Architecture, ModelConfiguration, RopeScaling};
 
 /// A mistake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +35,14 @@ pub enum Trap {
     DefaultEpsilon,
     /// The rotary base left at 10000.
     DefaultBase,
+    /// Frequencies that the configuration scales left as they are.
+    FrequenciesUnscaled,
+    /// All frequencies divided by the factor, short waves too.
+    EveryFrequencyDivided,
+    /// The biases of projections left out.
+    BiasesLeftOut,
+    /// The bias of the projection to queries put behind the rotation.
+    QueryBiasBehindRotation,
 }
 
 pub struct Definition<'a> {
@@ -59,9 +67,28 @@ impl<'a> Definition<'a> {
         self.weights.get(name).unwrap_or_else(|| panic!("{name}"))
     }
 
+    /// Moves an element of a weight.
+    pub fn shift(&mut self, name: &str, at: usize, by: f64) {
+        self.weights.get_mut(name).unwrap_or_else(|| panic!("{name}"))[at] += by;
+    }
+
     /// W x for a matrix [out, in].
     fn linear(&self, name: &str, x: &[f64]) -> Vec<f64> {
         self.weight(name).chunks(x.len()).map(|row| dot(row, x)).collect()
+    }
+
+    /// The bias of a Transformer's layer, whose matrix is named here.
+    fn bias(&self, name: &str) -> Option<&[f64]> {
+        let wanted = self.model.architecture == Architecture::Transformer && self.trap != Trap::BiasesLeftOut;
+        let name = name.strip_suffix("weight").filter(|_| wanted)?;
+        self.weights.get(format!("{name}bias").as_str()).map(Vec::as_slice)
+    }
+
+    /// W x, and + b if there is a bias.
+    fn projected(&self, name: &str, x: &[f64]) -> Vec<f64> {
+        let mut y = self.linear(name, x);
+        y.iter_mut().zip(self.bias(name).into_iter().flatten()).for_each(|(y, b)| *y += b);
+        y
     }
 
     fn epsilon(&self) -> f64 {
@@ -76,10 +103,10 @@ impl<'a> Definition<'a> {
 
     fn feed_forward(&self, prefix: &str, [gate, up, down]: [&str; 3], x: &[f64]) -> Vec<f64> {
         let (gate, up) = if self.trap == Trap::GateAndUpExchanged { (up, gate) } else { (gate, up) };
-        let gate = self.linear(&format!("{prefix}{gate}"), x);
-        let up = self.linear(&format!("{prefix}{up}"), x);
+        let gate = self.projected(&format!("{prefix}{gate}"), x);
+        let up = self.projected(&format!("{prefix}{up}"), x);
         let hidden: Vec<f64> = gate.iter().zip(&up).map(|(g, u)| g * sigmoid(*g) * u).collect();
-        self.linear(&format!("{prefix}{down}"), &hidden)
+        self.projected(&format!("{prefix}{down}"), &hidden)
     }
 
     /// Logits of one text, and for an xLSTM the final state of each head of each block.
@@ -214,7 +241,7 @@ impl<'a> Definition<'a> {
         let (heads, groups, size) = (model.num_heads, model.num_key_value_heads, model.qk_head_dim);
         let normed: Rows = x.iter().map(|x| self.rms_norm(&name("input_layernorm.weight"), x)).collect();
         let all = |part: &str| -> Rows {
-            normed.iter().map(|x| self.linear(&name(&format!("self_attn.{part}.weight")), x)).collect()
+            normed.iter().map(|x| self.projected(&name(&format!("self_attn.{part}.weight")), x)).collect()
         };
         let turned = |rows: Rows| -> Rows {
             rows.iter()
@@ -222,7 +249,13 @@ impl<'a> Definition<'a> {
                 .map(|(position, row)| row.chunks(size).flat_map(|head| self.rotate(head, position)).collect())
                 .collect()
         };
-        let (q, k, v) = (turned(all("q_proj")), turned(all("k_proj")), all("v_proj"));
+        let (mut q, k, v) = (turned(all("q_proj")), turned(all("k_proj")), all("v_proj"));
+        if self.trap == Trap::QueryBiasBehindRotation {
+            let weight = name("self_attn.q_proj.weight");
+            q = turned(normed.iter().map(|x| self.linear(&weight, x)).collect());
+            let bias = self.bias(&weight).unwrap();
+            q.iter_mut().for_each(|q| q.iter_mut().zip(bias).for_each(|(q, b)| *q += b));
+        }
         let scale = 1.0 / (if self.trap == Trap::ScaledByHeads { heads } else { size } as f64).sqrt();
         let mut out = Rows::new();
         for (position, q) in q.iter().enumerate() {
@@ -240,7 +273,7 @@ impl<'a> Definition<'a> {
                     sum / total
                 }));
             }
-            out.push(self.linear(&name("self_attn.o_proj.weight"), &mixed));
+            out.push(self.projected(&name("self_attn.o_proj.weight"), &mixed));
         }
         out
     }
@@ -250,12 +283,37 @@ impl<'a> Definition<'a> {
         let base = if self.trap == Trap::DefaultBase { 10_000.0 } else { self.model.rope_theta };
         let mut out = head.to_vec();
         for j in 0..half {
-            let angle = position as f64 * base.powf(-2.0 * j as f64 / head.len() as f64);
+            let angle = position as f64 * self.scaled(base.powf(-2.0 * j as f64 / head.len() as f64));
             let (a, b) = if self.trap == Trap::RotaryPairs { (2 * j, 2 * j + 1) } else { (j, j + half) };
             out[a] = head[a] * angle.cos() - head[b] * angle.sin();
             out[b] = head[b] * angle.cos() + head[a] * angle.sin();
         }
         out
+    }
+}
+
+impl Definition<'_> {
+    /// A frequency as transformers scales it, by its wavelength.
+    fn scaled(&self, frequency: f64) -> f64 {
+        match self.model.rope_scaling {
+            _ if self.trap == Trap::FrequenciesUnscaled => frequency,
+            RopeScaling::Unscaled => frequency,
+            RopeScaling::Linear { factor } => frequency / factor,
+            RopeScaling::Llama3 { factor, .. } if self.trap == Trap::EveryFrequencyDivided => frequency / factor,
+            RopeScaling::Llama3 { factor, low, high, original_context } => {
+                let old_context = original_context as f64;
+                let (longest, shortest) = (old_context / low, old_context / high);
+                let wavelength = 2.0 * std::f64::consts::PI / frequency;
+                if wavelength < shortest {
+                    return frequency;
+                }
+                if wavelength > longest {
+                    return frequency / factor;
+                }
+                let smooth = (old_context / wavelength - low) / (high - low);
+                (1.0 - smooth) * frequency / factor + smooth * frequency
+            }
+        }
     }
 }
 

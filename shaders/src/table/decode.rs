@@ -9,6 +9,12 @@ const HALF: File = file!("decode/half.wgsl");
 const PRODUCT_FILE: File = file!("decode/product.wgsl");
 const SINGLE: File = file!("decode/rows_single.wgsl");
 const PAIR: File = file!("decode/rows_pair.wgsl");
+const NO_BIAS: File = file!("decode/bias_none.wgsl");
+const BIAS: File = file!("decode/bias_rows.wgsl");
+const STORED: File = file!("decode/finish_store.wgsl");
+const ADDED: File = file!("decode/finish_add.wgsl");
+const GATED: File = file!("decode/finish_swiglu.wgsl");
+const CAPPED: File = file!("decode/finish_cap.wgsl");
 const GATES: File = file!("decode/mlstm_gates.wgsl");
 
 /// The constants of a product's kernel.
@@ -32,18 +38,25 @@ const fn product(name: &'static str, files: &'static [File]) -> Kernel {
     Kernel { name, files, bindings: &[Read, Read, Read, ReadWrite], variants: VARIANTS }
 }
 
+const fn biased(name: &'static str, files: &'static [File]) -> Kernel {
+    Kernel { name, files, bindings: &[Read, Read, Read, ReadWrite, Read], variants: VARIANTS }
+}
+
 /// The product is the result.
-pub static STORE: Kernel =
-    product("decode/product_store", &[INDEX, HALF, PRODUCT_FILE, SINGLE, file!("decode/finish_store.wgsl")]);
+pub static STORE: Kernel = product("decode/product_store", &[INDEX, HALF, PRODUCT_FILE, NO_BIAS, SINGLE, STORED]);
 /// The product is added to what is there.
-pub static ADD: Kernel =
-    product("decode/product_add", &[INDEX, HALF, PRODUCT_FILE, SINGLE, file!("decode/finish_add.wgsl")]);
+pub static ADD: Kernel = product("decode/product_add", &[INDEX, HALF, PRODUCT_FILE, NO_BIAS, SINGLE, ADDED]);
 /// Gates and values, joined by SwiGLU.
-pub static SWIGLU: Kernel =
-    product("decode/product_swiglu", &[INDEX, FLOAT, HALF, PRODUCT_FILE, PAIR, file!("decode/finish_swiglu.wgsl")]);
+pub static SWIGLU: Kernel = product("decode/product_swiglu", &[INDEX, FLOAT, HALF, PRODUCT_FILE, NO_BIAS, PAIR, GATED]);
 /// The product, soft-capped.
-pub static CAP: Kernel =
-    product("decode/product_cap", &[INDEX, FLOAT, HALF, PRODUCT_FILE, SINGLE, file!("decode/finish_cap.wgsl")]);
+pub static CAP: Kernel = product("decode/product_cap", &[INDEX, FLOAT, HALF, PRODUCT_FILE, NO_BIAS, SINGLE, CAPPED]);
+/// [`STORE`] with a bias.
+pub static STORE_BIAS: Kernel = biased("decode/product_store_bias", &[INDEX, HALF, PRODUCT_FILE, BIAS, SINGLE, STORED]);
+/// [`ADD`] with a bias.
+pub static ADD_BIAS: Kernel = biased("decode/product_add_bias", &[INDEX, HALF, PRODUCT_FILE, BIAS, SINGLE, ADDED]);
+/// [`SWIGLU`] with a bias.
+pub static SWIGLU_BIAS: Kernel =
+    biased("decode/product_swiglu_bias", &[INDEX, FLOAT, HALF, PRODUCT_FILE, BIAS, PAIR, GATED]);
 
 const fn kernel(name: &'static str, files: &'static [File], bindings: &'static [Access]) -> Kernel {
     Kernel { name, files, bindings, variants: &[&[]] }
@@ -90,5 +103,18 @@ pub static MLSTM_OUTPUT: Kernel = Kernel {
     variants: &[&[("SPAN", 256)]],
 };
 
-pub(super) const ALL: &[&Kernel] =
-    &[&STORE, &ADD, &SWIGLU, &CAP, &EMBED, &ROTATE, &ATTENTION_PART, &ATTENTION_MERGE, &MLSTM_MEMORY, &MLSTM_OUTPUT];
+pub(super) const ALL: &[&Kernel] = &[
+    &STORE,
+    &ADD,
+    &SWIGLU,
+    &CAP,
+    &STORE_BIAS,
+    &ADD_BIAS,
+    &SWIGLU_BIAS,
+    &EMBED,
+    &ROTATE,
+    &ATTENTION_PART,
+    &ATTENTION_MERGE,
+    &MLSTM_MEMORY,
+    &MLSTM_OUTPUT,
+];

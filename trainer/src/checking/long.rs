@@ -210,7 +210,7 @@ pub fn run(arguments: &Arguments, interrupt: &Interrupt, out: &mut dyn Write) ->
     for (row, dtype) in plan.lines() {
         let Some(kept) = state.row(row.name, dtype) else { continue };
         let failed = !kept.failures.is_empty();
-        print(out, &table::lines(row.name, dtype, kept.cases, &kept.measured(), failed));
+        print(out, &table::lines(row, dtype, kept.cases, &kept.measured(), failed));
         for KeptFailure { seed, elements, problem } in &kept.failures {
             let failure = Failure { seed: *seed, elements: *elements, problem: problem.clone() };
             print(out, &plan.tell(arguments, row.name, &failure));

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 
-use gradus_engine::check::{Failure, HALF, Row, TABLE, check_sized, half_missing};
+use gradus_engine::check::{FORWARD_ONLY, Failure, HALF, Row, TABLE, check_sized, half_missing};
 use gradus_engine::device::gpu;
 use gradus_engine::{DType, Device};
 
@@ -30,15 +30,17 @@ impl Plan {
     /// # Errors
     /// An unknown operation; no such device.
     pub fn new(arguments: &Arguments) -> Result<Self> {
-        let rows = chosen(arguments.operation.as_deref())?;
+        let chosen = chosen(arguments.operation.as_deref())?;
         let options = gpu::Options { guard_bands: true, ..gpu::Options::from_environment() };
         let (device, why) = arguments.device.open(options)?;
         let types: &[DType] = if device.is_gpu() { &[DType::F32] } else { &[DType::F64, DType::F32] };
-        let lines = rows.iter().flat_map(|row| {
+        let lines = TABLE.iter().flat_map(|row| {
             let half = HALF.iter().filter(|half| half.name == row.name).map(|half| (half, DType::F16));
             types.iter().map(move |&dtype| (row, dtype)).chain(half)
         });
-        Ok(Self { device, why, lines: lines.collect() })
+        let forward_only = FORWARD_ONLY.iter().map(|(row, dtype)| (row, *dtype));
+        let wanted = |(row, _): &(&Row, DType)| chosen.is_none_or(|name| name == row.name);
+        Ok(Self { device, why, lines: lines.chain(forward_only).filter(wanted).collect() })
     }
 
     /// What is checked on this device: an operation in a type, f16 for its cases in mixed precision.
@@ -89,14 +91,14 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<()> {
         }
         let verdict = check_sized(row, &plan.device, dtype, arguments.seed, cases as usize, elements);
         worst = worst.max(verdict.measured.worst());
-        print(table::lines(row.name, dtype, cases, &verdict.measured, verdict.failure.is_some()));
+        print(table::lines(row, dtype, cases, &verdict.measured, verdict.failure.is_some()));
         if let Some(failure) = &verdict.failure {
             failures.push(verdict.name);
             print(plan.tell(arguments, row.name, failure));
         }
     }
     if failures.is_empty() {
-        let operations = plan.lines.iter().map(|(row, _)| row.name).collect::<BTreeSet<_>>().len();
+        let operations = plan.lines().map(|(row, _)| row.name).collect::<BTreeSet<_>>().len();
         print(format!("all right: {operations} operations, {cases} cases each, worst share {worst:.3}"));
         return Ok(());
     }
@@ -104,12 +106,10 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<()> {
     Err(TrainerError::ChecksFailed(format!("{} failed on {}", failures.join(", "), plan.device.name())))
 }
 
-fn chosen(operation: Option<&str>) -> Result<&'static [Row]> {
-    let Some(name) = operation else { return Ok(TABLE) };
-    if let Some(place) = TABLE.iter().position(|row| row.name == name) {
-        return Ok(&TABLE[place..=place]);
-    }
-    let names = || TABLE.iter().map(|row| row.name);
+/// The operation asked for, if one is.
+fn chosen(operation: Option<&str>) -> Result<Option<&str>> {
+    let names = || TABLE.iter().chain(FORWARD_ONLY.iter().map(|(row, _)| row)).map(|row| row.name);
+    let Some(name) = operation.filter(|name| names().all(|known| known != *name)) else { return Ok(operation) };
     let hint = match nearest(name, names()) {
         Some(meant) => format!("did you mean `{meant}`?"),
         None => format!("there are {}", names().collect::<Vec<_>>().join(", ")),
@@ -137,6 +137,20 @@ mod tests {
         let text = String::from_utf8(out).unwrap();
         assert_eq!(text.matches("passed").count(), 4, "{text}");
         assert!(text.contains("add                    f16   skipped: on the CPU f16 is storage only"), "{text}");
+    }
+
+    #[test]
+    fn what_has_no_gradient_has_a_line_for_the_forward_alone() {
+        let mut out = Vec::new();
+        run(&Arguments::of_operation("sampling", 2), &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text.matches("passed").count(), 1, "{text}");
+        assert!(text.contains("sampling               f32   forward         2") && text.contains("exact"), "{text}");
+        let mut out = Vec::new();
+        run(&Arguments::of_operation("decode_mlstm", 2), &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains("decode_mlstm           f16   skipped: on the CPU f16 is storage only"), "{text}");
+        assert!(text.contains("all right: 0 operations"), "{text}");
     }
 
     #[test]

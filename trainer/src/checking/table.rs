@@ -1,7 +1,7 @@
 //! The table that checks print: a line for each operation, type and direction, with the worst error, its bound and their
 //! quotient.
 
-use gradus_engine::check::{Measured, Worst};
+use gradus_engine::check::{Direction, Measured, Row, Worst};
 use gradus_engine::{DType, Device};
 
 use crate::device_choice::DeviceChoice;
@@ -15,21 +15,26 @@ pub fn head() -> String {
     format!("{names}\n{}", "-".repeat(names.len()))
 }
 
-/// The lines of one operation in one type. In f64 the backward is measured by finite differences, in others by f64.
-pub fn lines(name: &str, dtype: DType, cases: u64, measured: &Measured, failed: bool) -> String {
+/// The lines of one operation in one type, for each direction that it has. In f64 the backward is measured by finite
+/// differences, in others by f64.
+pub fn lines(row: &Row, dtype: DType, cases: u64, measured: &Measured, failed: bool) -> String {
     let Measured { forward, backward, finite_difference } = *measured;
-    let backward = if dtype == DType::F64 { finite_difference } else { backward };
-    let lines = [("forward", forward), ("backward", backward)].into_iter().map(
-        |(direction, Worst { share, error, bound, .. })| {
-            let verdict = if failed { "FAILED" } else { "passed" };
-            let bound = if error == 0.0 { "exact".into() } else { format!("{bound:.2e}") };
-            format!(
-                "{name:<22} {:<4}  {direction:<9} {cases:>7}  {error:>11.2e}  {bound:>9}  {share:>6.3}  {verdict}",
-                dtype.to_string()
-            )
-        },
-    );
-    lines.collect::<Vec<_>>().join("\n")
+    let name = row.name;
+    let line = |direction: &Direction| {
+        let Worst { share, error, bound, .. } = match direction {
+            Direction::Forward => forward,
+            Direction::Backward if dtype == DType::F64 => finite_difference,
+            Direction::Backward => backward,
+        };
+        let verdict = if failed { "FAILED" } else { "passed" };
+        let bound = if error == 0.0 { "exact".into() } else { format!("{bound:.2e}") };
+        format!(
+            "{name:<22} {:<4}  {:<9} {cases:>7}  {error:>11.2e}  {bound:>9}  {share:>6.3}  {verdict}",
+            dtype.to_string(),
+            direction.name()
+        )
+    };
+    row.directions().iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// The line of an operation that the device cannot check in a type.
@@ -50,6 +55,7 @@ pub fn repeat(asked: DeviceChoice, device: &Device, operation: &str, seed: u64, 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gradus_engine::check::TABLE;
 
     #[test]
     fn every_direction_has_a_line_with_its_bound() {
@@ -59,10 +65,11 @@ mod tests {
             backward: worst(0.5),
             finite_difference: Worst { share: 0.25, error: 2.5e-7, bound: 1e-6, ..Worst::default() },
         };
-        let text = lines("matmul", DType::F32, 3, &measured, true);
+        let matmul = TABLE.iter().find(|row| row.name == "matmul").unwrap();
+        let text = lines(matmul, DType::F32, 3, &measured, true);
         assert_eq!(text.lines().count(), 2);
         assert!(text.lines().next().unwrap().ends_with("2.50e-5    1.00e-5   2.500  FAILED"), "{text}");
-        let text = lines("matmul", DType::F64, 3, &measured, false);
+        let text = lines(matmul, DType::F64, 3, &measured, false);
         assert!(text.lines().last().unwrap().contains("backward        3      2.50e-7    1.00e-6   0.250"), "{text}");
         assert_eq!(
             repeat(DeviceChoice::Auto, &Device::cpu(), "matmul", 7, 64),

@@ -72,7 +72,7 @@ const fn key(section: &'static str, name: &'static str, kind: Kind, meaning: &'s
 }
 
 /// All keys, by section.
-pub static KEYS: [Key; 57] = {
+pub static KEYS: [Key; 64] = {
     use Kind::*;
     const ONE: Kind = Kind::Count(1, LARGEST_COUNT);
     const SIZE: Kind = Kind::Count(1, LARGEST_SIZE);
@@ -90,6 +90,38 @@ pub static KEYS: [Key; 57] = {
         key("model", "norm_eps", Positive, "added to the mean square inside the norms"),
         key("model", "cell_eps", Positive, "xlstm: added to the denominator of the mLSTM"),
         key("model", "rope_theta", Positive, "transformer: base of the rotary embedding"),
+        key(
+            "model",
+            "rope_type",
+            Choice(&["default", "linear", "llama3"]),
+            "transformer: how the rotary embedding's frequencies are scaled",
+        ),
+        key(
+            "model",
+            "rope_factor",
+            Positive,
+            "linear, llama3: what frequencies, or those of long waves, are divided by",
+        ),
+        key(
+            "model",
+            "rope_low_freq_factor",
+            Positive,
+            "llama3: waves that pass less often through the first context are long",
+        ),
+        key(
+            "model",
+            "rope_high_freq_factor",
+            Positive,
+            "llama3: waves that pass more often through it keep their frequency",
+        ),
+        key("model", "rope_original_context", SIZE, "llama3: tokens of the first context"),
+        key(
+            "model",
+            "attention_bias",
+            Switch,
+            "transformer: whether query, key, value and output projection have biases",
+        ),
+        key("model", "mlp_bias", Switch, "transformer: whether the matrices of the feed-forward layer have biases"),
         key("model", "gate_soft_cap", Positive, "xlstm: gates x become c*tanh(x/c)"),
         key("model", "output_logit_soft_cap", PositiveOrNone, "logits x become c*tanh(x/c); \"none\" leaves them"),
         key("model", "tie_word_embeddings", Switch, "whether the output head is the embedding"),

@@ -70,7 +70,7 @@ mod tests {
     use super::*;
     use crate::configuration::keys;
     use crate::data::tasks::Task;
-    use gradus_models::configuration::presets;
+    use gradus_models::configuration::{RopeScaling, presets};
 
     #[test]
     fn what_is_written_is_read_and_every_key_is_known_and_documented() {
@@ -95,6 +95,9 @@ mod tests {
         let mut seen = std::collections::BTreeSet::new();
         for name in ["xlstm-tiny", "llama-tiny"] {
             let mut configuration = Configuration::for_model(presets::find(name).unwrap().model);
+            // The scaling with every key; an xLSTM writes none.
+            configuration.model.rope_scaling =
+                RopeScaling::Llama3 { factor: 8.0, low: 1.0, high: 4.0, original_context: 512 };
             configuration.preset = Some(name.into());
             configuration.data.path = Some("x".into());
             configuration.train.init = Some("x".into());

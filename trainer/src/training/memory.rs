@@ -66,10 +66,12 @@ fn largest(configuration: &Configuration) -> u64 {
     let mixing = model.num_heads * model.qk_head_dim.max(model.v_head_dim);
     let matrix = model.embedding_dim * model.vocab_size.max(model.feed_forward_dim).max(mixing);
     let half = if configuration.precision.mode == Mode::Mixed { HALF } else { FLOAT };
-    // An xLSTM's cell gives f32 in either precision.
-    let cell = if model.architecture == Architecture::Xlstm { FLOAT } else { half };
+    // An xLSTM's cell gives f32 in either precision, and so does a product with a bias.
+    let xlstm = model.architecture == Architecture::Xlstm;
+    let mixed = if xlstm || model.attention_bias { FLOAT } else { half };
+    let inner = if model.mlp_bias { FLOAT } else { half };
     let residual = FLOAT * model.embedding_dim as u64;
-    let widest = residual.max(half * model.feed_forward_dim as u64).max(cell * mixing as u64);
+    let widest = residual.max(inner * model.feed_forward_dim as u64).max(mixed * mixing as u64);
     (FLOAT * matrix as u64).max(configuration.tokens_per_batch() as u64 * widest)
 }
 
@@ -155,6 +157,9 @@ mod tests {
         ] {
             for (checkpointing, accumulation) in [(false, 1), (true, 1), (false, 3), (true, 2)] {
                 let mut configuration = configuration(name, blocks, [batch, context]);
+                // An xLSTM has none of these, whatever it says.
+                (configuration.model.attention_bias, configuration.model.mlp_bias) =
+                    (blocks.is_some(), blocks.is_some());
                 configuration.train.gradient_checkpointing = checkpointing;
                 configuration.train.accumulation = accumulation;
                 let planned = Plan::new(&configuration).total() as f64;

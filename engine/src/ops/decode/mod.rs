@@ -13,6 +13,7 @@
 //! Nothing here has a gradient, and nothing runs on the CPU: there the operations that these are made of do the same.
 
 mod attention;
+pub(crate) mod cases;
 mod embed;
 mod mlstm;
 mod product;

@@ -27,6 +27,8 @@ pub enum Finish {
 pub struct Product<'a> {
     /// [n, depth], depth a multiple of [`PACK`].
     pub weight: &'a Tensor,
+    /// [n], added to the products before they are finished. There is none before a soft cap.
+    pub bias: Option<&'a Tensor>,
     /// [batch, depth]
     pub x: &'a Tensor,
     /// An RMSNorm of x before: its weight [depth] and ε.
@@ -91,8 +93,8 @@ impl Product<'_> {
     /// Into `y` [batch, columns].
     ///
     /// # Errors
-    /// Tensors of other types or sizes, on the CPU or on several devices, a depth that is no multiple of [`PACK`], or a `y` that
-    /// is shared.
+    /// Tensors of other types or sizes, on the CPU or on several devices, a depth that is no multiple of [`PACK`], a bias before
+    /// a soft cap, or a `y` that is shared.
     pub fn run(&self, y: &mut Tensor) -> Result<()> {
         let gpu = gpu_of(self.weight)?;
         let &[rows, depth] = self.weight.sizes() else {
@@ -121,14 +123,26 @@ impl Product<'_> {
         if let Some((scale, _)) = self.normed {
             expect("the norm's weight", scale, DType::F32, depth)?;
         }
+        if let Some(bias) = self.bias {
+            expect("the bias", bias, DType::F32, rows)?;
+        }
         y.exclusive(NAME)?;
         let Spread { team, each, texts } = Spread::of(outputs, depth, batch, pair);
         let groups = batch.div_ceil(texts);
-        let (kernel, cap) = match self.finish {
-            Finish::Store => (&shaders::STORE, 0.0),
-            Finish::Add => (&shaders::ADD, 0.0),
-            Finish::SwiGlu => (&shaders::SWIGLU, 0.0),
-            Finish::Cap(cap) => (&shaders::CAP, cap),
+        let (kernel, cap) = match (self.finish, self.bias.is_some()) {
+            (Finish::Store, false) => (&shaders::STORE, 0.0),
+            (Finish::Store, true) => (&shaders::STORE_BIAS, 0.0),
+            (Finish::Add, false) => (&shaders::ADD, 0.0),
+            (Finish::Add, true) => (&shaders::ADD_BIAS, 0.0),
+            (Finish::SwiGlu, false) => (&shaders::SWIGLU, 0.0),
+            (Finish::SwiGlu, true) => (&shaders::SWIGLU_BIAS, 0.0),
+            (Finish::Cap(cap), false) => (&shaders::CAP, cap),
+            (Finish::Cap(_), true) => {
+                return Err(Error::shape(
+                    NAME,
+                    "a product with a soft cap has no bias; add it in a product of its own",
+                ));
+            }
         };
         let parameters = Parameters {
             rows: outputs as u32,
@@ -142,13 +156,15 @@ impl Product<'_> {
         };
         let outputs_each = if pair { each / 2 } else { each };
         let workgroups = outputs.div_ceil(LANES / team * outputs_each) * groups;
+        let scale = self.normed.map_or(self.x, |(scale, _)| scale);
+        let buffers: Vec<&Tensor> = [self.weight, self.x, scale, &*y].into_iter().chain(self.bias).collect();
         gpu.dispatch(&Dispatch {
             operation: NAME,
             kernel,
             element: DType::F32,
             constants: &shaders::product_constants(team as u32, each as u32, texts as u32, self.normed.is_some()),
             parameters: bytes_of(&parameters),
-            buffers: &[self.weight, self.x, self.normed.map_or(self.x, |(scale, _)| scale), y],
+            buffers: &buffers,
             workgroups: Workgroups::Linear(workgroups),
             cost: Cost {
                 flops: 2.0 * (rows * depth * batch) as f64,

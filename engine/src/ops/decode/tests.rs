@@ -42,7 +42,13 @@ fn assert_near(what: &str, got: &[f32], expected: &[f64], tolerance: f64) {
 }
 
 /// What [`Product::run`] should give, in f64.
-fn defined(weight: &[f16], x: &[f32], scale: Option<&[f32]>, finish: Finish, y: &[f32], rows: usize) -> Vec<f64> {
+fn defined(
+    (weight, bias): (&[f16], Option<&[f32]>),
+    (x, scale): (&[f32], Option<&[f32]>),
+    finish: Finish,
+    y: &[f32],
+    rows: usize,
+) -> Vec<f64> {
     let depth = weight.len() / rows;
     let (batch, stride) = (x.len() / depth, y.len() * depth / x.len());
     let mut result: Vec<f64> = y.iter().map(|&y| f64::from(y)).collect();
@@ -52,7 +58,10 @@ fn defined(weight: &[f16], x: &[f32], scale: Option<&[f32]>, finish: Finish, y: 
             let mean = v.iter().map(|x| x * x).sum::<f64>() / depth as f64;
             v.iter_mut().zip(scale).for_each(|(x, scale)| *x *= f64::from(*scale) / (mean + 1e-3).sqrt());
         }
-        let sum = |row: usize| -> f64 { (0..depth).map(|k| weight[row * depth + k].to_f64() * v[k]).sum() };
+        let sum = |row: usize| -> f64 {
+            let product: f64 = (0..depth).map(|k| weight[row * depth + k].to_f64() * v[k]).sum();
+            product + bias.map_or(0.0, |bias| f64::from(bias[row]))
+        };
         let outputs = if finish == Finish::SwiGlu { rows / 2 } else { rows };
         for row in 0..outputs {
             let y = &mut result[text * stride + 1 + row];
@@ -74,18 +83,23 @@ fn products_are_as_defined() {
     for (rows, depth, batch) in
         [(6, 8, 1), (2, 24, 3), (770, 96, 1), (50, 2080, 2), (34, 512, 5), (18, 520, 11), (4100, 8, 1), (40_000, 8, 1)]
     {
-        for (finish, normed) in [
-            (Finish::Store, true),
-            (Finish::Store, false),
-            (Finish::Add, false),
-            (Finish::SwiGlu, true),
-            (Finish::Cap(0.5), true),
+        for (finish, normed, biased) in [
+            (Finish::Store, true, false),
+            (Finish::Store, false, false),
+            (Finish::Store, true, true),
+            (Finish::Add, false, false),
+            (Finish::Add, false, true),
+            (Finish::SwiGlu, true, false),
+            (Finish::SwiGlu, true, true),
+            (Finish::Cap(0.5), true, false),
         ] {
             let pair = finish == Finish::SwiGlu;
             let outputs = if pair { rows / 2 } else { rows };
             let Spread { team, each, texts } = Spread::of(outputs, depth, batch, pair);
             spreads.insert((team, each, texts));
             let (weight, x, scale) = (halves(rows * depth, 1), numbers(batch * depth, 2), numbers(depth, 3));
+            let bias = biased.then(|| numbers(rows, 5));
+            let bias_tensor = bias.as_ref().map(|bias| Tensor::new(&device, &[rows], bias).unwrap());
             // A column before and one behind stay as they are.
             let before = numbers(batch * (outputs + 2), 4);
             let mut y = Tensor::new(&device, &[batch, outputs + 2], &before).unwrap();
@@ -95,10 +109,14 @@ fn products_are_as_defined() {
                 Tensor::new(&device, &[depth], &scale).unwrap(),
             );
             let normed_by = normed.then_some((&tensors.2, 1e-3));
-            Product { weight: &tensors.0, x: &tensors.1, normed: normed_by, finish, first: 1 }.run(&mut y).unwrap();
-            let expected = defined(&weight, &x, normed.then_some(&scale), finish, &before, rows);
+            let (weight_tensor, x_tensor, bias_tensor) = (&tensors.0, &tensors.1, bias_tensor.as_ref());
+            let product =
+                Product { weight: weight_tensor, bias: bias_tensor, x: x_tensor, normed: normed_by, finish, first: 1 };
+            product.run(&mut y).unwrap();
+            let normed_by = normed.then_some(scale.as_slice());
+            let expected = defined((&weight, bias.as_deref()), (&x, normed_by), finish, &before, rows);
             assert_near(
-                &format!("{rows} x {depth}, {batch}, {finish:?}"),
+                &format!("{rows} x {depth}, {batch}, {finish:?}, bias {biased}"),
                 &y.to_vec::<f32>().unwrap(),
                 &expected,
                 // f32 sums of `depth` products; below a tenth of 2e-6 on lavapipe.
@@ -132,12 +150,22 @@ fn what_does_not_fit_is_refused() {
     let half = zeros(&device, &[6, 8], DType::F16);
     let run = |weight: &Tensor, x: &Tensor, columns: usize, first: usize| {
         let mut y = zeros(&device, &[2, columns], DType::F32);
-        Product { weight, x, normed: None, finish: Finish::Store, first }.run(&mut y).unwrap_err().to_string()
+        Product { weight, bias: None, x, normed: None, finish: Finish::Store, first }
+            .run(&mut y)
+            .unwrap_err()
+            .to_string()
     };
     assert!(run(&weight, &x, 6, 0).contains("must be f16"));
     assert!(run(&zeros(&device, &[6, 12], DType::F16), &x, 6, 0).contains("multiple of 8"));
     assert!(run(&half, &x, 5, 0).contains("do not fit"));
     assert!(run(&half, &x, 6, 1).contains("from 1 on do not fit"));
+    let with_bias = |bias: usize, finish: Finish| {
+        let (bias, mut y) = (zeros(&device, &[bias], DType::F32), zeros(&device, &[2, 6], DType::F32));
+        let product = Product { weight: &half, bias: Some(&bias), x: &x, normed: None, finish, first: 0 };
+        product.run(&mut y).unwrap_err().to_string()
+    };
+    assert!(with_bias(5, Finish::Store).contains("the bias must have 6 elements"));
+    assert!(with_bias(6, Finish::Cap(1.0)).contains("has no bias"));
     let on_cpu = zeros(&Device::cpu(), &[6, 8], DType::F16);
     assert!(run(&on_cpu, &x, 6, 0).contains("run on a GPU"));
 }

@@ -1,6 +1,7 @@
 //! Rotary position embedding, in the half rotation of Hugging Face's models.
 //!
-//! For x [B, S, H, D], position p = first_position + s and j < D/2, with the angle φ = p · θ^(−2j/D):
+//! For x [B, S, H, D], position p = first_position + s and j < D/2, with the angle φ = p · θ^(−2j/D), or p times any other
+//! frequency of the tables:
 //!
 //! y[j] = x[j] · cos φ − x[j + D/2] · sin φ
 //! y[j + D/2] = x[j + D/2] · cos φ + x[j] · sin φ

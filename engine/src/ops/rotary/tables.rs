@@ -13,7 +13,8 @@ use crate::tensor::Tensor;
 pub struct RotaryTables(Rc<Inner>);
 
 struct Inner {
-    theta: f32,
+    /// In radians a position: of each pair of elements its own.
+    frequencies: Vec<f64>,
     head_dim: usize,
     first_position: usize,
     /// Row p: the cosines of all frequencies, then the sines. In f64 for the f64 computations, and rounded once.
@@ -24,26 +25,39 @@ struct Inner {
 }
 
 impl RotaryTables {
-    /// Tables for heads of `head_dim` elements and the base `theta`. Angles are f64 products of the position and the inverse
-    /// frequency θ^(−2j/D). Hugging Face's models round both to f32, which is off by up to 6e-8 times the angle: 1e-6 at
-    /// position 40, 3e-5 at position 1000, and nothing that a model means.
+    /// Tables for heads of `head_dim` elements and the base `theta`: the frequencies are θ^(−2j/D).
     ///
     /// # Errors
     /// An odd or zero `head_dim`, a `theta` that is not positive, or positions from 2^24 on.
     pub fn new(theta: f32, head_dim: usize, first_position: usize, positions: usize) -> Result<Self> {
-        if head_dim == 0 || !head_dim.is_multiple_of(2) {
+        if !head_dim.is_multiple_of(2) {
             return Err(Error::shape("rotary", format!("head_dim must be even and not 0, it is {head_dim}")));
         }
         if !(theta.is_finite() && theta > 0.0) {
             return Err(Error::shape("rotary", format!("theta must be a positive number, it is {theta}")));
         }
+        let frequency = |j: usize| f64::from(theta).powf(-((2 * j) as f64) / head_dim as f64);
+        Self::with_frequencies((0..head_dim / 2).map(frequency).collect(), first_position, positions)
+    }
+
+    /// Tables of given frequencies, in radians a position, for heads of twice as many elements. Angles are their f64 products
+    /// with the position. Hugging Face's models round both to f32, which is off by up to 6e-8 times the angle: 1e-6 at
+    /// position 40, 3e-5 at position 1000, and nothing that a model means.
+    ///
+    /// # Errors
+    /// No frequencies, one that is not finite, or positions from 2^24 on.
+    pub fn with_frequencies(frequencies: Vec<f64>, first_position: usize, positions: usize) -> Result<Self> {
+        let head_dim = 2 * frequencies.len();
+        if head_dim == 0 {
+            return Err(Error::shape("rotary", "head_dim must be even and not 0, it is 0"));
+        }
+        if let Some(wrong) = frequencies.iter().find(|frequency| !frequency.is_finite()) {
+            return Err(Error::shape("rotary", format!("frequencies must be finite, one is {wrong}")));
+        }
         let end = first_position.saturating_add(positions);
         if end > 1 << 24 {
             return Err(Error::shape("rotary", format!("positions must stay below 2^24; they reach {end}")));
         }
-        let half = head_dim / 2;
-        let frequency = |j: usize| f64::from(theta).powf(-((2 * j) as f64) / head_dim as f64);
-        let frequencies: Vec<f64> = (0..half).map(frequency).collect();
         let mut exact = Vec::with_capacity(positions * head_dim);
         for position in first_position..end {
             let angles = frequencies.iter().map(|frequency| position as f64 * frequency);
@@ -51,7 +65,8 @@ impl RotaryTables {
             exact.extend(angles.map(f64::sin));
         }
         let single = exact.iter().map(|&x| x as f32).collect();
-        Ok(Self(Rc::new(Inner { theta, head_dim, first_position, exact, single, uploaded: RefCell::default() })))
+        let uploaded = RefCell::default();
+        Ok(Self(Rc::new(Inner { frequencies, head_dim, first_position, exact, single, uploaded })))
     }
 
     /// The head_dim that the tables are for.
@@ -89,6 +104,9 @@ impl RotaryTables {
 
 impl std::fmt::Debug for RotaryTables {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "theta {}, head_dim {}, positions {:?}", self.0.theta, self.0.head_dim, self.positions())
+        let (first, last) = (self.0.frequencies.first(), self.0.frequencies.last());
+        let [first, last] = [first, last].map(|frequency| frequency.copied().unwrap_or_default());
+        let head_dim = self.0.head_dim;
+        write!(formatter, "frequencies {first} to {last}, head_dim {head_dim}, positions {:?}", self.positions())
     }
 }

@@ -38,4 +38,25 @@ fn positions_outside_the_tables_are_refused() {
     assert!(RotaryTables::new(1e4, 3, 0, 6).is_err());
     assert!(RotaryTables::new(0.0, 2, 0, 6).is_err());
     assert!(RotaryTables::new(1e4, 2, 1 << 24, 1).is_err());
+    assert!(RotaryTables::with_frequencies(vec![], 0, 6).is_err());
+    assert!(RotaryTables::with_frequencies(vec![1.0, f64::NAN], 0, 6).unwrap_err().to_string().contains("NaN"));
+}
+
+/// A pair (1, 0) turns into the cosine and the sine of its own frequency's angle.
+#[test]
+fn any_frequencies_turn_their_pairs() {
+    let frequencies = [0.5, 0.01, 3.0, 0.0, 1e-4];
+    let tables = RotaryTables::with_frequencies(frequencies.to_vec(), 2, 5).unwrap();
+    for device in devices() {
+        let ones = [[1f32; 5], [0.0; 5]].concat().repeat(3);
+        let x = Var::from(Tensor::new(&device, &[1, 3, 1, 10], &ones).unwrap());
+        let y = rotary_with(&x, &tables, 4).unwrap().tensor().to_f64().unwrap();
+        for (row, position) in y.chunks(10).zip([4.0, 5.0, 6.0]) {
+            for (j, frequency) in frequencies.iter().enumerate() {
+                let angle = position * frequency;
+                let error = (row[j] - angle.cos()).abs().max((row[j + 5] - angle.sin()).abs());
+                assert!(error < 1e-7, "{} at {position}: {error:e}", device.name());
+            }
+        }
+    }
 }

@@ -13,6 +13,7 @@
 //! The random number of a text's n-th draw is word 0 of Philox4x32-10 with counter n and the text's seed as key: it depends on
 //! nothing else, so a text is the same whichever others are drawn with it.
 
+pub(crate) mod cases;
 mod cpu;
 mod gpu;
 #[cfg(test)]
