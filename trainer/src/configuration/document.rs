@@ -74,13 +74,60 @@ impl Document {
         Ok(Self { name: name.into(), sections, places })
     }
 
-    /// Checks assignments `section.key=value` of the command line, of which the last to a key counts. A value is one of TOML;
-    /// text needs no quotes. None if there are none.
+    /// Takes keys out, as if they did not stand there.
+    pub(super) fn without(mut self, unset: &[Unset]) -> Self {
+        for Unset { section, name, .. } in unset {
+            self.remove(section, name);
+        }
+        self
+    }
+
+    fn remove(&mut self, section: &str, name: &str) {
+        if let Some(Value::Table(entries)) = self.sections.get_mut(section) {
+            entries.remove(name);
+        }
+        self.places.retain(|((s, k), _)| (s.as_str(), k.as_str()) != (section, name));
+    }
+
+    /// File and line of a key, or the file alone where the key is not in it.
+    pub fn place(&self, section: &str, key: &str) -> String {
+        let found = self.places.iter().find(|((s, k), _)| s == section && k == key);
+        found.map_or_else(|| self.name.clone(), |(_, place)| place.clone())
+    }
+
+    /// The value of a key, if the file has it.
+    pub fn value(&self, section: &str, key: &str) -> Option<&Value> {
+        value_at(&self.sections, section, key)
+    }
+}
+
+/// A key that the command line takes back to its default.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Unset {
+    pub(super) section: String,
+    pub(super) name: String,
+    /// The words of the command line.
+    pub(super) place: String,
+}
+
+/// What the command line assigns.
+#[derive(Debug, Clone)]
+pub(super) struct Assigned {
+    /// Values, if there are any.
+    pub(super) values: Option<Document>,
+    /// Keys without one.
+    pub(super) unset: Vec<Unset>,
+}
+
+impl Assigned {
+    /// Checks assignments `section.key=value`, of which the last to a key counts. A value is one of TOML; text needs no quotes.
+    /// With nothing behind the equals sign the key is taken back to its default.
     ///
     /// # Errors
-    /// As [`Self::parse`], and if one is no assignment.
-    pub fn assigned(assignments: &[String]) -> Result<Option<Self>> {
-        let mut document = Self { name: SET.into(), sections: Table::new(), places: Vec::new() };
+    /// As [`Document::parse`], and if one is no assignment.
+    pub(super) fn read(assignments: &[String]) -> Result<Self> {
+        let mut document = Document { name: SET.into(), sections: Table::new(), places: Vec::new() };
+        let mut unset: Vec<Unset> = Vec::new();
         for assignment in assignments {
             let place = format!("{SET} {assignment}");
             let wrong =
@@ -97,24 +144,18 @@ impl Document {
                 return wrong(format!("unknown section [{section}]"), suggested_section(section));
             }
             let known = known_key(section, name, &place)?;
+            document.remove(section, name);
+            unset.retain(|earlier| (earlier.section.as_str(), earlier.name.as_str()) != (section, name));
+            if value.trim().is_empty() {
+                unset.push(Unset { section: section.into(), name: name.into(), place });
+                continue;
+            }
             let value = assigned_value(known, value.trim());
             check_value(known, &value, &place)?;
             set_value(&mut document.sections, section, name, value);
-            document.places.retain(|((s, k), _)| (s.as_str(), k.as_str()) != (section, name));
             document.places.push(((section.into(), name.into()), place));
         }
-        Ok((!document.places.is_empty()).then_some(document))
-    }
-
-    /// File and line of a key, or the file alone where the key is not in it.
-    pub fn place(&self, section: &str, key: &str) -> String {
-        let found = self.places.iter().find(|((s, k), _)| s == section && k == key);
-        found.map_or_else(|| self.name.clone(), |(_, place)| place.clone())
-    }
-
-    /// The value of a key, if the file has it.
-    pub fn value(&self, section: &str, key: &str) -> Option<&Value> {
-        value_at(&self.sections, section, key)
+        Ok(Self { values: (!document.places.is_empty()).then_some(document), unset })
     }
 }
 
@@ -287,7 +328,7 @@ mod tests {
 
     fn assigned(assignments: &[&str]) -> Result<Document> {
         let assignments: Vec<String> = assignments.iter().map(|text| text.to_string()).collect();
-        Document::assigned(&assignments).map(Option::unwrap)
+        Assigned::read(&assignments).map(|assigned| assigned.values.unwrap())
     }
 
     #[test]
@@ -317,7 +358,20 @@ mod tests {
         let twice = assigned(&["train.batch=1", "train.batch=2"]).unwrap();
         assert_eq!(twice.value("train", "batch"), Some(&Value::Integer(2)));
         assert_eq!(twice.place("train", "batch"), "--set train.batch=2");
-        assert!(Document::assigned(&[]).unwrap().is_none());
+        assert!(Assigned::read(&[]).unwrap().values.is_none());
+    }
+
+    #[test]
+    fn assignments_of_nothing_unset_a_key_unless_a_later_one_sets_it() {
+        let read = |texts: &[&str]| {
+            let texts: Vec<String> = texts.iter().map(|text| text.to_string()).collect();
+            let Assigned { values, unset } = Assigned::read(&texts).unwrap();
+            let unset: Vec<String> = unset.into_iter().map(|key| format!("{}.{}", key.section, key.name)).collect();
+            (values.and_then(|values| values.value("train", "steps").cloned()), unset)
+        };
+        assert_eq!(read(&["train.steps= ", "train.seed="]), (None, vec!["train.steps".into(), "train.seed".into()]));
+        assert_eq!(read(&["train.steps=", "train.steps=5"]), (Some(Value::Integer(5)), vec![]));
+        assert_eq!(read(&["train.steps=5", "train.steps="]), (None, vec!["train.steps".into()]));
     }
 
     #[test]
@@ -327,7 +381,8 @@ mod tests {
             ("trian.steps=5", "--set trian.steps=5: unknown section [trian]", "did you mean [train]?"),
             ("steps=5", "--set steps=5: `steps` names no section", "--set train.steps="),
             ("train.steps", "no assignment", "--set train.batch=16"),
-            ("train.steps=", "is \"\"; it must be a whole number", "optimizer steps"),
+            ("train.steps=''", "is \"\"; it must be a whole number", "optimizer steps"),
+            ("train.stps=", "unknown key `stps` in [train]", "did you mean `steps`?"),
             ("train.steps=0", "`steps` in [train] is 0; it must be a whole number from 1", "optimizer steps"),
             ("train.batch=1\nseed=2", "it must be a whole number", "sequences"),
             ("optimizer.learning_rate=fast", "is \"fast\"; it must be a number", "peak"),

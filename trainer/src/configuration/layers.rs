@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use super::batch::{self, BatchSize};
-use super::document::{Document, set_value, value_at};
+use super::document::{Assigned, Document, Unset, set_value, value_at};
 use super::keys;
 use super::shape::{refuse_contradictions, table_of};
 use super::{Configuration, Mode, writing};
@@ -51,7 +51,7 @@ pub struct Flags {
     pub gradient_checkpointing: bool,
     /// `--keep`
     pub keep: Option<u64>,
-    /// `--set`, each `section.key=value`
+    /// `--set`, each `section.key=value`, or `section.key=` for the default
     pub set: Vec<String>,
 }
 
@@ -76,20 +76,31 @@ pub struct Layers {
     file: Option<Document>,
     flags: Flags,
     assigned: Option<Document>,
+    /// Keys that are to have their defaults, whatever the files say.
+    unset: Vec<Unset>,
 }
 
 impl Layers {
     /// Reads the configuration file, if one is named.
     ///
     /// # Errors
-    /// As [`Document::read`] and [`Document::assigned`].
+    /// As [`Document::read`]; an assignment that is none, or that takes back what a flag sets.
     pub fn read(config: Option<&Path>, flags: Flags) -> Result<Self> {
         Self::over(config.map(Document::read).transpose()?, flags)
     }
 
     pub(super) fn over(file: Option<Document>, flags: Flags) -> Result<Self> {
-        let assigned = Document::assigned(&flags.set)?;
-        Ok(Self { file, flags, assigned })
+        let Assigned { values: assigned, unset } = Assigned::read(&flags.set)?;
+        let layers = Self { file: file.map(|file| file.without(&unset)), flags, assigned, unset };
+        let flagged = layers.flag_sections();
+        match layers.unset.iter().find(|key| value_at(&flagged, &key.section, &key.name).is_some()) {
+            Some(key) => Err(TrainerError::Configuration {
+                place: key.place.clone(),
+                message: format!("`{}` is set by a flag of its own too", key.name),
+                hint: Some("leave out one of the two".into()),
+            }),
+            None => Ok(layers),
+        }
     }
 
     /// The text of a key in one of the documents.
@@ -151,7 +162,7 @@ impl Layers {
             file.sections.remove("model");
         }
         let of_model = match &base {
-            ModelBase::File(path) => Some(Document::read(path)?),
+            ModelBase::File(path) => Some(Document::read(path)?.without(&self.unset)),
             _ => None,
         };
         // From the lowest layer to the highest; flags are below the last.
@@ -425,6 +436,31 @@ mod tests {
         );
         let unfit = resolve(file, set(&["model.num_heads=3"]), tiny()).unwrap_err();
         assert!(unfit.to_string().starts_with("--set: ") && unfit.to_string().contains("num_"), "{unfit}");
+    }
+
+    #[test]
+    fn a_key_that_is_unset_has_its_default_again() {
+        let file =
+            "[model]\npreset = 'llama-tiny'\nnum_blocks = 6\n[train]\nsteps = 9\nbatch = 3\n[data]\npath = 'a'\n";
+        let flags = set(&["train.steps=", "train.batch=", "data.path=", "model.num_blocks=", "schedule.shape="]);
+        let layers = Layers::over(Some(Document::parse("a.toml", file).unwrap()), flags).unwrap();
+        assert_eq!(layers.data_path(), None);
+        let made = layers.resolve(tiny(), 256).unwrap();
+        assert_eq!((made.train.steps, made.train.max_time.as_deref(), made.data.path), (None, Some("5m"), None));
+        assert_eq!(
+            (made.train.batch, made.model.num_blocks),
+            (8, presets::find("llama-tiny").unwrap().model.num_blocks)
+        );
+        let without = resolve(file, set(&["model.preset="]), tiny()).unwrap();
+        assert_eq!((without.preset.as_deref(), without.model.num_blocks), (Some("xlstm-tiny"), 6));
+        let twice = resolve(file, Flags { steps: Some(4), ..set(&["train.steps="]) }, tiny()).unwrap_err();
+        assert!(twice.to_string().starts_with("--set train.steps=: `steps` is set by a flag"), "{twice}");
+        // Of the file that `--model` names too.
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.toml");
+        std::fs::write(&path, format!("{}\n[data]\npath = 'b'\n", presets::text("llama-tiny").unwrap())).unwrap();
+        let layers = Layers::read(None, set(&["data.path="])).unwrap();
+        assert_eq!(layers.resolve(ModelBase::File(path), 256).unwrap().data.path, None);
     }
 
     #[test]
