@@ -52,13 +52,7 @@ impl FirstScreen {
         let mut lines = vec![
             format!("device   {} ({})", self.device, self.why),
             format!("model    {}, {} parameters", self.model, figures::count(self.parameters as f64)),
-            format!(
-                "memory   {} planned: weights {}, optimizer {}, gradients and activations {}",
-                figures::bytes(self.memory.total()),
-                figures::bytes(self.memory.weights),
-                figures::bytes(self.memory.moments),
-                figures::bytes(self.memory.way_back)
-            ),
+            memory_line(&self.memory),
             format!("data     {}: {} to train on, {} held out", self.data, train, held_out),
             format!("steps    {accumulation}{batch} x {context} tokens; the run ends after {length}"),
             format!("folder   {}", self.folder),
@@ -66,6 +60,19 @@ impl FirstScreen {
         lines.extend(self.notes.iter().map(|note| format!("note     {note}")));
         lines.join("\n") + "\n"
     }
+}
+
+/// The plan by its parts.
+fn memory_line(plan: &Plan) -> String {
+    let parts = [
+        ("weights", plan.weights),
+        ("optimizer", plan.moments),
+        ("gradients", plan.gradients),
+        ("activations", plan.activations),
+        ("workspace", plan.workspace),
+    ];
+    let parts = parts.map(|(name, bytes)| format!("{name} {}", figures::bytes(bytes))).join(", ");
+    format!("memory   {} planned: {parts}", figures::bytes(plan.total()))
 }
 
 /// The bar or the lines of a run.
@@ -379,7 +386,14 @@ mod tests {
             why: "no GPU found".into(),
             model: "xlstm-tiny".into(),
             parameters: 867_104,
-            memory: Plan { weights: 10 << 20, moments: 20 << 20, way_back: 34 << 20, largest: 9 << 20 },
+            memory: Plan {
+                weights: 10 << 20,
+                moments: 20 << 20,
+                gradients: 9 << 20,
+                activations: 21 << 20,
+                workspace: 4 << 20,
+                largest: 9 << 20,
+            },
             data: "a.txt".into(),
             data_sizes: ["20 MiB".into(), "1 MiB".into()],
             step: [1, 8, 256],
@@ -391,7 +405,7 @@ mod tests {
         for part in [
             "CPU, 2 threads (no GPU found)",
             "867 k parameters",
-            "64 MiB planned: weights 10 MiB, optimizer 20 MiB, gradients and activations 34 MiB",
+            "64 MiB planned: weights 10 MiB, optimizer 20 MiB, gradients 9 MiB, activations 21 MiB, workspace 4 MiB\n",
             "20 MiB to train on, 1 MiB held out",
             "8 x 256 tokens; the run ends after 5m00s",
             "runs/x",

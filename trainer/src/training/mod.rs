@@ -52,7 +52,7 @@ pub fn train(arguments: &Arguments, started: Instant) -> Result<()> {
 /// Has the bar show speeds as shares of the device's ceiling.
 fn compare(progress: &mut Progress, setup: &Setup) {
     let (model, precision) = (&setup.configuration.model, setup.configuration.precision.mode);
-    match Ceiling::measure(&setup.device, precision, setup.plan.way_back) {
+    match Ceiling::measure(&setup.device, precision, setup.plan.of_step()) {
         Ok(ceiling) => {
             let context = model.context_length as u64;
             progress.compare(ceiling, counting::shape(model).training_flops(context, 1.0) / context as f64);
