@@ -114,7 +114,7 @@ impl Step {
 }
 
 /// The longest parts of a text of which every two characters beside one another are the `same`.
-fn runs<'a>(mut text: &'a str, same: impl Fn(char, char) -> bool) -> impl Iterator<Item = &'a str> {
+fn runs(mut text: &str, same: impl Fn(char, char) -> bool) -> impl Iterator<Item = &str> {
     std::iter::from_fn(move || {
         let borders = text.char_indices().zip(text.char_indices().skip(1));
         let mut borders = borders.filter(|((_, before), (_, after))| !same(*before, *after));
