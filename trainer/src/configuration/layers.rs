@@ -6,8 +6,9 @@ use gradus_models::configuration::{ModelConfiguration, presets};
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
+use super::assignments::{Assigned, Unset};
 use super::batch::{self, BatchSize};
-use super::document::{Assigned, Document, Unset, set_value, value_at};
+use super::document::{Document, set_value, value_at};
 use super::keys;
 use super::shape::{refuse_contradictions, table_of};
 use super::{Configuration, Mode, writing};
@@ -436,31 +437,6 @@ mod tests {
         );
         let unfit = resolve(file, set(&["model.num_heads=3"]), tiny()).unwrap_err();
         assert!(unfit.to_string().starts_with("--set: ") && unfit.to_string().contains("num_"), "{unfit}");
-    }
-
-    #[test]
-    fn a_key_that_is_unset_has_its_default_again() {
-        let file =
-            "[model]\npreset = 'llama-tiny'\nnum_blocks = 6\n[train]\nsteps = 9\nbatch = 3\n[data]\npath = 'a'\n";
-        let flags = set(&["train.steps=", "train.batch=", "data.path=", "model.num_blocks=", "schedule.shape="]);
-        let layers = Layers::over(Some(Document::parse("a.toml", file).unwrap()), flags).unwrap();
-        assert_eq!(layers.data_path(), None);
-        let made = layers.resolve(tiny(), 256).unwrap();
-        assert_eq!((made.train.steps, made.train.max_time.as_deref(), made.data.path), (None, Some("5m"), None));
-        assert_eq!(
-            (made.train.batch, made.model.num_blocks),
-            (8, presets::find("llama-tiny").unwrap().model.num_blocks)
-        );
-        let without = resolve(file, set(&["model.preset="]), tiny()).unwrap();
-        assert_eq!((without.preset.as_deref(), without.model.num_blocks), (Some("xlstm-tiny"), 6));
-        let twice = resolve(file, Flags { steps: Some(4), ..set(&["train.steps="]) }, tiny()).unwrap_err();
-        assert!(twice.to_string().starts_with("--set train.steps=: `steps` is set by a flag"), "{twice}");
-        // Of the file that `--model` names too.
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("model.toml");
-        std::fs::write(&path, format!("{}\n[data]\npath = 'b'\n", presets::text("llama-tiny").unwrap())).unwrap();
-        let layers = Layers::read(None, set(&["data.path="])).unwrap();
-        assert_eq!(layers.resolve(ModelBase::File(path), 256).unwrap().data.path, None);
     }
 
     #[test]
