@@ -3,7 +3,10 @@
 //! The `tokenizers` crate does the work; here is what a model needs of it: which ids its vocabulary has, which text cannot be
 //! encoded, and text that comes out as it is generated.
 
+mod added;
 mod byte_level;
+mod expression;
+mod splitting;
 mod words;
 
 use std::path::Path;

@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::figures;
 use crate::run_folder::{EvaluationRow, Row, TrainRow};
 use crate::schedule::RunLength;
+use crate::training::ceiling::Ceiling;
 use crate::training::memory::Plan;
 
 /// What is said before the first step.
@@ -51,13 +52,7 @@ impl FirstScreen {
         let mut lines = vec![
             format!("device   {} ({})", self.device, self.why),
             format!("model    {}, {} parameters", self.model, figures::count(self.parameters as f64)),
-            format!(
-                "memory   {} planned: weights {}, optimizer {}, gradients and activations {}",
-                figures::bytes(self.memory.total()),
-                figures::bytes(self.memory.weights),
-                figures::bytes(self.memory.moments),
-                figures::bytes(self.memory.way_back)
-            ),
+            memory_line(&self.memory),
             format!("data     {}: {} to train on, {} held out", self.data, train, held_out),
             format!("steps    {accumulation}{batch} x {context} tokens; the run ends after {length}"),
             format!("folder   {}", self.folder),
@@ -65,6 +60,19 @@ impl FirstScreen {
         lines.extend(self.notes.iter().map(|note| format!("note     {note}")));
         lines.join("\n") + "\n"
     }
+}
+
+/// The plan by its parts.
+fn memory_line(plan: &Plan) -> String {
+    let parts = [
+        ("weights", plan.weights),
+        ("optimizer", plan.moments),
+        ("gradients", plan.gradients),
+        ("activations", plan.activations),
+        ("workspace", plan.workspace),
+    ];
+    let parts = parts.map(|(name, bytes)| format!("{name} {}", figures::bytes(bytes))).join(", ");
+    format!("memory   {} planned: {parts}", figures::bytes(plan.total()))
 }
 
 /// The bar or the lines of a run.
@@ -75,6 +83,8 @@ pub struct Progress {
     first_step: Option<(u64, f64)>,
     loss: Smoothed,
     validation: Option<f64>,
+    /// What the device does at most, and the operations of a token.
+    ceiling: Option<(Ceiling, f64)>,
 }
 
 /// A mean over about the last `1 / (1 - KEPT)` values in which older ones weigh exponentially less. Dividing by the sum of
@@ -134,7 +144,26 @@ impl Progress {
     }
 
     fn with(length: RunLength, show: Show, log_every: u64) -> Self {
-        Self { length, show, log_every, first_step: None, loss: Smoothed::default(), validation: None }
+        Self { length, show, log_every, first_step: None, loss: Smoothed::default(), validation: None, ceiling: None }
+    }
+
+    /// Whether it is a bar.
+    pub fn is_bar(&self) -> bool {
+        matches!(self.show, Show::Bar(_))
+    }
+
+    /// From now on speeds are shown as shares of a ceiling too; training on a token takes `flops` operations.
+    pub fn compare(&mut self, ceiling: Ceiling, flops: f64) {
+        self.ceiling = Some((ceiling, flops));
+    }
+
+    /// A speed in words: "16.3 k tokens/s, 42 % of 31.0 TFLOP/s".
+    pub fn speed(&self, tokens_per_second: f64) -> String {
+        let speed = format!("{} tokens/s", figures::count(tokens_per_second));
+        let Some((ceiling, flops)) = self.ceiling else { return speed };
+        let percent = 100.0 * tokens_per_second * flops / ceiling.flops;
+        let software = if ceiling.software { " of a software adapter" } else { "" };
+        format!("{speed}, {percent:.0} % of {}FLOP/s{software}", figures::count(ceiling.flops))
     }
 
     /// Takes in the rows of a run before it goes on.
@@ -211,10 +240,10 @@ impl Progress {
         let left = self.left(row, first, started);
         let left = left.map_or(String::new(), |left| format!(", {} left", figures::time(left)));
         let speed = format!(
-            "rate {:.2e}, gradient norm {:.3}, {} tokens/s, {}{left}",
+            "rate {:.2e}, gradient norm {:.3}, {}, {}{left}",
             row.learning_rate,
             row.gradient_norm,
-            figures::count(row.tokens_per_second),
+            self.speed(row.tokens_per_second),
             figures::bytes(memory)
         );
         [learning, speed]
@@ -298,6 +327,22 @@ mod tests {
     }
 
     #[test]
+    fn speeds_are_shown_as_shares_of_the_ceiling() {
+        let length = RunLength { steps: Some(40), seconds: None };
+        let ceiling = Ceiling { flops: 1e12, rows: 4096, software: false };
+        let lines = said(length, 1, |progress| {
+            // 16345 · 26 M of 10^12.
+            progress.compare(ceiling, 26e6);
+            progress.step(&row(1, 1.0), 412 << 20);
+            progress.compare(Ceiling { flops: 5e9, software: true, ..ceiling }, 26e4);
+            progress.step(&row(2, 2.0), 412 << 20);
+        });
+        assert!(lines[0].ends_with("16.3 k tokens/s, 42 % of 1 TFLOP/s, 412 MiB"), "{}", lines[0]);
+        let share = "16.3 k tokens/s, 85 % of 5 GFLOP/s of a software adapter, 412 MiB";
+        assert!(lines[1].contains(share), "{}", lines[1]);
+    }
+
+    #[test]
     fn the_nearer_of_both_limits_counts() {
         let length = RunLength { steps: Some(1000), seconds: Some(300.0) };
         let lines = said(length, 1, |progress| {
@@ -341,7 +386,14 @@ mod tests {
             why: "no GPU found".into(),
             model: "xlstm-tiny".into(),
             parameters: 867_104,
-            memory: Plan { weights: 10 << 20, moments: 20 << 20, way_back: 34 << 20, largest: 9 << 20 },
+            memory: Plan {
+                weights: 10 << 20,
+                moments: 20 << 20,
+                gradients: 9 << 20,
+                activations: 21 << 20,
+                workspace: 4 << 20,
+                largest: 9 << 20,
+            },
             data: "a.txt".into(),
             data_sizes: ["20 MiB".into(), "1 MiB".into()],
             step: [1, 8, 256],
@@ -353,7 +405,7 @@ mod tests {
         for part in [
             "CPU, 2 threads (no GPU found)",
             "867 k parameters",
-            "64 MiB planned: weights 10 MiB, optimizer 20 MiB, gradients and activations 34 MiB",
+            "64 MiB planned: weights 10 MiB, optimizer 20 MiB, gradients 9 MiB, activations 21 MiB, workspace 4 MiB\n",
             "20 MiB to train on, 1 MiB held out",
             "8 x 256 tokens; the run ends after 5m00s",
             "runs/x",

@@ -3,7 +3,7 @@
 //! and as a trace ([`trace`]). [`session`] is the device and what is said about it, [`stopwatch`] how a launch is timed,
 //! [`inputs`] what it is given, [`table`] how the figures are printed.
 
-mod inputs;
+pub(crate) mod inputs;
 pub mod kernels;
 pub mod ladder;
 pub mod profile;

@@ -6,21 +6,19 @@ use std::path::Path;
 use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
 
+use super::assignments::Unset;
 use super::keys::{self, Key};
 use crate::error::{Result, TrainerError};
-
-/// The flag of assignments.
-const SET: &str = "--set";
 
 /// Configuration whose every key is known and whose every value is of its key's kind.
 #[derive(Debug, Clone)]
 pub struct Document {
-    /// The file's name as the user gave it, or `--set`.
+    /// The file's name as the user gave it, or the flag of assignments.
     pub name: String,
     /// Its sections.
     pub sections: Table,
     /// Section and name of each key, and where it stands.
-    places: Vec<((String, String), String)>,
+    pub(super) places: Vec<((String, String), String)>,
 }
 
 impl Document {
@@ -74,36 +72,19 @@ impl Document {
         Ok(Self { name: name.into(), sections, places })
     }
 
-    /// Checks assignments `section.key=value` of the command line, of which the last to a key counts. A value is one of TOML;
-    /// text needs no quotes. None if there are none.
-    ///
-    /// # Errors
-    /// As [`Self::parse`], and if one is no assignment.
-    pub fn assigned(assignments: &[String]) -> Result<Option<Self>> {
-        let mut document = Self { name: SET.into(), sections: Table::new(), places: Vec::new() };
-        for assignment in assignments {
-            let place = format!("{SET} {assignment}");
-            let wrong =
-                |message: String, hint| Err(TrainerError::Configuration { place: place.clone(), message, hint });
-            let Some((path, value)) = assignment.split_once('=') else {
-                let hint = "write it as --set train.batch=16, or --set 'evaluation.sample_prompt=Once upon'";
-                return wrong("no assignment of the form section.key=value".into(), Some(hint.into()));
-            };
-            let Some((section, name)) = path.trim().split_once('.') else {
-                let hint = suggested_path(path.trim());
-                return wrong(format!("`{}` names no section", path.trim()), Some(hint));
-            };
-            if !keys::SECTIONS.contains(&section) {
-                return wrong(format!("unknown section [{section}]"), suggested_section(section));
-            }
-            let known = known_key(section, name, &place)?;
-            let value = assigned_value(known, value.trim());
-            check_value(known, &value, &place)?;
-            set_value(&mut document.sections, section, name, value);
-            document.places.retain(|((s, k), _)| (s.as_str(), k.as_str()) != (section, name));
-            document.places.push(((section.into(), name.into()), place));
+    /// Takes keys out, as if they did not stand there.
+    pub(super) fn without(mut self, unset: &[Unset]) -> Self {
+        for Unset { section, name, .. } in unset {
+            self.remove(section, name);
         }
-        Ok((!document.places.is_empty()).then_some(document))
+        self
+    }
+
+    pub(super) fn remove(&mut self, section: &str, name: &str) {
+        if let Some(Value::Table(entries)) = self.sections.get_mut(section) {
+            entries.remove(name);
+        }
+        self.places.retain(|((s, k), _)| (s.as_str(), k.as_str()) != (section, name));
     }
 
     /// File and line of a key, or the file alone where the key is not in it.
@@ -130,7 +111,7 @@ pub(super) fn set_value(sections: &mut Table, section: &str, key: &str, value: V
     }
 }
 
-fn known_key(section: &str, name: &str, place: &str) -> Result<&'static Key> {
+pub(super) fn known_key(section: &str, name: &str, place: &str) -> Result<&'static Key> {
     keys::find(section, name).ok_or_else(|| TrainerError::Configuration {
         place: place.into(),
         message: format!("unknown key `{name}` in [{section}]"),
@@ -138,24 +119,12 @@ fn known_key(section: &str, name: &str, place: &str) -> Result<&'static Key> {
     })
 }
 
-fn check_value(key: &Key, value: &Value, place: &str) -> Result<()> {
+pub(super) fn check_value(key: &Key, value: &Value, place: &str) -> Result<()> {
     key.kind.check(value).map_err(|problem| TrainerError::Configuration {
         place: place.into(),
         message: format!("`{}` in [{}] {problem}", key.name, key.section),
         hint: Some(key.meaning.into()),
     })
-}
-
-/// The value that a text on the command line stands for. Where the key takes text, what is no text in TOML is meant as it
-/// stands: a prompt of `42`, a time of `90`.
-fn assigned_value(key: &Key, text: &str) -> Value {
-    let as_it_stands = || Value::String(text.into());
-    let parsed = toml::from_str::<Table>(&format!("value = {text}")).ok();
-    let alone = parsed.filter(|table| table.len() == 1).and_then(|mut table| table.remove("value"));
-    match alone {
-        Some(value) if value.is_str() || !key.kind.is_text() => value,
-        _ => as_it_stands(),
-    }
 }
 
 pub(crate) fn line_of(text: &str, offset: usize) -> usize {
@@ -169,14 +138,14 @@ fn unknown_section(name: &str) -> String {
     }
 }
 
-fn suggested_path(name: &str) -> String {
+pub(super) fn suggested_path(name: &str) -> String {
     match keys::KEYS.iter().find(|key| key.name == name) {
         Some(key) => format!("write --set {}.{name}=…", key.section),
         None => format!("there are {}", keys::SECTIONS.join(", ")),
     }
 }
 
-fn suggested_section(name: &str) -> Option<String> {
+pub(super) fn suggested_section(name: &str) -> Option<String> {
     Some(match keys::nearest(name, keys::SECTIONS.into_iter()) {
         Some(meant) => format!("did you mean [{meant}]?"),
         None => format!("there are [{}]", keys::SECTIONS.join("], [")),
@@ -283,61 +252,6 @@ mod tests {
         assert!(message.starts_with("a.toml:2: not valid TOML"), "{message}");
         let (message, _) = error("[train]\nsteps = 1\nsteps = 2\n");
         assert!(message.starts_with("a.toml:3: not valid TOML"), "{message}");
-    }
-
-    fn assigned(assignments: &[&str]) -> Result<Document> {
-        let assignments: Vec<String> = assignments.iter().map(|text| text.to_string()).collect();
-        Document::assigned(&assignments).map(Option::unwrap)
-    }
-
-    #[test]
-    fn assignments_are_values_of_toml_or_text_without_quotes() {
-        let cases = [
-            ("optimizer.learning_rate=3e-4", Value::Float(3e-4)),
-            ("optimizer.learning_rate = 1", Value::Integer(1)),
-            ("train.batch=1_024", Value::Integer(1024)),
-            ("train.gradient_checkpointing=true", Value::Boolean(true)),
-            ("train.max_time=90", Value::String("90".into())),
-            ("train.max_time=1h30m", Value::String("1h30m".into())),
-            ("train.device=gpu:1", Value::String("gpu:1".into())),
-            ("schedule.shape=\"linear\"", Value::String("linear".into())),
-            ("model.output_logit_soft_cap=none", Value::String("none".into())),
-            ("model.output_logit_soft_cap=30", Value::Integer(30)),
-            ("evaluation.sample_prompt=a = b", Value::String("a = b".into())),
-            ("evaluation.sample_prompt=\"two\\n\"", Value::String("two\n".into())),
-            ("data.path=C:\\texts", Value::String("C:\\texts".into())),
-        ];
-        for (text, value) in cases {
-            let document = assigned(&[text]).unwrap();
-            let (section, rest) = text.split_once('.').unwrap();
-            let key = rest.split('=').next().unwrap().trim();
-            assert_eq!(document.value(section, key), Some(&value), "{text}");
-            assert_eq!(document.place(section, key), format!("--set {text}"));
-        }
-        let twice = assigned(&["train.batch=1", "train.batch=2"]).unwrap();
-        assert_eq!(twice.value("train", "batch"), Some(&Value::Integer(2)));
-        assert_eq!(twice.place("train", "batch"), "--set train.batch=2");
-        assert!(Document::assigned(&[]).unwrap().is_none());
-    }
-
-    #[test]
-    fn assignments_that_cannot_be_say_why() {
-        for (text, message, hint) in [
-            ("train.stps=5", "--set train.stps=5: unknown key `stps` in [train]", "did you mean `steps`?"),
-            ("trian.steps=5", "--set trian.steps=5: unknown section [trian]", "did you mean [train]?"),
-            ("steps=5", "--set steps=5: `steps` names no section", "--set train.steps="),
-            ("train.steps", "no assignment", "--set train.batch=16"),
-            ("train.steps=", "is \"\"; it must be a whole number", "optimizer steps"),
-            ("train.steps=0", "`steps` in [train] is 0; it must be a whole number from 1", "optimizer steps"),
-            ("train.batch=1\nseed=2", "it must be a whole number", "sequences"),
-            ("optimizer.learning_rate=fast", "is \"fast\"; it must be a number", "peak"),
-            ("schedule.shape=cosin", "did you mean \"cosine\"?", "learning rate"),
-        ] {
-            let error = assigned(&[text]).unwrap_err();
-            assert!(error.to_string().contains(message), "{text}: {error}");
-            assert!(error.hint().unwrap().contains(hint), "{text}: {:?}", error.hint());
-            assert_eq!(error.exit_code(), 2);
-        }
     }
 
     #[test]

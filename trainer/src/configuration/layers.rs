@@ -6,6 +6,7 @@ use gradus_models::configuration::{ModelConfiguration, presets};
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
+use super::assignments::{Assigned, Unset};
 use super::batch::{self, BatchSize};
 use super::document::{Document, set_value, value_at};
 use super::keys;
@@ -51,7 +52,7 @@ pub struct Flags {
     pub gradient_checkpointing: bool,
     /// `--keep`
     pub keep: Option<u64>,
-    /// `--set`, each `section.key=value`
+    /// `--set`, each `section.key=value`, or `section.key=` for the default
     pub set: Vec<String>,
 }
 
@@ -76,20 +77,31 @@ pub struct Layers {
     file: Option<Document>,
     flags: Flags,
     assigned: Option<Document>,
+    /// Keys that are to have their defaults, whatever the files say.
+    unset: Vec<Unset>,
 }
 
 impl Layers {
     /// Reads the configuration file, if one is named.
     ///
     /// # Errors
-    /// As [`Document::read`] and [`Document::assigned`].
+    /// As [`Document::read`]; an assignment that is none, or that takes back what a flag sets.
     pub fn read(config: Option<&Path>, flags: Flags) -> Result<Self> {
         Self::over(config.map(Document::read).transpose()?, flags)
     }
 
     pub(super) fn over(file: Option<Document>, flags: Flags) -> Result<Self> {
-        let assigned = Document::assigned(&flags.set)?;
-        Ok(Self { file, flags, assigned })
+        let Assigned { values: assigned, unset } = Assigned::read(&flags.set)?;
+        let layers = Self { file: file.map(|file| file.without(&unset)), flags, assigned, unset };
+        let flagged = layers.flag_sections();
+        match layers.unset.iter().find(|key| value_at(&flagged, &key.section, &key.name).is_some()) {
+            Some(key) => Err(TrainerError::Configuration {
+                place: key.place.clone(),
+                message: format!("`{}` is set by a flag of its own too", key.name),
+                hint: Some("leave out one of the two".into()),
+            }),
+            None => Ok(layers),
+        }
     }
 
     /// The text of a key in one of the documents.
@@ -151,7 +163,7 @@ impl Layers {
             file.sections.remove("model");
         }
         let of_model = match &base {
-            ModelBase::File(path) => Some(Document::read(path)?),
+            ModelBase::File(path) => Some(Document::read(path)?.without(&self.unset)),
             _ => None,
         };
         // From the lowest layer to the highest; flags are below the last.

@@ -1,9 +1,10 @@
 //! The configuration of a training run: eight sections, every key with a default.
 //!
-//! [`keys`] is the table of all keys, [`document`] reads a file against it, [`layers`] puts
+//! [`keys`] is the table of all keys, [`document`] reads a file against it, [`assignments`] what `--set` says, [`layers`] puts
 //! defaults, preset, file and flags on top of one another, [`batch`] is the batch that is to be
 //! chosen, [`writing`] writes the result.
 
+mod assignments;
 mod batch;
 pub mod document;
 pub mod keys;

@@ -60,7 +60,8 @@ impl Clock {
         }
     }
 
-    fn tokens_per_second(&self) -> Option<f64> {
+    /// Tokens a second over the last steps.
+    pub fn tokens_per_second(&self) -> Option<f64> {
         let ((then, before), (now, tokens)) = (self.recent.front()?, self.recent.back()?);
         (now > then && tokens > before).then(|| (tokens - before) as f64 / (now - then))
     }

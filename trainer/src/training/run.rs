@@ -394,7 +394,9 @@ impl Run {
         let Setup { position, device, plan, folder, .. } = &self.setup;
         let folder = folder.display();
         let (tokens, time) = (figures::count(position.tokens as f64), figures::time(self.clock.elapsed()));
-        let mut lines = vec![format!("{} steps, {tokens} tokens in {time}", position.step)];
+        let speed = self.clock.tokens_per_second();
+        let speed = speed.map_or(String::new(), |speed| format!("; {} at the end", self.progress.speed(speed)));
+        let mut lines = vec![format!("{} steps, {tokens} tokens in {time}{speed}", position.step)];
         let training = self.progress.smoothed().map(|loss| format!("training loss {loss:.4} (smoothed)"));
         let validation =
             self.evaluated.as_ref().map(|row| format!("validation loss {:.4}{}", row.validation_loss, row.more()));

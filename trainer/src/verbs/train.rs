@@ -71,7 +71,8 @@ pub struct Arguments {
     /// Newest checkpoints kept, beside the best one [default: 2]
     #[arg(long, value_name = "N", value_parser = numbers::size, allow_negative_numbers = true)]
     pub keep: Option<u64>,
-    /// Set any key of the configuration, above the file and the other flags: --set optimizer.beta2=0.99 (may be repeated)
+    /// Set any key of the configuration, above the file and the other flags: --set optimizer.beta2=0.99 (may be repeated);
+    /// with nothing behind the equals sign, take it back to its default
     #[arg(long, value_name = "SECTION.KEY=VALUE")]
     pub set: Vec<String>,
     /// Save and end after step N, as if interrupted; --resume goes on. Not part of the configuration
