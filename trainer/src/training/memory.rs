@@ -198,13 +198,10 @@ mod tests {
         ] {
             for (checkpointing, accumulation) in [(false, 1), (true, 1), (false, 3), (true, 2)] {
                 let mut configuration = configuration(name, blocks, [batch, context]);
-<<<<<<< HEAD
                 // An xLSTM has none of these, whatever it says.
                 (configuration.model.attention_bias, configuration.model.mlp_bias) =
                     (blocks.is_some(), blocks.is_some());
-=======
                 configuration.model.vocab_size = vocabulary;
->>>>>>> six
                 configuration.train.gradient_checkpointing = checkpointing;
                 configuration.train.accumulation = accumulation;
                 let planned = Plan::new(&configuration).total() as f64;
