@@ -28,15 +28,15 @@ fn tiny(name: &str) -> ModelConfiguration {
     ModelConfiguration { context_length: CONTEXT, ..presets::find(name).unwrap().model }
 }
 
-/// The losses of three steps, and the weights' bits after them.
-fn trained(configuration: &Configuration, device: &Device) -> (Vec<f64>, Vec<Vec<u32>>) {
+/// The losses of some steps, and the weights' bits after them.
+fn trained(configuration: &Configuration, device: &Device, steps: usize) -> (Vec<f64>, Vec<Vec<u32>>) {
     let model = Model::new(configuration.model.clone(), device, 5).unwrap();
     let model = model.in_precision(configuration.precision.mode.into()).unwrap();
     let model = model.with_gradient_checkpointing(configuration.train.gradient_checkpointing);
     let optimizer = optimizer(&model, &configuration.optimizer, &configuration.precision).unwrap();
     let mut learner = Learner::new(model, optimizer);
     let (batch, context) = (configuration.train.batch, configuration.model.context_length);
-    let losses = (1..=3).map(|step| {
+    let losses = (1..=steps).map(|step| {
         let tokens = |shift| (0..batch * context).map(|at| ((at * 37 + shift) % 256) as u32).collect();
         let batch = Batch { inputs: tokens(step), targets: tokens(step + 5), first: None, batch, context };
         learner.step(step as u64, std::slice::from_ref(&batch), 0, 1e-3).unwrap().wait().unwrap().0
@@ -54,9 +54,9 @@ fn a_model_larger_than_a_buffer_trains() {
         configuration.train.batch = BATCH;
         assert!(4 * configuration.model.parameters().total() > 10 * MOST, "the model is larger than a buffer");
         let Some(device) = open(Some(MOST)) else { return };
-        let limited = trained(&configuration, &device);
+        let limited = trained(&configuration, &device, 3);
         drop(device);
-        let free = trained(&configuration, &open(None).unwrap());
+        let free = trained(&configuration, &open(None).unwrap(), 3);
         assert!(limited.0.iter().all(|loss| loss.is_finite()) && limited == free, "{name}: other losses or weights");
     }
 }
@@ -83,12 +83,9 @@ fn a_tensor_larger_than_a_buffer_is_refused_by_name() {
 /// The peak of the GPU's allocator, which rounds sizes up, in both precisions: more blocks cost their inputs.
 fn with_checkpointing_more_blocks_cost_their_inputs() {
     let half = matches!(open(None), Some(Device::Gpu(gpu)) if gpu.report().shader_f16);
-    for (name, mode, biased) in [
-        ("llama-tiny", Mode::F32, false),
-        ("llama-tiny", Mode::Mixed, false),
-        ("llama-tiny", Mode::Mixed, true),
-        ("xlstm-tiny", Mode::Mixed, false),
-    ] {
+    for (name, mode, biased) in
+        [("llama-tiny", Mode::F32, false), ("llama-tiny", Mode::Mixed, true), ("xlstm-tiny", Mode::Mixed, false)]
+    {
         if mode == Mode::Mixed && !half {
             println!("not in mixed precision: the adapter does not compute in f16");
             continue;
@@ -101,7 +98,8 @@ fn with_checkpointing_more_blocks_cost_their_inputs() {
             configuration.train.gradient_checkpointing = checkpointing;
             configuration.precision.mode = mode;
             let device = open(None)?;
-            let _ = trained(&configuration, &device);
+            // From the second step on there are moments.
+            let _ = trained(&configuration, &device, 2);
             let planned = Plan::new(&configuration).total() as f64;
             let measured = device.memory().1 as f64;
             println!("{name} {mode:?} {blocks} {checkpointing}: planned / measured = {:.3}", planned / measured);

@@ -6,6 +6,14 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use gradus_engine::Device;
+use gradus_trainer::interrupt::Interrupt;
+use gradus_trainer::sweep::folder::SweepFolder;
+use gradus_trainer::sweep::plan::Plan;
+use gradus_trainer::sweep::runs::runs;
+use gradus_trainer::sweep::standing::Standing;
+use gradus_trainer::sweep::training::Trainer;
+use gradus_trainer::sweep::workers;
 use program::{errors, folder_with_text, gradus, results, run, succeed};
 
 /// Twelve runs of a second or less each.
@@ -64,6 +72,39 @@ fn a_killed_sweep_goes_on_and_ends_with_the_same_table() {
     assert_eq!(results(&out), expected);
     let fit = said(folder.path(), "fit isoflop killed/runs.csv --group arch --from 1e8 --to 1e10 --json");
     assert!(fit.contains("\"what\": \"isoflop\"") || fit.contains("\"what\":\"isoflop\""), "{fit}");
+}
+
+/// Two devices take turns, and the table is that of one.
+#[test]
+fn devices_make_runs_beside_each_other() {
+    let folder = folder_with_plan("");
+    let text = fs::read_to_string(folder.path().join("plan.toml")).unwrap();
+    let data = folder.path().join("text.txt").display().to_string();
+    fs::write(folder.path().join("plan.toml"), text.replace("text.txt", &data)).unwrap();
+    succeed(folder.path(), "sweep plan.toml --out one --device cpu");
+    let plan = Plan::read(&folder.path().join("plan.toml")).unwrap();
+    let interrupt = Interrupt::default();
+    let trainers = || [(); 2].map(|()| Trainer::new((Device::cpu(), "asked for".into()), interrupt.clone()));
+    let open = |name: &str| SweepFolder::create(&folder.path().join(name), &plan).unwrap();
+    let planned = || runs(&plan).unwrap().into_iter().map(|run| (run, Standing::Waiting)).collect::<Vec<_>>();
+
+    let mut said = Vec::new();
+    let sweep = open("two");
+    let seconds = workers::make(&sweep, &mut trainers(), &planned(), (&interrupt, &mut said)).unwrap();
+    let said = String::from_utf8(said).unwrap();
+    assert!(seconds > 0.0 && said.lines().count() == 12, "{said}");
+    assert!((1..=12).all(|number| said.contains(&format!("{number:>3}/12 "))), "{said}");
+    succeed(folder.path(), "sweep status two");
+    assert_eq!(results(&folder.path().join("two")), results(&folder.path().join("one")));
+
+    // What would meet every run ends the work of both; what was made stays.
+    let sweep = open("blocked");
+    let all = planned();
+    fs::write(sweep.run(&all[2].0.name), "in the way").unwrap();
+    let error = workers::make(&sweep, &mut trainers(), &all, (&interrupt, &mut Vec::new())).unwrap_err();
+    assert!(error.to_string().contains(&all[2].0.name) && interrupt.requested(), "{error}");
+    let finished = all.iter().filter(|(run, _)| matches!(Standing::of(&sweep, run), Standing::Finished(_))).count();
+    assert!((1..=3).contains(&finished), "{finished} of 12 were made");
 }
 
 /// Runs at fixed ratios of tokens to parameters have their lines in the report.
