@@ -89,7 +89,8 @@ pub fn run(arguments: &Arguments, started: Instant, out: &mut dyn Write) -> Resu
         print(out, &format!("folder   {}\n{note}", sweep.path().display()))?;
         let options: Vec<String> =
             arguments.slurm_options.iter().flat_map(|words| words.split_whitespace()).map(String::from).collect();
-        return slurm::submit(&sweep, &standings, (&options, arguments.device.unwrap_or_default()), out);
+        slurm::submit(&sweep, &standings, (&options, arguments.device.unwrap_or_default()), out)?;
+        return refuse_damaged(&sweep, &standings);
     }
     let devices: Vec<String> =
         trainers.iter().map(|trainer| format!("device   {}\n", trainer.device().name())).collect();
