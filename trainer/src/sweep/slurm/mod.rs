@@ -100,7 +100,7 @@ impl Tasks {
             None => "not in the queue".into(),
         };
         tasks.notes += &format!(
-            "note: {} runs are neither finished nor in the queue; gradus sweep --out {} --launch slurm submits them\n",
+            "note: runs neither finished nor in the queue: {}; gradus sweep --out {} --launch slurm submits them\n",
             left.len(),
             quoted(&sweep.path().display().to_string())
         );

@@ -62,7 +62,7 @@ impl Ended {
     pub fn ask(name: &str) -> Result<Self> {
         let mut command = Command::new("sacct");
         let since = format!("--starttime={SINCE}");
-        command.args(["--noheader", "--parsable2", "--allocations", "--array", "--format=JobID,State,ExitCode"]);
+        command.args(["--noheader", "--parsable2", "--allocations", "--format=JobID,State,ExitCode"]);
         command.args([since, format!("--name={name}")]);
         let line = job::line(&command);
         Ok(Self::parse(&output(command, &line)?))
