@@ -156,6 +156,7 @@ fn learning_rates_are_swept_and_used() {
     assert!(said(folder.path(), "sweep status rates").contains(line));
     succeed(folder.path(), "report rates --out report.html");
     let page = fs::read_to_string(folder.path().join("report.html")).unwrap();
+    assert!(page.contains("There are no runs at a learning rate of choice"), "no law is fitted to them");
     assert!(page.contains("Best learning rates") && page.contains("the loss is lowest at a learning rate of"));
     // The other study's runs have the rule's rate times that.
     let rate = |plan: &str, out: &str| -> Vec<f64> {

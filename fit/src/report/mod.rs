@@ -252,6 +252,7 @@ pub fn report(table: Table, request: &Request) -> Result<Report, FitError> {
     if ["pareto", "roofline"].contains(&what) {
         // Groups are compared with each other, so all of them make one section.
         let sections = vec![make(&table, request, &mut notes)?];
+        notes.dedup();
         return Ok(Report { what, level: request.level, notes, sections });
     }
     let mut sections = Vec::new();

@@ -21,8 +21,8 @@ const ABOUT: &str = "The lower-left hull of loss over compute of all runs, and t
 /// If a column of `runs.csv` is missing or damaged.
 pub fn section(study: &Study) -> Result<Section> {
     let mut section = Section::new("pareto", "Loss over compute, both architectures", ABOUT);
-    let Some(runs) = &study.runs else {
-        return Ok(section.without("There is no runs.csv in this folder."));
+    let Some(runs) = study.runs_of_laws() else {
+        return Ok(section.without("There are no runs at a learning rate of choice in this folder."));
     };
     // Only losses of one context are comparable.
     for of in runs.groups(&["ctx"], &study.conditions_of_ratios())? {

@@ -6,11 +6,10 @@ use gradus_fit::report::{Section as Fitted, What};
 use super::ask::Ask;
 use super::fitting::add;
 use super::parts::{Grid, Section, together};
-use super::study::Study;
+use super::study::{RATES, Study};
 use super::words::{count, decimal, flops, group, number};
 use crate::error::Result;
 
-const SET: &str = "learning_rate";
 const ABOUT: &str = "Each model trained on one budget at several peak learning rates. The best rate is the vertex of a parabola over \
     the rate\u{2019}s logarithm, through the lowest loss and its neighbours.";
 
@@ -19,11 +18,11 @@ const ABOUT: &str = "Each model trained on one budget at several peak learning r
 /// # Errors
 /// If a column of `runs.csv` is missing or damaged.
 pub fn section(study: &Study) -> Result<Option<Section>> {
-    let Some(runs) = study.runs.as_ref().filter(|runs| runs.table.has("experiment_set") && study.has_set(SET)) else {
+    let Some(runs) = study.runs.as_ref().filter(|runs| runs.table.has("experiment_set") && study.has_set(RATES)) else {
         return Ok(None);
     };
     let mut section = Section::new("rates", "Learning rates", ABOUT);
-    let conditions = vec![format!("experiment_set == {SET}")];
+    let conditions = vec![format!("experiment_set == {RATES}")];
     for of in runs.groups(&["arch", "ctx"], &conditions)? {
         let mut ask = Ask::new("minimum", What::Minimum { x: "lr".into(), y: "val_loss".into() }).of(&of);
         ask.conditions.extend(conditions.clone());

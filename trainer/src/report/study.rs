@@ -9,6 +9,8 @@ use super::ask::Ask;
 use crate::error::{Result, TrainerError};
 use crate::run_folder::{Row, metrics};
 
+/// The set of a study of learning rates in that table.
+pub const RATES: &str = "learning_rate";
 /// The table of training runs.
 const RUNS_FILE: &str = "runs.csv";
 /// The plan of a sweep.
@@ -120,6 +122,13 @@ impl Study {
     pub fn name(&self) -> String {
         let whole = self.path.canonicalize().unwrap_or_else(|_| self.path.clone());
         whole.file_name().map_or_else(|| self.path.display().to_string(), |name| name.to_string_lossy().into_owned())
+    }
+
+    /// The runs that laws of the loss are fitted to: all but those of a study of learning rates, most of which are not the best
+    /// that their models can do.
+    pub fn runs_of_laws(&self) -> Option<&Source> {
+        let runs = self.runs.as_ref()?;
+        (!(runs.table.has("experiment_set") && self.has_set(RATES))).then_some(runs)
     }
 
     /// Conditions on the rows of `runs.csv`: a table that marks the runs to use says so.

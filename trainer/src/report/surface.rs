@@ -21,8 +21,8 @@ const ABOUT: &str = "L = E + (A\u{b7}N^\u{2212}\u{3b1} + B\u{b7}D^\u{2212}\u{3b2
 /// If a column of `runs.csv` is missing or damaged.
 pub fn section(study: &Study) -> Result<Section> {
     let mut section = Section::new("surface", "Loss over size and tokens", ABOUT);
-    let Some(runs) = &study.runs else {
-        return Ok(section.without("There is no runs.csv in this folder."));
+    let Some(runs) = study.runs_of_laws() else {
+        return Ok(section.without("There are no runs at a learning rate of choice in this folder."));
     };
     // A table that says what each run was made for has runs meant for this; the fitter takes them.
     for of in runs.groups(&["arch", "ctx"], &study.conditions_of_ratios())? {

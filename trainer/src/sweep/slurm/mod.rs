@@ -6,7 +6,6 @@
 pub mod job;
 pub mod queue;
 
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::{Command, Output};
 
@@ -18,7 +17,7 @@ use crate::error::{Result, TrainerError};
 use crate::inference::print;
 use crate::report::ask::quoted;
 use job::Job;
-use queue::{Ended, Queue};
+use queue::Said;
 
 /// Submits the runs that are neither finished nor in the queue.
 ///
@@ -32,8 +31,8 @@ pub fn submit(
 ) -> Result<()> {
     let _one = sweep.lock_part("submission")?;
     let name = job::name(sweep)?;
-    let queue = Queue::ask(&name)?;
-    let numbers = unfinished(standings).filter(|number| queue.said(*number).is_none()).collect::<Vec<_>>();
+    let waiting = queue::waiting(&name)?;
+    let numbers = unfinished(standings).filter(|number| !waiting.contains_key(number)).collect::<Vec<_>>();
     let queued = unfinished(standings).count() - numbers.len();
     if queued > 0 {
         print(out, &format!("queue    {queued} runs are there already, as job {name}\n"))?;
@@ -61,8 +60,8 @@ pub fn submit(
 /// What Slurm says of the runs that are not finished.
 #[derive(Debug, Default)]
 pub struct Tasks {
-    /// By the runs' numbers.
-    pub said: BTreeMap<usize, String>,
+    /// Of each that has or had a task.
+    pub said: Said,
     /// What the user has to know, a line each.
     pub notes: String,
 }
@@ -78,24 +77,22 @@ impl Tasks {
             return Ok(tasks);
         }
         let name = job::name(sweep)?;
-        let queue = match Queue::ask(&name) {
-            Ok(queue) => queue,
+        tasks.said = match queue::waiting(&name) {
+            Ok(waiting) => waiting,
             Err(error) => {
                 tasks.notes = format!("note: {error}; which runs are in the queue is not known\n");
                 return Ok(tasks);
             }
         };
-        let (there, left): (Vec<usize>, Vec<usize>) =
-            unfinished(standings).partition(|number| queue.said(*number).is_some());
-        tasks.said = there.into_iter().filter_map(|number| Some((number, queue.said(number)?.to_owned()))).collect();
+        let left: Vec<usize> = unfinished(standings).filter(|number| !tasks.said.contains_key(number)).collect();
         if left.is_empty() {
             return Ok(tasks);
         }
-        let ended = Ended::ask(&name).unwrap_or_else(|error| {
+        let ended = queue::ended(&name).unwrap_or_else(|error| {
             tasks.notes += &format!("note: {error}; how tasks ended is in their logs, {}\n", job::FOLDER);
-            Ended::default()
+            Said::new()
         });
-        let said = |number| match ended.said(number) {
+        let said = |number| match ended.get(&number) {
             Some(ended) => format!("not in the queue: {ended}"),
             None => "not in the queue".into(),
         };
