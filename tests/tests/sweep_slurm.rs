@@ -177,7 +177,7 @@ fn a_cluster_makes_the_runs_that_one_machine_makes() {
     let refused = cluster.gradus(folder, submit).output().unwrap();
     assert_eq!(refused.status.code(), Some(1));
     let words = errors(&refused);
-    assert!(words.contains("squeue: ") && words.contains("nothing was changed"), "{words}");
+    assert!(words.contains("squeue: ") && words.contains("nothing was submitted"), "{words}");
 }
 
 /// What needs no cluster.

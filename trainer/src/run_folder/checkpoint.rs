@@ -330,7 +330,7 @@ fn measure(path: &Path) -> io::Result<(u64, String)> {
 fn other_steps(parent: &Path) -> String {
     let steps: Vec<String> = steps_in(parent).map(step_name).collect();
     match steps.as_slice() {
-        [] => format!("{} has no steps; name the folder of a run", parent.display()),
+        [] => "there is no other step beside it; name the folder of a run".into(),
         steps => format!("name a step with --model {}/STEP; there are {}", parent.display(), steps.join(", ")),
     }
 }

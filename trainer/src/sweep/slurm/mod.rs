@@ -124,7 +124,7 @@ fn output(mut command: Command, line: &str) -> Result<String> {
             let words = if words.is_empty() { format!("it ended with {status}") } else { words.to_owned() };
             refuse(
                 words,
-                &format!("nothing was changed. `scontrol ping` says whether Slurm is up; the command was: {line}"),
+                &format!("nothing was submitted. `scontrol ping` says whether Slurm is up; the command was: {line}"),
             )
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => refuse(
